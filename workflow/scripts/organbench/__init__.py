@@ -1,0 +1,24 @@
+"""The library that the workflow's scripts share. It knows nothing of Snakemake.
+
+Rooms, lowest first; a room imports only from rooms above it in this list:
+
+| room | what it knows |
+|---|---|
+| `errors` | the one exception that speaks to the user, and atomic writing |
+| `study` | the study's configuration: merge, check, defaults |
+| `volumes` | reading, checking, orienting, resampling and writing CT volumes and label maps |
+| `cases` | the prepared case on disk: memory-mapped arrays and their geometry |
+| `phantoms` | procedural CT-ORG-like patients |
+| `splits` | who trains, who validates, who tests |
+| `sampling` | the training batch as a pure function of (seed, step) |
+| `augmentation` | random spatial and intensity changes of a batch |
+| `networks` | the contenders, their blocks, and the function that builds one from config |
+| `losses` | Dice, cross-entropy, their sum, the original project's Dice |
+| `inference` | whole-volume prediction in bounded memory, back on the original grid |
+| `training` | the loop, checkpoint and resume, learning-rate schedule, cost accounting |
+| `metrics` | overlap metrics of one case |
+| `statistics` | summaries, intervals, paired comparisons |
+| `figures` | every plot, from tables only |
+
+Torch is imported only by the rooms from `sampling` to `training`; conversion, metrics and figures start without it.
+"""
