@@ -10,15 +10,16 @@ Rooms, lowest first; a room imports only from rooms above it in this list:
 | `cases` | the prepared case on disk: memory-mapped arrays and their geometry |
 | `phantoms` | procedural CT-ORG-like patients |
 | `splits` | who trains, who validates, who tests |
+| `metrics` | overlap metrics of one case |
 | `sampling` | the training batch as a pure function of (seed, step) |
 | `augmentation` | random spatial and intensity changes of a batch |
 | `networks` | the contenders, their blocks, and the function that builds one from config |
+| `devices` | the device of a job, its precision, and what makes it repeatable |
 | `losses` | Dice, cross-entropy, their sum, the original project's Dice |
 | `inference` | whole-volume prediction in bounded memory, back on the original grid |
 | `training` | the loop, checkpoint and resume, learning-rate schedule, cost accounting |
-| `metrics` | overlap metrics of one case |
 | `statistics` | summaries, intervals, paired comparisons |
 | `figures` | every plot, from tables only |
 
-Torch is imported only by the rooms from `sampling` to `training`; conversion, metrics and figures start without it.
+Torch is imported only by the rooms from `augmentation` to `training`; conversion, metrics and figures start without it.
 """

@@ -1,0 +1,341 @@
+"""The networks: sizes counted by hand, and the contract that every contender keeps."""
+
+import math
+import re
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+import yaml
+from organbench import networks
+from organbench.networks import available, blocks, build
+from torch.utils.flop_counter import FlopCounterMode
+
+ROOT = Path(__file__).parents[1]
+
+# A small instance of every network, in 2D and 3D, and of every variant that it comes in.
+CONTENDERS = [
+    {"network": "unet", "dims": 2, "features": [8, 16, 32]},
+    {"network": "unet", "dims": 3, "features": [8, 16, 32]},
+    {"network": "ghostunet", "dims": 2, "features": [8, 16, 32]},
+    {"network": "ghostunet", "dims": 3, "features": [8, 16, 32]},
+    {"network": "ghostunet", "dims": 2, "features": [8, 16, 32], "block": "module"},
+    {"network": "ghostunet", "dims": 3, "features": [8, 16, 32], "block": "module"},
+]
+
+every_contender = pytest.mark.parametrize("contender", CONTENDERS, ids=lambda c: "-".join(map(str, c.values())))
+every_norm = pytest.mark.parametrize("norm", ["batch", "instance", "group"])
+
+LAYOUT = {2: torch.channels_last, 3: torch.channels_last_3d}
+
+
+def small(contender, *, norm="batch", seed=0):
+    torch.manual_seed(seed)
+    return build(contender, in_channels=2, classes=3, norm=norm)
+
+
+def image_for(contender, *, batch=2):
+    size = (8, 16, 24)[-contender["dims"] :]
+    return torch.randn(batch, 2, *size, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture
+def deterministic():
+    torch.use_deterministic_algorithms(True)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+# --- Parameters, from the papers' definitions -------------------------------------------------------------------------
+
+
+def conv(i, o, k, d):  # no bias: a normalisation follows
+    return k**d * i * o
+
+
+def conv_norm(i, o, k, d):
+    return conv(i, o, k, d) + 2 * o
+
+
+def depthwise_norm(o, d):  # one 3x3 filter an output channel
+    return 3**d * o + 2 * o
+
+
+def two_convolutions(i, o, d, ratio):
+    return conv_norm(i, o, 3, d) + conv_norm(o, o, 3, d)
+
+
+def ghost_module(i, o, k, d, ratio):
+    primary = (o + ratio - 1) // ratio
+    return conv_norm(i, primary, k, d) + depthwise_norm(primary * (ratio - 1), d)
+
+
+def two_ghost_modules(i, o, d, ratio):
+    return ghost_module(i, o, 3, d, ratio) + ghost_module(o, o, 3, d, ratio)
+
+
+def ghost_bottleneck(i, o, d, ratio):
+    reduced = max(1, o // 4)
+    squeeze_excite = (o * reduced + reduced) + (reduced * o + o)
+    shortcut = 0 if i == o else depthwise_norm(i, d) + conv_norm(i, o, 1, d)
+    return ghost_module(i, o, 1, d, ratio) + squeeze_excite + ghost_module(o, o, 1, d, ratio) + shortcut
+
+
+def u_shape(level, in_channels, classes, features, d, ratio=2):
+    total = level(in_channels, features[0], d, ratio)
+    for fine, coarse in pairwise(features):
+        total += level(fine, coarse, d, ratio)  # down
+        total += 2**d * coarse * fine + fine  # transposed convolution with bias
+        total += level(2 * fine, fine, d, ratio)  # up, with the skip concatenated
+    return total + features[0] * classes + classes
+
+
+VARIANTS = [
+    ({"network": "unet"}, two_convolutions),
+    ({"network": "ghostunet", "block": "module"}, two_ghost_modules),
+    ({"network": "ghostunet", "block": "bottleneck"}, ghost_bottleneck),
+]
+every_variant = pytest.mark.parametrize(("variant", "level"), VARIANTS, ids=["unet", "modules", "bottlenecks"])
+
+
+def parameters(options, *, in_channels=1, classes=2):
+    with torch.device("meta"):
+        network = build(options, in_channels=in_channels, classes=classes)
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+@every_variant
+@pytest.mark.parametrize("dims", [2, 3])
+@pytest.mark.parametrize("features", [[64, 128, 256, 512, 1024], [16, 32, 64, 128, 256], [8, 8, 24], [5, 7, 9], [3]])
+@pytest.mark.parametrize(("in_channels", "classes"), [(1, 2), (3, 7), (8, 4)])
+def test_parameters_are_those_of_the_definitions(variant, level, dims, features, in_channels, classes):
+    counted = parameters({**variant, "dims": dims, "features": features}, in_channels=in_channels, classes=classes)
+    assert counted == u_shape(level, in_channels, classes, features, dims)
+
+
+@pytest.mark.parametrize(("variant", "level"), VARIANTS[1:], ids=["modules", "bottlenecks"])
+@pytest.mark.parametrize("ratio", [3, 4])
+def test_parameters_at_other_ratios(variant, level, ratio):
+    features = [8, 12, 20]
+    counted = parameters({**variant, "features": features, "ratio": ratio})
+    assert counted == u_shape(level, 1, 2, features, 2, ratio)
+
+
+@every_variant
+def test_totals_agree_with_published_ones(variant, level):
+    published = {
+        two_convolutions: (31.0, 193, 1.94),
+        two_ghost_modules: (16.9, 101, 1.07),
+        ghost_bottleneck: (6.7, 31, 0.43),
+    }
+    millions, giga_multiply_adds, millions_when_narrow = published[level]
+    wide = {**variant, "features": [64, 128, 256, 512, 1024]}
+    narrow = {**variant, "features": [16, 32, 64, 128, 256]}
+
+    assert parameters(wide) / 1e6 == pytest.approx(millions, abs=0.05)
+    assert parameters(narrow) / 1e6 == pytest.approx(millions_when_narrow, abs=0.005)
+
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        build(wide, in_channels=1, classes=2)(torch.empty(1, 1, 512, 512))
+    assert counter.get_total_flops() / 2e9 == pytest.approx(giga_multiply_adds, rel=0.01)
+
+
+# --- What every contender does ----------------------------------------------------------------------------------------
+
+
+def test_every_network_is_among_the_contenders():
+    assert {contender["network"] for contender in CONTENDERS} == set(available())
+
+
+@every_contender
+@every_norm
+def test_logits_are_as_large_as_the_image(contender, norm):
+    network = small(contender, norm=norm)
+    image = image_for(contender)
+    assert network(image).shape == (2, 3, *image.shape[2:])
+
+
+@every_contender
+def test_divisor_is_the_smallest_size(contender):
+    network = small(contender, norm="group")
+    size = (network.divisor,) * contender["dims"]
+    assert network(torch.zeros(1, 2, *size)).shape == (1, 3, *size)
+
+
+@every_contender
+@every_norm
+def test_every_parameter_gets_a_gradient(contender, norm):
+    network = small(contender, norm=norm)
+    network(image_for(contender)).square().sum().backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+        # Between the two convolutions of squeeze-excite is a ReLU, which may rightly be off for so small a batch.
+        assert parameter.grad.any() or ".se." in name, name
+
+
+@every_contender
+def test_same_seed_same_weights(contender):
+    one, same, other = (small(contender, seed=seed).state_dict() for seed in (0, 0, 1))
+    assert all(torch.equal(one[name], same[name]) for name in one)
+    assert not all(torch.equal(one[name], other[name]) for name in one)
+
+
+@every_contender
+@pytest.mark.usefixtures("deterministic")
+def test_training_step_is_deterministic(contender):
+    gradients = []
+    for _ in range(2):
+        network = small(contender)
+        network(image_for(contender)).square().sum().backward()
+        gradients.append([parameter.grad for parameter in network.parameters()])
+    assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
+
+
+@every_contender
+@every_norm
+def test_bf16_and_channels_last(contender, norm):
+    layout = LAYOUT[contender["dims"]]
+    network = small(contender, norm=norm).to(memory_format=layout)
+    image = image_for(contender).to(memory_format=layout)
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = network(image)
+    assert logits.dtype == torch.bfloat16
+    assert logits.isfinite().all()
+    logits.float().square().sum().backward()
+    assert all(parameter.grad.isfinite().all() for parameter in network.parameters())
+
+
+@every_contender
+def test_layout_does_not_change_the_result(contender):
+    layout = LAYOUT[contender["dims"]]
+    network = small(contender).eval()
+    image = image_for(contender)
+    expected = network(image)
+    again = network.to(memory_format=layout)(image.to(memory_format=layout))
+    torch.testing.assert_close(again, expected, rtol=1e-3, atol=1e-5)
+
+
+@every_contender
+def test_loss_falls(contender):
+    network = small(contender)
+    image = image_for(contender, batch=4)
+    labels = torch.zeros_like(image[:, 0]).long()
+    labels[..., :10] = 1
+    image[:, 0] += 3 * labels
+    optimizer = torch.optim.AdamW(network.parameters(), 1e-2)
+    losses = []
+    for _ in range(15):
+        loss = F.cross_entropy(network(image), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[0] == pytest.approx(math.log(3), rel=0.2)  # about equally likely classes
+    assert losses[-1] < 0.5 * losses[0]
+
+
+# --- The U-shaped networks --------------------------------------------------------------------------------------------
+
+
+@every_variant
+@pytest.mark.parametrize("depth", [1, 2, 3, 6])
+def test_depth_is_the_number_of_features(variant, level, depth):
+    network = build({**variant, "features": [4] * depth}, in_channels=1, classes=2)
+    assert network.divisor == 2 ** (depth - 1)
+    assert network(torch.zeros(2, 1, 32, 64)).shape == (2, 2, 32, 64)
+
+
+@every_variant
+def test_image_that_cannot_be_halved_is_refused(variant, level):
+    network = build({**variant, "features": [4, 4, 4]}, in_channels=1, classes=2)
+    with pytest.raises(ValueError, match=r"\(16, 18\) voxels: every size must be divisible by 4"):
+        network(torch.zeros(1, 1, 16, 18))
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d])
+@pytest.mark.parametrize("shape", [(2, 3, 4, 6, 8), (1, 1, 2, 2, 2), (1, 5, 2, 4, 2), (3, 1, 4, 4, 4)])
+def test_max_pool_is_torchs_in_3d(layout, shape):
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(0)).contiguous(memory_format=layout)
+    ours, torchs = x.clone().requires_grad_(), x.clone().requires_grad_()
+    pooled = blocks.max_pool(ours)
+    expected = F.max_pool3d(torchs, 2)
+    assert torch.equal(pooled, expected)
+    weights = torch.randn_like(expected)
+    (pooled * weights).sum().backward()
+    (expected * weights).sum().backward()
+    assert torch.equal(ours.grad, torchs.grad)
+
+
+def test_group_norm_has_up_to_eight_groups():
+    groups = {c: blocks.normalisation(c, dims=2, norm="group").num_groups for c in (1, 3, 4, 6, 8, 12, 64)}
+    assert groups == {1: 1, 3: 1, 4: 4, 6: 2, 8: 8, 12: 4, 64: 8}
+
+
+# --- Finding and refusing ---------------------------------------------------------------------------------------------
+
+
+def test_available_lists_the_networks_and_not_their_blocks():
+    assert {"ghostunet", "unet"} <= set(available())
+    assert "blocks" not in available()
+
+
+def test_available_needs_no_torch():
+    code = "import sys; from organbench.networks import available; available(); assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT / "workflow" / "scripts")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"network": "vnet"}, "unknown network 'vnet'; available: "),
+        ({"network": "blocks"}, "unknown network 'blocks'; available: "),
+        ({"network": "../unet"}, "unknown network '../unet'; available: "),
+        ({"features": [4]}, "unknown network None; available: "),
+        (
+            {"network": "unet", "features": [4], "ratio": 2},
+            "network unet: unknown option ratio; it takes features, dims",
+        ),
+        ({"network": "unet", "features": [4], "norm": "group"}, "network unet: unknown option norm"),
+        ({"network": "unet"}, "network unet: missing option features"),
+        ({"network": "unet", "features": [4], "dims": 4}, "dims must be 2 or 3, not 4"),
+        ({"network": "unet", "features": []}, "features must be one positive number of channels a level, not []"),
+        ({"network": "ghostunet", "features": [4], "block": "v2"}, "block must be bottleneck or module, not 'v2'"),
+        ({"network": "ghostunet", "features": [4], "ratio": 1}, "ratio must be 2 or more, not 1"),
+    ],
+)
+def test_bad_options_are_named(options, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        build(options, in_channels=1, classes=2)
+
+
+def test_bad_norm_is_named():
+    with pytest.raises(ValueError, match="norm must be batch, instance or group, not 'layer'"):
+        build({"network": "unet", "features": [4]}, in_channels=1, classes=2, norm="layer")
+
+
+# --- The worked example of the documentation --------------------------------------------------------------------------
+
+
+def test_documented_example_works(tmp_path, monkeypatch):
+    text = (ROOT / "docs" / "adding-a-network.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    lines = re.findall(r"^\+    (\{.*\}),$", text, re.MULTILINE)
+    (config,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "context.py").write_text(code)
+    monkeypatch.setattr(networks, "__path__", [*networks.__path__, str(tmp_path)])
+    try:
+        assert "context" in available()
+        contenders = [*yaml.safe_load(config)["models"].values(), *map(yaml.safe_load, lines)]
+        assert [contender["network"] for contender in contenders] == ["unet", "context", "context", "context"]
+        for options in contenders:
+            size = (32, 48) if options["dims"] == 2 else (16, 32, 48)
+            network = build(options, in_channels=1, classes=7)
+            assert network(torch.zeros(1, 1, *size)).shape == (1, 7, *size)
+            assert all(length % network.divisor == 0 for length in size)
+    finally:
+        sys.modules.pop("organbench.networks.context", None)

@@ -1,0 +1,234 @@
+"""Summaries and comparisons by hand, and against pandas and SciPy."""
+
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from organbench.metrics import METRICS
+from organbench.statistics import case_differences, case_values, compare, interval, representative_cases, summarise
+from scipy import stats
+
+NAN = np.nan
+
+
+def table(rows, columns=("model", "seed", "case", "organ", "dice")):
+    return pd.DataFrame(rows, columns=list(columns)).assign(fold=0)
+
+
+@pytest.fixture
+def per_case():
+    rng = np.random.default_rng(0)
+    rows = [
+        (model, seed, f"case{case}", organ, *rng.beta(20, 2, len(METRICS)))
+        for model in ("unet", "ghostunet")
+        for seed in (0, 1)
+        for case in range(12)
+        for organ in ("liver", "bladder", "lungs")
+    ]
+    frame = table(rows, ("model", "seed", "case", "organ", *METRICS))
+    bladderless = (frame["organ"] == "bladder") & frame["case"].isin(["case1", "case5"])
+    frame.loc[bladderless, list(METRICS)] = NAN
+    return frame
+
+
+def test_seeds_are_averaged_before_patients():
+    frame = table(
+        [
+            ("unet", 0, "a", "liver", 0.8),
+            ("unet", 1, "a", "liver", 0.6),
+            ("unet", 2, "a", "liver", 0.7),
+            ("unet", 0, "b", "liver", 0.9),
+        ]
+    )
+    row = summarise(frame).set_index("organ").loc["liver"]
+    assert row["n"] == 2
+    assert row["mean"] == pytest.approx((0.7 + 0.9) / 2)
+    assert row["std"] == pytest.approx(np.std([0.7, 0.9], ddof=1))
+
+
+def test_all_is_a_mean_over_scored_organs():
+    frame = table(
+        [
+            ("unet", 0, "a", "liver", 0.8),
+            ("unet", 0, "a", "bladder", 0.4),
+            ("unet", 0, "b", "liver", 0.9),
+            ("unet", 0, "b", "bladder", NAN),
+            ("unet", 0, "c", "liver", NAN),
+            ("unet", 0, "c", "bladder", NAN),
+        ]
+    )
+    values = case_values(frame)
+    everything = values[values["organ"] == "all"].set_index("case")["dice"]
+    assert everything["a"] == pytest.approx(0.6)
+    assert everything["b"] == pytest.approx(0.9)
+    assert np.isnan(everything["c"])
+    summary = summarise(frame).set_index("organ")
+    assert summary["n"].to_dict() == {"liver": 2, "bladder": 1, "all": 2}
+    assert summary.loc["all", "mean"] == pytest.approx(0.75)
+
+
+def test_summary_against_pandas(per_case):
+    summary = summarise(per_case)
+    assert list(summary) == ["metric", "model", "organ", "n", "mean", "std", "median", "ci_low", "ci_high"]
+    by_hand = per_case.groupby(["model", "organ", "case"])[list(METRICS)].mean().groupby(["model", "organ"])
+    for row in summary[summary["organ"] != "all"].itertuples():
+        for name, value in (("mean", row.mean), ("std", row.std), ("median", row.median), ("count", row.n)):
+            assert value == pytest.approx(by_hand[row.metric].agg(name)[row.model, row.organ])
+
+
+def test_order_is_that_of_first_appearance(per_case):
+    summary = summarise(per_case)
+    assert list(summary["metric"].unique()) == list(METRICS)
+    assert list(summary["model"].unique()) == ["unet", "ghostunet"]
+    assert list(summary["organ"].unique()) == ["liver", "bladder", "lungs", "all"]
+    assert len(summary) == 4 * 2 * 4
+
+
+def test_interval_is_scipys_bca():
+    values = np.sort(np.random.default_rng(1).beta(20, 2, 30))
+    expected = stats.bootstrap((values,), np.mean, n_resamples=2000, method="BCa", rng=np.random.default_rng(0))
+    assert interval(values) == pytest.approx(tuple(expected.confidence_interval))
+
+
+def test_interval_is_near_students_t():
+    values = np.random.default_rng(2).normal(0.8, 0.05, 60)
+    expected = stats.t.interval(0.95, 59, values.mean(), stats.sem(values))
+    assert interval(values) == pytest.approx(expected, abs=0.003)
+
+
+def test_interval_covers_the_mean_about_as_often_as_it_says():
+    rng = np.random.default_rng(3)
+    inside = [low <= 0.8 <= high for low, high in (interval(rng.normal(0.8, 0.1, 30)) for _ in range(300))]
+    assert 0.90 <= np.mean(inside) <= 0.98
+
+
+def test_interval_depends_on_values_alone():
+    values = np.random.default_rng(4).beta(20, 2, 15)
+    assert interval(values) == interval(values[::-1]) == interval(values)
+
+
+@pytest.mark.parametrize("values", [[], [0.8]])
+def test_no_interval_from_fewer_than_two(values):
+    assert np.isnan(interval(np.array(values))).all()
+
+
+def test_interval_of_equal_values_is_the_value():
+    assert interval(np.full(7, 0.9)) == (0.9, 0.9)
+
+
+@pytest.mark.parametrize("values", [[0.1, 0.9], [0.0, 0.0, 0.9], [1e-320, 0.0, 0.0], [0.5, 0.5 + 1e-16, 0.5 + 2e-16]])
+@pytest.mark.filterwarnings("error")
+def test_degenerate_values_still_have_an_interval(values):
+    low, high = interval(np.array(values))
+    assert min(values) <= low <= high <= max(values) + 1e-15
+
+
+def test_no_values_at_all():
+    frame = table([("unet", 0, "a", "brain", NAN), ("ghostunet", 0, "a", "brain", NAN)])
+    summary, comparison = summarise(frame), compare(frame)
+    assert (summary["n"] == 0).all()
+    assert summary[["mean", "std", "median", "ci_low", "ci_high"]].isna().all(axis=None)
+    assert (comparison["n"] == 0).all()
+    assert comparison["mean_difference"].isna().all()
+    assert representative_cases(frame).empty
+
+
+def test_comparison_pairs_cases():
+    frame = table(
+        [
+            ("unet", 0, "a", "liver", 0.9),
+            ("unet", 0, "b", "liver", 0.8),
+            ("unet", 0, "c", "liver", NAN),
+            ("unet", 0, "d", "liver", 0.1),
+            ("ghostunet", 0, "b", "liver", 0.7),
+            ("ghostunet", 0, "a", "liver", 0.95),
+            ("ghostunet", 0, "c", "liver", 0.9),
+        ]
+    )
+    row = compare(frame).set_index("organ").loc["liver"]
+    assert (row["model_a"], row["model_b"], row["n"]) == ("unet", "ghostunet", 2)
+    assert row["mean_difference"] == pytest.approx((-0.05 + 0.1) / 2)
+    differences = case_differences(frame, "dice").query("organ == 'liver'").set_index("case")["difference"]
+    assert differences.to_dict() == pytest.approx({"a": -0.05, "b": 0.1})
+
+
+def test_comparison_against_scipy(per_case):
+    comparison = compare(per_case)
+    assert list(comparison) == ["metric", "organ", "model_a", "model_b", "n", "mean_difference", "ci_low", "ci_high"]
+    means = per_case.groupby(["model", "case", "organ"])["iou"].mean().unstack("model").xs("liver", level="organ")
+    difference = np.sort(means["unet"] - means["ghostunet"])
+    expected = stats.bootstrap((difference,), np.mean, n_resamples=2000, method="BCa", rng=np.random.default_rng(0))
+    row = comparison[(comparison["metric"] == "iou") & (comparison["organ"] == "liver")].iloc[0]
+    assert (row["ci_low"], row["ci_high"]) == pytest.approx(tuple(expected.confidence_interval))
+    assert row["mean_difference"] == pytest.approx(difference.mean())
+    assert comparison.query("metric == 'iou' and organ == 'bladder'")["n"].item() == 10
+
+
+def test_every_pair_once_in_order():
+    frame = table([(model, 0, "a", "liver", 0.5) for model in ("z", "a", "m")])
+    comparison = compare(frame).query("organ == 'liver'")
+    assert list(zip(comparison["model_a"], comparison["model_b"], strict=True)) == [("z", "a"), ("z", "m"), ("a", "m")]
+
+
+def test_one_model_has_no_comparison(per_case):
+    comparison = compare(per_case[per_case["model"] == "unet"])
+    assert comparison.empty
+    assert "mean_difference" in comparison
+
+
+def test_equal_models_differ_by_nothing(per_case):
+    unet = per_case[per_case["model"] == "unet"]
+    comparison = compare(pd.concat([unet, unet.assign(model="twin")]))
+    assert (comparison[["mean_difference", "ci_low", "ci_high"]] == 0).all(axis=None)
+
+
+def test_rows_may_come_in_any_order(per_case):
+    models, organs = ["unet", "ghostunet"], ["liver", "bladder", "lungs"]
+    shuffled = per_case.sample(frac=1, random_state=0)
+    shuffled = pd.concat([per_case.drop_duplicates(["model", "organ"]), shuffled]).drop_duplicates(
+        ["model", "seed", "case", "organ"]
+    )
+    assert list(shuffled["model"].unique()) == models
+    assert list(shuffled["organ"].unique()) == organs
+    pd.testing.assert_frame_equal(summarise(shuffled), summarise(per_case))
+    pd.testing.assert_frame_equal(compare(shuffled), compare(per_case))
+
+
+def test_absent_metrics_are_left_out(per_case):
+    assert list(summarise(per_case.drop(columns="recall"))["metric"].unique()) == ["dice", "iou", "precision"]
+
+
+def test_the_name_all_is_taken():
+    with pytest.raises(ValueError, match="named 'all'"):
+        summarise(table([("unet", 0, "a", "all", 0.5)]))
+
+
+def test_representative_cases():
+    dice = {"a": 0.7, "b": 0.9, "c": 0.8, "d": 0.2, "e": NAN}
+    frame = table([("unet", seed, case, "liver", d) for case, d in dice.items() for seed in (0, 1)])
+    chosen = representative_cases(frame)
+    assert list(chosen) == ["model", "rank", "case", "dice"]
+    assert list(zip(chosen["rank"], chosen["case"], strict=True)) == [("best", "b"), ("median", "c"), ("worst", "d")]
+    assert chosen["dice"].tolist() == pytest.approx([0.9, 0.8, 0.2])
+
+
+def test_representative_cases_of_a_single_case():
+    chosen = representative_cases(table([("unet", 0, "a", "liver", 0.5)]))
+    assert chosen["case"].tolist() == ["a", "a", "a"]
+
+
+def test_fast_enough_for_a_real_study():
+    rng = np.random.default_rng(0)
+    rows = [
+        (model, seed, case, organ, *rng.beta(20, 2, len(METRICS)))
+        for model in ("unet", "ghostunet")
+        for seed in (0, 1, 2)
+        for case in range(140)
+        for organ in ("liver", "bladder", "lungs", "kidneys", "bone", "brain")
+    ]
+    frame = table(rows, ("model", "seed", "case", "organ", *METRICS))
+    start = time.process_time()
+    summarise(frame)
+    compare(frame)
+    assert time.process_time() - start < 5

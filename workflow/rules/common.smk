@@ -1,0 +1,147 @@
+"""Names and input functions. Everything that decides which jobs there are is decided here, while parsing."""
+
+import ast
+import sys
+from pathlib import Path
+
+import yaml
+
+SCRIPTS = Path(workflow.basedir) / "scripts"
+if str(SCRIPTS) not in sys.path:
+    sys.path.insert(0, str(SCRIPTS))
+
+from organbench import splits, study
+from organbench.errors import InputError
+from snakemake.exceptions import WorkflowError
+
+
+def resolve_study():
+    """The study's config, its cases, and who trains, validates and tests in each fold."""
+    home = Path(workflow.basedir)
+    defaults = yaml.safe_load((home.parent / "config.yaml").read_text())
+    schema = yaml.safe_load((home / "schemas" / "config.schema.yaml").read_text())
+    if workflow.config_settings.replace_workflow_config:
+        defaults = {}
+    try:
+        resolved = study.resolve(config, defaults, schema)
+        cases = study.find_cases(resolved["dataset"])
+        return resolved, cases, splits.split(cases, **resolved["split"])
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
+
+
+# Not the configfile directive: it would merge the default study's organs and networks into those of any other.
+STUDY, CASES, FOLDS = resolve_study()
+config.update(STUDY)
+
+RESULTS = f"results/{STUDY['study']}"
+RUN = f"{RESULTS}/runs/{{model}}/fold{{fold}}-seed{{seed}}"
+ORGANS = STUDY["dataset"]["organs"]
+CASE_FILES = ["image.npy", "label.npy", "points.npy", "case.json"]
+CASE = {Path(file).stem: f"{RESULTS}/cases/{{case}}/{file}" for file in CASE_FILES}
+VOLUME, LABELS = (
+    f"{STUDY['dataset']['root']}/{STUDY['dataset'][key]}" for key in ("image", "label")
+)
+
+
+wildcard_constraints:
+    case=study.CASE_NAME,
+    model="[A-Za-z0-9][A-Za-z0-9_]*",
+    fold=r"\d+",
+    seed=r"\d+",
+
+
+def code(script, network=None):
+    """The library files that a script depends on, found by following its imports; code is an input.
+
+    Networks are imported by name when a study asks for them, so a job names the one it needs.
+    """
+    waiting = [SCRIPTS / script]
+    if network:
+        waiting.append(SCRIPTS / "organbench" / "networks" / f"{network}.py")
+    found = set()
+    while waiting:
+        file = waiting.pop()
+        if file in found:
+            continue
+        found.add(file)
+        for node in ast.walk(ast.parse(file.read_text())):
+            if not isinstance(node, ast.ImportFrom) or not node.module.startswith(
+                "organbench"
+            ):
+                continue
+            room = SCRIPTS / Path(*node.module.split("."))
+            for candidate in (room, *(room / alias.name for alias in node.names)):
+                for module in (candidate.with_suffix(".py"), candidate / "__init__.py"):
+                    if module.is_file():
+                        waiting.append(module)
+    return sorted(
+        workflow.source_path(f"../scripts/{file.relative_to(SCRIPTS).as_posix()}")
+        for file in found - {SCRIPTS / script}
+    )
+
+
+def cases_in(wildcards, *roles):
+    """The cases that have one of the roles in the run's fold."""
+    return [case for role in roles for case in FOLDS[int(wildcards.fold)][role]]
+
+
+def case_files(cases):
+    """The files of prepared cases."""
+    return [path.format(case=case) for case in cases for path in CASE.values()]
+
+
+def training_files(wildcards):
+    """What a run learns from: its training and validation cases only, so that a new test case retrains nothing."""
+    return case_files(cases_in(wildcards, "train", "validation"))
+
+
+def training_code(wildcards):
+    """The library files that shape a contender's weights."""
+    return code("train.py", STUDY["models"][wildcards.model]["network"])
+
+
+def prediction_code(wildcards):
+    """The library files that shape a contender's predictions."""
+    return code("predict.py", STUDY["models"][wildcards.model]["network"])
+
+
+def model_settings(wildcards):
+    """A contender's network options, and its training settings."""
+    network, training = study.model_settings(STUDY, wildcards.model)
+    return {"network": network, "training": training}
+
+
+def runs(pattern, models=None):
+    """A path of every run: each contender, fold and seed."""
+    return expand(
+        pattern,
+        model=models or STUDY["models"],
+        fold=range(len(FOLDS)),
+        seed=STUDY["training"]["seeds"],
+    )
+
+
+def tests(pattern, seeds=None):
+    """A path of every test case of every run."""
+    return [
+        path
+        for fold, roles in enumerate(FOLDS)
+        for path in expand(
+            pattern,
+            model=STUDY["models"],
+            fold=fold,
+            seed=seeds or STUDY["training"]["seeds"],
+            case=roles["test"],
+        )
+    ]
+
+
+def figures():
+    """The study's figures; a single contender has no differences."""
+    names = ["dice_by_organ", "learning_curves", "overlays"]
+    if len(STUDY["models"]) > 1:
+        names.append("paired_differences")
+    return expand(
+        f"{RESULTS}/figures/{{name}}.{{suffix}}", name=names, suffix=["png", "svg"]
+    )

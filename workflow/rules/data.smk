@@ -1,0 +1,87 @@
+"""From NIfTI to prepared cases, and who is trained on and tested on."""
+
+if STUDY["dataset"]["source"] == "phantom":
+
+    rule phantom:
+        input:
+            code=code("phantom.py"),
+        output:
+            volume=VOLUME,
+            labels=LABELS,
+        log:
+            f"{RESULTS}/logs/phantom/{{case}}.log",
+        conda:
+            "../../envs/imaging.yaml"
+        resources:
+            mem_mb=4000,
+            runtime=15,
+        params:
+            seed=STUDY["dataset"]["phantom"]["seed"],
+            size=STUDY["dataset"]["phantom"]["size"],
+        script:
+            "../scripts/phantom.py"
+
+
+# All cases are converted, and so checked, before anything is trained.
+rule convert:
+    input:
+        volume=VOLUME,
+        labels=LABELS,
+        code=code("convert.py"),
+    output:
+        **CASE,
+    log:
+        f"{RESULTS}/logs/convert/{{case}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/convert/{{case}}.tsv"
+    priority: 1
+    conda:
+        "../../envs/imaging.yaml"
+    resources:
+        mem_mb=8000,
+        runtime=30,
+    params:
+        organs=ORGANS,
+        ignored=STUDY["dataset"]["ignore_labels"],
+        spacing=STUDY["preprocessing"]["spacing"],
+    script:
+        "../scripts/convert.py"
+
+
+rule check_cases:
+    input:
+        cases=expand(CASE["case"], case=CASES),
+        code=code("check_cases.py"),
+    output:
+        f"{RESULTS}/tables/cases.csv",
+    log:
+        f"{RESULTS}/logs/check_cases.log",
+    priority: 1
+    conda:
+        "../../envs/imaging.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        folds=FOLDS,
+        organs=list(ORGANS),
+    script:
+        "../scripts/check_cases.py"
+
+
+rule split:
+    input:
+        code=code("split.py"),
+    output:
+        f"{RESULTS}/split.csv",
+    log:
+        f"{RESULTS}/logs/split.log",
+    conda:
+        "../../envs/imaging.yaml"
+    resources:
+        mem_mb=500,
+        runtime=5,
+    params:
+        rows=splits.table(FOLDS),
+    script:
+        "../scripts/split.py"

@@ -1,0 +1,51 @@
+"""Metrics of every prediction, on the original grid, against the original labels."""
+
+
+rule evaluate:
+    input:
+        prediction=f"{RUN}/predictions/{{case}}.nii.gz",
+        labels=LABELS,
+        code=code("evaluate.py"),
+    output:
+        f"{RUN}/metrics/{{case}}.csv",
+    log:
+        f"{RESULTS}/logs/evaluate/{{model}}-fold{{fold}}-seed{{seed}}/{{case}}.log",
+    conda:
+        "../../envs/imaging.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=15,
+    params:
+        organs=ORGANS,
+        ignored=STUDY["dataset"]["ignore_labels"],
+    script:
+        "../scripts/evaluate.py"
+
+
+rule tables:
+    input:
+        metrics=tests(f"{RUN}/metrics/{{case}}.csv"),
+        code=code("tables.py"),
+    output:
+        per_case=f"{RESULTS}/tables/per_case.csv",
+        summary=report(
+            f"{RESULTS}/tables/summary.csv",
+            caption="../report/summary.rst",
+            category="Tables",
+            labels={"table": "summary"},
+        ),
+        comparison=report(
+            f"{RESULTS}/tables/comparison.csv",
+            caption="../report/comparison.rst",
+            category="Tables",
+            labels={"table": "comparison"},
+        ),
+    log:
+        f"{RESULTS}/logs/tables.log",
+    conda:
+        "../../envs/imaging.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=15,
+    script:
+        "../scripts/tables.py"

@@ -1,0 +1,26 @@
+"""A contender's prediction of every test case, on the scanner's own grid."""
+
+
+rule predict:
+    input:
+        image=CASE["image"],
+        case=CASE["case"],
+        weights=f"{RUN}/weights.pt",
+        code=prediction_code,
+    output:
+        f"{RUN}/predictions/{{case}}.nii.gz",
+    log:
+        f"{RESULTS}/logs/predict/{{model}}-fold{{fold}}-seed{{seed}}/{{case}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/predict/{{model}}-fold{{fold}}-seed{{seed}}/{{case}}.tsv"
+    conda:
+        "../../envs/torch.yaml"
+    threads: 4
+    resources:
+        gpu=1,
+        mem_mb=8000,
+        runtime=30,
+    params:
+        settings=STUDY["prediction"],
+    script:
+        "../scripts/predict.py"

@@ -1,0 +1,16 @@
+"""Draw loss and validation Dice of every run over its steps."""
+
+import re
+
+import pandas as pd
+
+from organbench import figures
+from organbench.errors import job_log
+
+with job_log(snakemake.log[0]):
+    histories = []
+    for path in snakemake.input.histories:
+        model, fold, seed = re.search(r"([^/]+)/fold(\d+)-seed(\d+)/history\.csv$", path).groups()
+        histories.append(pd.read_csv(path).assign(model=model, fold=int(fold), seed=int(seed)))
+    figure = figures.learning_curves(pd.concat(histories, ignore_index=True))
+    figures.save(figure, snakemake.output.png, snakemake.output.svg)

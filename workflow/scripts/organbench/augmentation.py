@@ -1,0 +1,115 @@
+"""Random spatial and intensity changes of a batch, on the training device; a pure function of (seed, step).
+
+Turning and scaling are about the patch's centre and in the axial plane (3D scales along z too), because patients are
+turned on the couch that way; flips are only those that the study allows, for an organ may have a side.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+AXES = {"x": -1, "y": -2, "z": -3}
+
+
+def margin(patch: Sequence[int], options: Mapping[str, Any]) -> tuple[int, ...]:
+    """Voxels to read beyond the patch on every side of each axis, so that its corners stay in the crop ([z] y x)."""
+    angle = np.deg2rad(min(options["rotation"], 45.0))
+    grow = 1.0 + options["scale"]
+    y, x = patch[-2:]
+    reach = [x * np.sin(angle) + y * np.cos(angle), y * np.sin(angle) + x * np.cos(angle)]
+    if len(patch) == 3:
+        reach.insert(0, float(patch[0]))
+    return tuple(max(0, int(np.ceil((grow * r - n) / 2))) for r, n in zip(reach, patch, strict=True))
+
+
+def augment(
+    images: Tensor,
+    labels: Tensor,
+    patch: Sequence[int],
+    options: Mapping[str, Any],
+    window: Sequence[float],
+    *,
+    seed: int,
+    step: int,
+) -> tuple[Tensor, Tensor]:
+    """Change a batch at random and cut it to the patch.
+
+    Args:
+        images: HU, any number type (batch, channel, [z,] y, x), patch plus margins in size.
+        labels: organ indices, uint8 (batch, [z,] y, x).
+        patch: size of what is returned, [z] y x.
+        options: the config's `training.augmentation`: largest rotation (degrees), scale (share), HU shift, HU scale
+            (share), HU noise (standard deviation), gamma (share), and the axes that may be flipped.
+        window: HU that become -1 and 1.
+        seed: of the whole training.
+        step: of the batch.
+
+    Returns:
+        Images, float32 from -1 to 1 (batch, channel, [z,] y, x), and labels, int64 (batch, [z,] y, x).
+    """
+    random = np.random.default_rng([seed, step, 1])
+    count, dims = len(images), len(patch)
+
+    def draw(largest: float) -> Tensor:
+        return torch.tensor(random.uniform(-largest, largest, count), dtype=torch.float32)
+
+    angle, scale = torch.deg2rad(draw(options["rotation"])), 1.0 + draw(options["scale"])
+    signs = torch.ones(count, dims)
+    for axis in options["flip"]:
+        if -AXES[axis] <= dims:
+            signs[:, -1 - AXES[axis]] = torch.tensor(np.where(random.random(count) < 0.5, -1.0, 1.0)).float()
+    theta = affine(angle, scale, signs, patch, images.shape[2:])
+    images, labels = warp(images.float(), labels, theta.to(images.device), patch)
+
+    def per_image(values: Tensor) -> Tensor:
+        return values.to(images.device).reshape(count, *(1,) * (images.dim() - 1))
+
+    shift, contrast, gamma = draw(options["hu_shift"]), 1.0 + draw(options["hu_scale"]), 1.0 + draw(options["gamma"])
+    noise = torch.tensor(random.uniform(0.0, options["hu_noise"], count), dtype=torch.float32)
+    images = images * per_image(contrast) + per_image(shift)
+    if options["hu_noise"]:
+        source = torch.Generator(images.device).manual_seed(int(random.integers(2**62)))
+        images = images + torch.randn(images.shape, generator=source, device=images.device) * per_image(noise)
+    unit = (scaled(images, window) + 1.0) / 2.0
+    return unit.pow(per_image(gamma)) * 2.0 - 1.0, labels
+
+
+def scaled(images: Tensor, window: Sequence[float]) -> Tensor:
+    """HU as the network sees them: the window's ends become -1 and 1, what lies beyond is cut; float32."""
+    low, high = window
+    return (images.float().clamp(low, high) - low) * (2.0 / (high - low)) - 1.0
+
+
+def affine(angle: Tensor, scale: Tensor, signs: Tensor, patch: Sequence[int], crop: Sequence[int]) -> Tensor:
+    """Matrices for `F.affine_grid` (batch, dims, dims + 1): from the patch's coordinates to the larger crop's.
+
+    Args:
+        angle: radians, in the axial plane (batch).
+        scale: how much larger a region becomes the patch (batch).
+        signs: -1 flips that axis (batch, dims), in the order x y [z].
+        patch: size of the result, [z] y x.
+        crop: size of what is sampled, [z] y x.
+    """
+    count, dims = signs.shape
+    matrix = torch.zeros(count, dims, dims + 1)
+    cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
+    matrix[:, 0, 0], matrix[:, 0, 1], matrix[:, 1, 0], matrix[:, 1, 1] = cos, -sin, sin, cos
+    if dims == 3:
+        matrix[:, 2, 2] = scale
+    matrix[:, :, :dims] *= signs[:, None, :]
+    ours = torch.tensor(list(patch)[::-1], dtype=torch.float32)
+    theirs = torch.tensor(list(crop)[::-1], dtype=torch.float32)
+    matrix[:, :, :dims] *= ours[None, None, :] / theirs[None, :, None]
+    return matrix
+
+
+def warp(images: Tensor, labels: Tensor, theta: Tensor, patch: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Sample images (linear) and labels (nearest, int64) through affine matrices; border voxels continue outside."""
+    grid = F.affine_grid(theta, [len(images), 1, *patch], align_corners=False)
+    moved = F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    classes = F.grid_sample(labels[:, None].float(), grid, mode="nearest", padding_mode="border", align_corners=False)
+    return moved, classes[:, 0].long()

@@ -1,0 +1,222 @@
+"""The prepared case on disk: memory-mapped arrays on the working grid, and the geometry that leads back."""
+
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+
+from organbench import volumes
+from organbench.errors import InputError, atomic
+from organbench.volumes import Array, Grid
+
+POINTS = 1024  # voxels of each organ that are remembered for sampling
+
+
+@dataclass(frozen=True)
+class Case:
+    """One patient, ready for training.
+
+    Attributes:
+        name: the case's name.
+        image: int16 HU, axes z y x, memory-mapped.
+        label: uint8 organ indices, axes z y x, memory-mapped.
+        points: int16, (organ, point, 3): z y x of up to `POINTS` random voxels of each organ, repeated where there are
+            fewer, -1 where there is none; memory-mapped.
+        info: what `case.json` holds.
+    """
+
+    name: str
+    image: Array
+    label: Array
+    points: Array
+    info: Mapping[str, Any]
+
+    @property
+    def working(self) -> Grid:
+        """The grid of the arrays."""
+        return Grid.from_json(self.info["working"])
+
+    @property
+    def oriented(self) -> Grid:
+        """The original grid with its axes brought to the working orientation."""
+        return Grid.from_json(self.info["oriented"])
+
+    @property
+    def original(self) -> Grid:
+        """The grid of the scanner's volume."""
+        return Grid.from_json(self.info["original"])
+
+
+def convert(
+    name: str,
+    volume_path: str | Path,
+    label_path: str | Path,
+    folder: str | Path,
+    *,
+    organs: Mapping[str, Sequence[int]],
+    ignored: Sequence[int] = (),
+    spacing: Sequence[float | None],
+) -> None:
+    """Check a CT volume and its labels, bring them to the working grid, and write a case.
+
+    Args:
+        name: the case's name.
+        volume_path: CT volume in HU.
+        label_path: label map on the same grid.
+        folder: where `image.npy`, `label.npy`, `points.npy` and `case.json` go.
+        organs: name of each organ and its label values, which are merged.
+        ignored: label values that count as background.
+        spacing: working spacing in mm, x y z; None keeps the scanner's.
+
+    Raises:
+        InputError: the volume or the labels are unfit; see `volumes`.
+    """
+    volume = volumes.read_volume(volume_path)
+    labels = volumes.read_labels(label_path, organs, ignored)
+    volumes.check_pair(volume, labels, volume_path, label_path)
+    labels.CopyInformation(volume)
+    original, orientation = Grid.of(volume), volumes.orientation(volume)
+    volume, labels = volumes.orient(volume), volumes.orient(labels)
+    oriented = Grid.of(volume)
+    working = oriented.with_spacing(spacing)
+    hu, indices = sitk.GetArrayViewFromImage(volume), sitk.GetArrayViewFromImage(labels)
+    image = volumes.resample_volume(hu, oriented, working)
+    label = volumes.resample_labels(indices, oriented, working, len(organs))
+    info = {
+        "case": name,
+        "volume": str(volume_path),
+        "labels": str(label_path),
+        "orientation": orientation,
+        "original": volumes.grid_json(original),
+        "oriented": volumes.grid_json(oriented),
+        "working": volumes.grid_json(working),
+        "organs": {organ: list(values) for organ, values in organs.items()},
+        "original_voxels": voxels_of(indices, organs),
+        "voxels": voxels_of(label, organs),
+        "hu": hu_statistics(image, label, organs),
+        "checksum": zlib.crc32(label.data, zlib.crc32(image.data)),
+    }
+    folder = Path(folder)
+    for file, array in (("image", image), ("label", label), ("points", organ_points(label, len(organs)))):
+        with atomic(folder / f"{file}.npy") as temporary, temporary.open("wb") as stream:
+            np.save(stream, array)
+    volumes.write_json(info, folder / "case.json")
+
+
+def voxels_of(label: Array, organs: Mapping[str, Any]) -> dict[str, int]:
+    """Voxels of each organ in an array of organ indices."""
+    counts = np.zeros(len(organs) + 1, np.int64)
+    for slab in volumes.slabs(label):
+        counts += np.bincount(slab.ravel(), minlength=len(organs) + 1)
+    return {organ: int(counts[index]) for index, organ in enumerate(organs, start=1)}
+
+
+def hu_statistics(image: Array, label: Array, organs: Mapping[str, Any]) -> dict[str, dict[str, float] | None]:
+    """Mean, deviation and 0.5, 50 and 99.5 percentiles of HU of the volume and of each organ (None: absent)."""
+
+    def describe(histogram: Array) -> dict[str, float] | None:
+        count = histogram.sum()
+        if not count:
+            return None
+        values = np.arange(low, high + 1, dtype=np.float64)
+        mean = float((histogram * values).sum() / count)
+        below = np.cumsum(histogram)
+        percentiles = {f"p{p:g}": float(values[np.searchsorted(below, count * p / 100)]) for p in (0.5, 50, 99.5)}
+        return {"mean": mean, "std": float(np.sqrt((histogram * (values - mean) ** 2).sum() / count))} | percentiles
+
+    low, high = int(image.min()), int(image.max())
+    levels = high - low + 1
+    joint = np.zeros((len(organs) + 1) * levels, np.int64)
+    for slab, where in zip(volumes.slabs(image), volumes.slabs(label), strict=True):
+        joint += np.bincount(
+            (where.astype(np.int64) * levels + (slab.astype(np.int64) - low)).ravel(), minlength=len(joint)
+        )
+    table = joint.reshape(-1, levels)
+    return {"volume": describe(table.sum(axis=0))} | {
+        organ: describe(table[k]) for k, organ in enumerate(organs, start=1)
+    }
+
+
+def organ_points(label: Array, organs: int) -> Array:
+    """Random voxels of each organ: int16 (organ, POINTS, 3), z y x, -1 where the organ is absent."""
+    points = np.full((organs, POINTS, 3), -1, np.int16)
+    flat = label.ravel()
+    for index in range(organs):
+        found = np.flatnonzero(flat == index + 1)
+        if len(found):
+            chosen = np.random.default_rng(index).choice(found, POINTS, replace=len(found) < POINTS)
+            points[index] = np.stack(np.unravel_index(chosen, label.shape), axis=1)
+    return points
+
+
+def load(folder: str | Path) -> Case:
+    """Open a case; its arrays stay on disk until they are touched.
+
+    Raises:
+        InputError: the case is missing or damaged.
+    """
+    folder = Path(folder)
+    try:
+        info = json.loads((folder / "case.json").read_text())
+        image, label, points = (np.load(folder / f"{file}.npy", mmap_mode="r") for file in ("image", "label", "points"))
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{folder}: the prepared case is damaged ({error}); delete the folder and run again") from None
+    shape = Grid.from_json(info["working"]).shape
+    if image.shape != shape or label.shape != shape:
+        raise InputError(
+            f"{folder}: the arrays do not have the size that case.json says; delete the folder and run again"
+        )
+    return Case(info["case"], image, label, points, info)
+
+
+def write_prediction(prediction: Array, case: Case, path: str | Path) -> None:
+    """Write organ indices (uint8, z y x, oriented grid) on the scanner's grid with the original label values."""
+    values = np.zeros(len(case.info["organs"]) + 1, np.uint16)
+    for index, merged in enumerate(case.info["organs"].values(), start=1):
+        values[index] = merged[0]  # organs that were merged go out under their first value
+    stored = values.astype(np.uint8) if values.max() < 256 else values
+    image = volumes.orient(volumes.to_image(stored[prediction], case.oriented), case.info["orientation"])
+    original = case.original
+    image.SetSpacing(original.spacing)
+    image.SetOrigin(original.origin)
+    image.SetDirection(original.direction)
+    volumes.write(image, path)
+
+
+def check_fold(infos: Sequence[Mapping[str, Any]], fold: Mapping[str, Sequence[str]], organs: Sequence[str]) -> None:
+    """Check that a fold's training cases show every organ.
+
+    Args:
+        infos: what the `case.json` of each case holds.
+        fold: the cases of each role.
+        organs: names of the organs.
+
+    Raises:
+        InputError: no training case has an organ.
+    """
+    trained = [info for info in infos if info["case"] in set(fold["train"])]
+    for organ in organs:
+        if not any(info["voxels"][organ] for info in trained):
+            elsewhere = [info["case"] for info in infos if info["original_voxels"][organ]]
+            where = f"only cases {', '.join(elsewhere[:5])} have it" if elsewhere else "no case has it"
+            raise InputError(
+                f"config, dataset.organs: no training case has {organ} ({where}); "
+                "change the split (split.seed), add cases, or leave the organ out"
+            )
+
+
+def overview(info: Mapping[str, Any]) -> dict[str, Any]:
+    """A case's row in `cases.csv`: its original grid, and each organ's volume in ml (0: absent)."""
+    original = Grid.from_json(info["original"])
+    grid = {
+        f"{what}_{axis}": value
+        for what in ("size", "spacing")
+        for axis, value in zip("xyz", getattr(original, what), strict=True)
+    }
+    volumes_ml = {f"{organ}_ml": voxels * original.voxel_ml for organ, voxels in info["original_voxels"].items()}
+    return {"case": info["case"], "orientation": info["orientation"]} | grid | volumes_ml

@@ -1,0 +1,102 @@
+"""The device a job computes on, its precision, and what makes it repeat itself to the last bit."""
+
+import os
+import platform
+import resource
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from organbench.errors import InputError
+
+DTYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def prepare(*, threads: int, gpus: int) -> torch.device:
+    """Choose the device and make computing on it repeatable.
+
+    Args:
+        threads: CPU threads of the job; another number may change the last bits of a sum.
+        gpus: GPUs the workflow granted; 0 keeps to the CPU even where there is one.
+
+    Returns:
+        A CUDA device where one is granted and there, the CPU otherwise.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+    return torch.device("cuda") if gpus > 0 and torch.cuda.is_available() else torch.device("cpu")
+
+
+def native_bf16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 itself; where it is emulated it is slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def precision(wanted: str, device: torch.device) -> str:
+    """The precision a job computes in: `auto` is bf16 where the device has it, else fp32.
+
+    Raises:
+        InputError: fp16 on a CPU.
+    """
+    if wanted == "auto":
+        return "bf16" if native_bf16(device) else "fp32"
+    if wanted == "fp16" and device.type == "cpu":
+        raise InputError("config, training.precision: fp16 needs a GPU, and the job runs on a CPU; use auto")
+    return wanted
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
+    """Mixed precision for a forward pass."""
+    dtype = DTYPES[precision]
+    return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
+
+
+def memory_format(dims: int) -> torch.memory_format:
+    """Channels last, which convolutions are fastest in."""
+    return torch.channels_last if dims == 2 else torch.channels_last_3d
+
+
+def place(network: nn.Module, device: torch.device, dims: int) -> nn.Module:
+    """Move a network to a device, in its memory format."""
+    return network.to(device).to(memory_format=memory_format(dims))  # type: ignore[call-overload]
+
+
+def describe(device: torch.device) -> dict[str, Any]:
+    """Device and versions, as `cost.json` holds them."""
+    cuda = device.type == "cuda"
+    return {
+        "device": torch.cuda.get_device_name(device) if cuda else cpu_name(),
+        "device_type": device.type,
+        "threads": torch.get_num_threads(),
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+            "cuda": torch.version.cuda if cuda else None,
+            "cudnn": torch.backends.cudnn.version() if cuda else None,
+        },
+    }
+
+
+def cpu_name() -> str:
+    """The processor's name as the system tells it."""
+    try:
+        with open("/proc/cpuinfo") as lines:
+            return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def peak_memory(device: torch.device) -> dict[str, float | None]:
+    """Most memory this process has held so far, in MiB: host, and GPU (None without one)."""
+    factor = 1024 if platform.system() == "Linux" else 1024**2  # kilobytes, but bytes on macOS
+    gpu = torch.cuda.max_memory_allocated(device) / 1024**2 if device.type == "cuda" else None
+    host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / factor
+    return {"peak_host_mib": round(host, 1), "peak_gpu_mib": gpu if gpu is None else round(gpu, 1)}

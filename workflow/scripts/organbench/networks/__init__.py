@@ -1,0 +1,63 @@
+"""The contenders: one file a network, found by its name.
+
+A network file defines a class `Network`, a plain `nn.Module` whose constructor takes keyword arguments only:
+
+- `in_channels`, `classes` and `norm`, which are the same for all contenders of a study;
+- the network's own options, under the names they have in the study's `models` entry.
+
+`forward` takes an image of (batch, in_channels, [z,] y, x) and returns logits of (batch, classes, [z,] y, x).
+The attribute `divisor` is the number by which every spatial size of the image must be divisible.
+
+Importing this package does not import torch; building a network does.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import nn
+
+# What all contenders share, and what therefore is no contender's own option.
+_SHARED = {"in_channels", "classes", "norm"}
+
+
+def available() -> list[str]:
+    """Names of the networks: the files of this package, without the blocks they are made of."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name != "blocks")
+
+
+def build(options: Mapping[str, Any], *, in_channels: int, classes: int, norm: str = "batch") -> nn.Module:
+    """Build a contender from its entry in the study's `models`.
+
+    Args:
+        options: the network's file name under `network`, and the network's own options, for example
+            `{network: unet, dims: 2, features: [16, 32, 64, 128, 256]}`.
+        in_channels: channels of the image, 1 for a CT.
+        classes: channels of the logits, background included.
+        norm: normalisation layers of the whole network: `batch`, `instance` or `group`.
+
+    Returns:
+        The network, initialised from torch's global random state, in training mode. Its attribute `divisor` is the
+        number by which every spatial size of the input must be divisible.
+
+    Raises:
+        ValueError: if there is no such network, an option is unknown or missing, or its value is not allowed.
+    """
+    own = dict(options)
+    name = own.pop("network", None)
+    if name not in available():
+        raise ValueError(f"unknown network {name!r}; available: {', '.join(available())}")
+
+    network = importlib.import_module(f"{__name__}.{name}").Network
+    parameters = {key: value for key, value in inspect.signature(network).parameters.items() if key not in _SHARED}
+    if unknown := sorted(own.keys() - parameters.keys()):
+        raise ValueError(f"network {name}: unknown option {', '.join(unknown)}; it takes {', '.join(parameters)}")
+    needed = {key for key, value in parameters.items() if value.default is inspect.Parameter.empty}
+    if missing := sorted(needed - own.keys()):
+        raise ValueError(f"network {name}: missing option {', '.join(missing)}")
+    return network(**own, in_channels=in_channels, classes=classes, norm=norm)

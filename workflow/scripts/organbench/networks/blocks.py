@@ -1,0 +1,141 @@
+"""The layers that the networks share, in two or three dimensions, and how they are initialised.
+
+Every layer here has a deterministic backward pass on CUDA, so a network made of them trains to the same weights each
+time. That is why 3D pooling is spelled out (the backward of `nn.MaxPool3d` is not deterministic) and why features are
+brought to a finer level by transposed convolution (nor is that of interpolation).
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+_CONVOLUTION: dict[int, type[nn.Conv2d | nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
+_TRANSPOSED: dict[int, type[nn.ConvTranspose2d | nn.ConvTranspose3d]] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+_BATCH_NORM: dict[int, type[nn.Module]] = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+_INSTANCE_NORM: dict[int, type[nn.Module]] = {2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}
+
+
+def check_dims(dims: int, features: Sequence[int]) -> None:
+    """Check what every U-shaped network is asked for.
+
+    Args:
+        dims: spatial dimensions.
+        features: channels of each level, the finest first.
+
+    Raises:
+        ValueError: if `dims` is neither 2 nor 3, or `features` is empty or not positive.
+    """
+    if dims not in _CONVOLUTION:
+        raise ValueError(f"dims must be 2 or 3, not {dims!r}")
+    if not features or min(features) < 1:
+        raise ValueError(f"features must be one positive number of channels a level, not {features!r}")
+
+
+def convolution(
+    in_chs: int, out_chs: int, *, dims: int, kernel: int, groups: int = 1, bias: bool = False
+) -> nn.Conv2d | nn.Conv3d:
+    """Convolution that keeps the spatial size; free of bias by default, as a normalisation follows."""
+    return _CONVOLUTION[dims](in_chs, out_chs, kernel, padding=kernel // 2, groups=groups, bias=bias)
+
+
+def upsampling(in_chs: int, out_chs: int, *, dims: int) -> nn.ConvTranspose2d | nn.ConvTranspose3d:
+    """Transposed convolution that doubles the spatial size, each output voxel having one input voxel."""
+    return _TRANSPOSED[dims](in_chs, out_chs, kernel_size=2, stride=2)
+
+
+def normalisation(channels: int, *, dims: int, norm: str) -> nn.Module:
+    """Normalisation with a learned scale and shift a channel.
+
+    Args:
+        channels: channels of the features.
+        dims: spatial dimensions, 2 or 3.
+        norm: `batch` (Ioffe and Szegedy 2015), `instance` (Ulyanov et al. 2016), or `group` (Wu and He 2018) with the
+            most groups up to 8 that divide the channels in powers of two.
+
+    Raises:
+        ValueError: if `norm` is none of these.
+    """
+    if norm == "batch":
+        return _BATCH_NORM[dims](channels)
+    if norm == "instance":
+        return _INSTANCE_NORM[dims](channels, affine=True)
+    if norm == "group":
+        return nn.GroupNorm(math.gcd(8, channels), channels)
+    raise ValueError(f"norm must be batch, instance or group, not {norm!r}")
+
+
+def conv_norm_relu(
+    in_chs: int, out_chs: int, *, dims: int, norm: str, kernel: int, groups: int = 1, relu: bool = True
+) -> nn.Sequential:
+    """Convolution and normalisation, with a ReLU unless it is asked not to."""
+    layers: list[nn.Module] = [
+        convolution(in_chs, out_chs, dims=dims, kernel=kernel, groups=groups),
+        normalisation(out_chs, dims=dims, norm=norm),
+    ]
+    if relu:
+        layers.append(nn.ReLU(inplace=True))
+    return nn.Sequential(*layers)
+
+
+def max_pool(x: Tensor) -> Tensor:
+    """Max pooling that halves every spatial size, deterministic on CUDA in 3D as well.
+
+    Args:
+        x: (batch, channel, [z,] y, x), every spatial size even.
+
+    Returns:
+        (batch, channel, [z/2,] y/2, x/2), equal to `F.max_pool2d(x, 2)` or `F.max_pool3d(x, 2)`. Where the two largest
+        values of a window lie in different slices and are equal, the gradient is shared between them.
+    """
+    if x.ndim == 4:
+        return F.max_pool2d(x, 2)
+    # Slices are folded into the axis that lies next to z in memory, so that nothing is copied.
+    if x.is_contiguous(memory_format=torch.channels_last_3d):
+        slices = x.transpose(1, 2)  # batch z channel y x
+        x = F.max_pool2d(slices.flatten(0, 1), 2).unflatten(0, slices.shape[:2]).transpose(1, 2)
+    else:
+        x = F.max_pool2d(x.flatten(1, 2), 2).unflatten(1, x.shape[1:3])
+    return torch.maximum(x[:, :, 0::2], x[:, :, 1::2])
+
+
+def check_size(image: Tensor, divisor: int) -> None:
+    """Check that an image can be halved as often as the network does.
+
+    Args:
+        image: (batch, channel, [z,] y, x).
+        divisor: by what every spatial size must be divisible.
+
+    Raises:
+        ValueError: if one of them is not.
+    """
+    size = tuple(image.shape[2:])
+    if any(length % divisor for length in size):
+        raise ValueError(f"image of {size} voxels: every size must be divisible by {divisor}")
+
+
+def initialise(network: nn.Module, *, head: nn.Module) -> None:
+    """Initialise a network's weights from torch's global random state.
+
+    Convolutions as in He et al. 2015, so that a ReLU network keeps the variance of its features. Transposed
+    convolutions keep it without a ReLU; torch's own count of their inputs is not meant for this case. The head starts
+    near zero: all classes are about equally likely in the first step.
+
+    Args:
+        network: changed in place.
+        head: the network's last layer, a convolution.
+    """
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.Conv3d):
+            if layer is head:
+                nn.init.normal_(layer.weight, std=0.01)
+            else:
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        elif isinstance(layer, nn.ConvTranspose2d | nn.ConvTranspose3d):
+            nn.init.normal_(layer.weight, std=layer.in_channels**-0.5)
+        else:
+            continue
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)

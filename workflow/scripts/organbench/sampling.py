@@ -1,0 +1,133 @@
+"""The training batch as a pure function of (seed, step).
+
+What is drawn for a step depends on nothing that happened before and not on the network, so all contenders see the same
+cases, crops and augmentations in the same order, and training resumes exactly without a saved random state.
+"""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from organbench.cases import Case
+from organbench.volumes import AIR_HU, Array
+
+JITTER = 0.25  # an organ's voxel lies at most this share of the patch off its centre
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How batches are drawn.
+
+    Attributes:
+        seed: of the whole training.
+        batch_size: crops in a batch.
+        patch: voxels of a crop that the network sees, y x or z y x.
+        margin: more voxels on every side of each axis, so that augmentation turns in real data.
+        context: slices on each side that a 2D crop brings as channels.
+        foreground: share of the batch that is centred near an organ. Organs are drawn evenly, however rare, then one of
+            the cases that have it; the rest of the batch is anywhere in any case.
+    """
+
+    seed: int
+    batch_size: int
+    patch: tuple[int, ...]
+    margin: tuple[int, ...]
+    context: int
+    foreground: float
+
+
+Batch = tuple[Array, Array]
+
+
+def centres(cases: Sequence[Case], sampling: Sampling, step: int) -> list[tuple[int, tuple[int, int, int]]]:
+    """What the batch of a step is made of: for each crop the case's position in `cases` and the centre voxel, z y x."""
+    random = np.random.default_rng([sampling.seed, step])
+    patch = (1,) * (3 - len(sampling.patch)) + sampling.patch
+    having = [
+        [i for i, case in enumerate(cases) if case.points[organ, 0, 0] >= 0] for organ in range(len(cases[0].points))
+    ]
+    organs = [organ for organ, members in enumerate(having) if members]
+    near_organs = round(sampling.batch_size * sampling.foreground) if organs else 0
+    drawn = []
+    for position in range(sampling.batch_size):
+        if position < near_organs:
+            organ = organs[random.integers(len(organs))]
+            index = having[organ][random.integers(len(having[organ]))]
+            points = cases[index].points[organ]
+            voxel = points[random.integers(len(points))] + np.rint(random.uniform(-JITTER, JITTER, 3) * patch)
+        else:
+            index = int(random.integers(len(cases)))
+            voxel = random.integers(cases[index].image.shape)
+        shape = cases[index].image.shape
+        z, y, x = (int(clamp(v, n, p)) for v, n, p in zip(voxel, shape, patch, strict=True))
+        drawn.append((index, (z, y, x)))
+    return drawn
+
+
+def clamp(centre: float, length: int, patch: int) -> float:
+    """Move a centre so that the patch lies in the volume; in the middle where it is longer."""
+    if patch >= length:
+        return length // 2
+    return min(max(centre, patch // 2), length - (patch - patch // 2))
+
+
+def crop(array: Array, centre: Sequence[int], size: Sequence[int], fill: float) -> Array:
+    """A box of a volume (z y x) around a centre voxel, filled where it reaches beyond the volume."""
+    result = np.full(size, fill, array.dtype)
+    source, target = [], []
+    for c, n, length in zip(centre, size, array.shape, strict=True):
+        start = c - n // 2
+        source.append(slice(max(0, start), max(0, min(length, start + n))))
+        target.append(slice(max(0, -start), max(0, -start) + max(0, min(length, start + n) - max(0, start))))
+    result[tuple(target)] = array[tuple(source)]
+    return result
+
+
+def batch(cases: Sequence[Case], sampling: Sampling, step: int) -> Batch:
+    """The crops of a step, before augmentation.
+
+    Returns:
+        Images, int16 HU (batch, channel, [z,] y, x), and labels, uint8 organ indices (batch, [z,] y, x); patch plus
+        margins in size.
+    """
+    size = [n + 2 * m for n, m in zip(sampling.patch, sampling.margin, strict=True)]
+    images, labels = [], []
+    for index, centre in centres(cases, sampling, step):
+        case = cases[index]
+        if len(size) == 3:
+            images.append(crop(case.image, centre, size, AIR_HU)[None])
+            labels.append(crop(case.label, centre, size, 0))
+        else:
+            images.append(
+                np.concatenate(
+                    [
+                        crop(case.image, (z, *centre[1:]), (1, *size), AIR_HU)
+                        for z in neighbours(centre[0], sampling.context, len(case.image))
+                    ]
+                )
+            )
+            labels.append(crop(case.label, centre, (1, *size), 0)[0])
+    return np.stack(images), np.stack(labels)
+
+
+def neighbours(z: int, context: int, slices: int) -> list[int]:
+    """The slices from `context` below to `context` above z; the outermost is repeated beyond the volume."""
+    return [min(max(z + offset, 0), slices - 1) for offset in range(-context, context + 1)]
+
+
+def batches(
+    cases: Sequence[Case], sampling: Sampling, start: int, stop: int, *, workers: int = 1, ahead: int = 4
+) -> Iterator[Batch]:
+    """The batches of steps start to stop, read ahead by threads; the same for any number of workers."""
+    with ThreadPoolExecutor(workers) as pool:
+        waiting: list[Future[Batch]] = []
+        try:
+            for step in range(start, stop):
+                while len(waiting) < ahead and step + len(waiting) < stop:
+                    waiting.append(pool.submit(batch, cases, sampling, step + len(waiting)))
+                yield waiting.pop(0).result()
+        finally:
+            for future in waiting:
+                future.cancel()

@@ -1,0 +1,144 @@
+"""Who trains, who validates, who tests.
+
+Decided from the cases' names alone, in plain Python, because the workflow needs it while it is parsed. The order that
+decides is each case's own hash, so adding a case leaves the others' order as it is: it moves at most one case across
+each boundary between roles.
+"""
+
+import csv
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from organbench.errors import InputError
+
+ROLES = ("train", "validation", "test")
+OFFICIAL_TEST = {str(case) for case in range(21)}  # CT-ORG: volumes 0-20 are the test set (Rister et al. 2020)
+
+Fold = dict[str, list[str]]  # role -> cases
+
+
+def shuffled(cases: Sequence[str], seed: int) -> list[str]:
+    """The cases in an order that depends on each name and the seed only."""
+    return sorted(cases, key=lambda case: (hashlib.sha256(f"{seed}:{case}".encode()).digest(), case))
+
+
+def natural(case: str) -> tuple[int, int, str]:
+    """A sort key that puts case 9 before case 10, and numbered cases before named ones."""
+    return (0, int(case), case) if case.isdecimal() else (1, 0, case)
+
+
+def split(
+    cases: Sequence[str],
+    *,
+    method: str,
+    test_fraction: float = 0.3,
+    validation_fraction: float = 0.1,
+    folds: int = 5,
+    seed: int = 0,
+    file: str | Path | None = None,
+) -> list[Fold]:
+    """Divide the cases; one mapping of role to cases a fold.
+
+    Args:
+        cases: names of all cases.
+        method: `holdout` (one fold), `kfold` (every case is tested once), `official` (CT-ORG's own test set, cases 0
+            to 20, one fold), or `file` (a table with the columns case, fold and role).
+        test_fraction: share of the cases that is tested on (`holdout`), rounded, at least one.
+        validation_fraction: share of the training cases that validates, rounded up unless 0; they are not trained on.
+        folds: number of folds (`kfold`).
+        seed: another seed, another division.
+        file: the table of method `file`.
+
+    Returns:
+        For each fold the cases of each role, in natural order. A case has one role in a fold.
+
+    Raises:
+        InputError: too few cases for the method, or a table that does not fit the cases.
+    """
+    if len(set(cases)) != len(cases):
+        raise InputError("the same case is listed twice; give every case its own name")
+    if method == "file":
+        if file is None:
+            raise InputError("split.method is file, but split.file is not set; name a CSV with columns case,fold,role")
+        return read(file, cases)
+    order = shuffled(cases, seed)
+    if method == "holdout":
+        tested = [order[: max(1, round(len(order) * test_fraction))]]
+    elif method == "kfold":
+        if len(order) < folds:
+            raise InputError(f"split.folds is {folds}, but there are only {len(order)} cases; ask for fewer folds")
+        tested = [order[len(order) * k // folds : len(order) * (k + 1) // folds] for k in range(folds)]
+    elif method == "official":
+        tested = [[case for case in order if case in OFFICIAL_TEST]]
+        if not tested[0]:
+            raise InputError("split.method is official, but none of CT-ORG's test cases 0 to 20 is there; use holdout")
+    else:
+        raise ValueError(f"unknown split method {method!r}")
+    result = []
+    for test in tested:
+        rest = [case for case in order if case not in set(test)]
+        count = -int(-len(rest) * validation_fraction // 1)
+        if len(rest) - count < 1:
+            raise InputError(
+                f"{len(order)} cases leave none to train on beside {len(test)} test and {count} validation cases; "
+                "add cases, or lower split.test_fraction or split.validation_fraction"
+            )
+        fold = {"train": rest[count:], "validation": rest[:count], "test": test}
+        result.append({role: sorted(members, key=natural) for role, members in fold.items()})
+    return result
+
+
+def read(path: str | Path, cases: Sequence[str]) -> list[Fold]:
+    """Read a split from a CSV with the columns case, fold (0, 1, ...) and role (train, validation, test).
+
+    A case may be left out of a fold.
+
+    Raises:
+        InputError: the file or a column is missing, a case is unknown or has two roles in a fold, a role is not one of
+            the three, a fold number is skipped, or a fold has nothing to train on or to test.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: the split file is not there; check split.file")
+    with path.open(newline="") as lines:
+        table = csv.DictReader(lines)
+        if table.fieldnames is None or not {"case", "fold", "role"} <= set(table.fieldnames):
+            raise InputError(f"{path}: the first line must name the columns case,fold,role")
+        rows = list(table)
+    known = set(cases)
+    folds: dict[int, dict[str, str]] = {}
+    for number, row in enumerate(rows, start=2):
+        case, fold, role = ((row[column] or "").strip() for column in ("case", "fold", "role"))
+        where = f"{path}, line {number}"
+        if case not in known:
+            raise InputError(f"{where}: there is no case {case!r} in the data set; correct the name or remove the line")
+        if not fold.isdecimal():
+            raise InputError(f"{where}: fold {fold!r} is not a number; write 0, 1, ...")
+        if role not in ROLES:
+            raise InputError(f"{where}: role {role!r} is not one of {', '.join(ROLES)}")
+        members = folds.setdefault(int(fold), {})
+        if case in members:
+            raise InputError(f"{where}: case {case} has two roles in fold {fold}; keep one of the lines")
+        members[case] = role
+    if sorted(folds) != list(range(len(folds))) or not folds:
+        raise InputError(f"{path}: folds must be numbered 0, 1, ... without a gap; found {sorted(folds)}")
+    result = []
+    for number in sorted(folds):
+        fold_cases = folds[number]
+        roles = {role: sorted((c for c, r in fold_cases.items() if r == role), key=natural) for role in ROLES}
+        for role in ("train", "test"):
+            if not roles[role]:
+                raise InputError(f"{path}: fold {number} has no {role} case; add one")
+        result.append(roles)
+    return result
+
+
+def table(folds: Sequence[Fold]) -> list[dict[str, str | int]]:
+    """The split as rows with case, fold and role: what `split.csv` holds."""
+    return [
+        {"case": case, "fold": number, "role": role}
+        for number, fold in enumerate(folds)
+        for role in ROLES
+        for case in fold[role]
+    ]

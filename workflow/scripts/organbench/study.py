@@ -1,0 +1,251 @@
+"""The study's configuration: merge it onto the defaults, check it, and find its cases.
+
+Plain Python with yaml and jsonschema (which Snakemake brings), because the workflow needs it while it is parsed.
+"""
+
+import ast
+import copy
+import difflib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+
+from organbench import splits
+from organbench.errors import InputError
+
+REPLACED = (("models",), ("dataset", "organs"))  # given whole: two studies' organs or networks do not mix
+CASE_NAME = r"[A-Za-z0-9][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*"  # no slash and no "..", so a case stays in its folder
+
+Config = dict[str, Any]
+
+
+def resolve(given: Mapping[str, Any], defaults: Mapping[str, Any], schema: Mapping[str, Any]) -> Config:
+    """The whole configuration of a study, with a list of label values for each organ.
+
+    Args:
+        given: what the user passed, from study files and the command line; numbers may be strings.
+        defaults: the default study. What the user gives overrides it key by key, but `models` and `dataset.organs`
+            are replaced as a whole.
+        schema: JSON schema of a configuration; its own defaults fill what neither of the two gives.
+
+    Raises:
+        InputError: an unknown key, a wrong type or an impossible value; the message names the key.
+    """
+    config = merge(copy.deepcopy(dict(defaults)), coerce(given, schema))
+    config = fill(config, schema)
+    errors = sorted(jsonschema.Draft202012Validator(schema).iter_errors(config), key=lambda error: list(error.path))
+    if errors:
+        raise InputError(describe(errors[0]))
+    organs = config["dataset"]["organs"]
+    config["dataset"]["organs"] = {name: [value] if isinstance(value, int) else value for name, value in organs.items()}
+    for name, model in config["models"].items():
+        check_model(name, model, config)
+    check_values(config)
+    return config
+
+
+def merge(base: Config, given: Mapping[str, Any], path: tuple[str, ...] = ()) -> Config:
+    """Override `base` by `given`, key by key in nested mappings, but replace those listed in `REPLACED`."""
+    for key, value in given.items():
+        here = (*path, str(key))
+        if isinstance(value, Mapping) and isinstance(base.get(key), dict) and here not in REPLACED:
+            merge(base[key], value, here)
+        else:
+            base[key] = copy.deepcopy(value)
+    return base
+
+
+def coerce(value: Any, schema: Mapping[str, Any]) -> Any:
+    """Turn strings into numbers, booleans or null where the schema wants no string.
+
+    Numbers inside a mapping given by `--config` arrive as strings.
+    """
+    if isinstance(value, Mapping):
+        properties, rest = schema.get("properties", {}), schema.get("additionalProperties")
+        return {
+            key: coerce(item, properties.get(key, rest if isinstance(rest, Mapping) else {}))
+            for key, item in value.items()
+        }
+    if isinstance(value, list):
+        return [coerce(item, schema.get("items", {})) for item in value]
+    if isinstance(value, str) and schema and "string" not in types_of(schema):
+        try:
+            parsed = yaml.safe_load(value)
+        except yaml.YAMLError:
+            return value
+        if isinstance(parsed, str):  # YAML 1.1 reads 1e-3 as a string
+            try:
+                return float(parsed)
+            except ValueError:
+                return value
+        return coerce(parsed, schema)
+    return value
+
+
+def types_of(schema: Mapping[str, Any]) -> set[str]:
+    """The JSON types that a schema admits; those of an `enum` or `anyOf` too."""
+    types = schema.get("type", [])
+    found = {types} if isinstance(types, str) else set(types)
+    if any(isinstance(value, str) for value in schema.get("enum", [])):
+        found.add("string")
+    for option in schema.get("anyOf", []):
+        found |= types_of(option)
+    return found
+
+
+def fill(value: Any, schema: Mapping[str, Any]) -> Any:
+    """Fill in the schema's defaults, depth first; leaves what is given."""
+    if isinstance(value, dict):
+        for key, part in schema.get("properties", {}).items():
+            if key not in value and "default" in part:
+                value[key] = copy.deepcopy(part["default"])
+            if key in value:
+                value[key] = fill(value[key], part)
+    return value
+
+
+def describe(error: jsonschema.ValidationError) -> str:
+    """One line on what is wrong with the configuration, with the nearest known key where one is unknown."""
+    where = ".".join(str(part) for part in error.absolute_path) or "the top level"
+    if error.validator == "additionalProperties" and isinstance(error.instance, Mapping):
+        known = sorted(error.schema.get("properties", {}))
+        unknown = sorted(str(key) for key in error.instance if key not in known)
+        near = difflib.get_close_matches(unknown[0], known, n=1) if unknown else []
+        if unknown:
+            hint = f"did you mean {near[0]}?" if near else f"known keys: {', '.join(known)}"
+            return f"config, {where}: unknown key {unknown[0]}; {hint}"
+    message = error.message if len(error.message) < 200 else error.message[:200] + "..."
+    wanted = error.schema.get("description") if isinstance(error.schema, Mapping) else None
+    return f"config, {where}: {message}" + (f"; it is: {wanted}" if wanted else "")
+
+
+def network_options(network: str) -> set[str]:
+    """The options that a network's file offers, read from its source without importing torch.
+
+    Raises:
+        InputError: there is no such network.
+    """
+    folder = Path(__file__).parent / "networks"
+    available = sorted(file.stem for file in folder.glob("*.py") if file.stem not in ("__init__", "blocks"))
+    if network not in available:
+        raise InputError(f"config: there is no network {network!r}; available: {', '.join(available)}")
+    for node in ast.parse((folder / f"{network}.py").read_text()).body:
+        if isinstance(node, ast.ClassDef) and node.name == "Network":
+            for item in node.body:
+                if isinstance(item, ast.FunctionDef) and item.name == "__init__":
+                    return {argument.arg for argument in item.args.kwonlyargs} - {"in_channels", "classes", "norm"}
+    raise InputError(f"{folder / network}.py: defines no class Network with keyword-only options; see docs")
+
+
+def model_settings(config: Config, name: str) -> tuple[Config, Config]:
+    """A contender's network options, and the training settings with its own overrides applied.
+
+    Raises:
+        InputError: the contender is of an unknown network, or sets a key that is neither.
+    """
+    entry = dict(config["models"][name])
+    training = copy.deepcopy(config["training"])
+    training.pop("seeds")
+    options = network_options(entry["network"])
+    network = {"network": entry.pop("network")}
+    for key, value in entry.items():
+        if key in options:
+            network[key] = value
+        elif key in training:
+            merge(training, {key: value})
+        else:
+            near = difflib.get_close_matches(key, sorted(options | set(training)), n=1)
+            hint = f"did you mean {near[0]}?" if near else f"its options: {', '.join(sorted(options))}"
+            raise InputError(f"config, models.{name}: unknown key {key}; {hint}")
+    return network, training
+
+
+def check_model(name: str, model: Mapping[str, Any], config: Config) -> None:
+    """Check what the schema cannot: a contender's own keys, and that patch and dimensions agree."""
+    network, training = model_settings(config, name)
+    dims = network.get("dims", 2)
+    if len(training["patch"]) != dims:
+        raise InputError(
+            f"config, models.{name}: the network has {dims} dimensions, but training.patch is {training['patch']}; "
+            f"give the contender a patch of {dims} numbers ({'y x' if dims == 2 else 'z y x'})"
+        )
+    if training["context"] and dims == 3:
+        raise InputError(f"config, models.{name}: context is for 2D networks; set it to 0 for this contender")
+
+
+def check_values(config: Config) -> None:
+    """Check what the schema cannot: values that must agree with one another."""
+    organs = config["dataset"]["organs"]
+    seen: dict[int, str] = {}
+    for organ, values in organs.items():
+        for value in values:
+            if value in seen:
+                raise InputError(
+                    f"config, dataset.organs: label {value} stands for both {seen[value]} and {organ}; keep one"
+                )
+            seen[value] = organ
+    for value in config["dataset"]["ignore_labels"]:
+        if value in seen:
+            raise InputError(
+                f"config, dataset.ignore_labels: label {value} is also {seen[value]} in dataset.organs; keep one"
+            )
+    low, high = config["preprocessing"]["window"]
+    if low >= high:
+        raise InputError(f"config, preprocessing.window: {low} is not below {high}; give [lowest, highest] HU")
+    unknown = sorted(set(config["prediction"]["keep_largest"]) - set(organs))
+    if unknown:
+        raise InputError(f"config, prediction.keep_largest: {unknown[0]} is not in dataset.organs")
+    tolerance = config["evaluation"]["tolerance_mm"]
+    if isinstance(tolerance, Mapping) and set(tolerance) != set(organs):
+        raise InputError("config, evaluation.tolerance_mm: give one number, or a number for each of dataset.organs")
+
+
+def find_cases(dataset: Mapping[str, Any]) -> list[str]:
+    """The names of a data set's cases, in natural order.
+
+    Raises:
+        InputError: the folder is missing or holds no case, a volume has no labels or labels have no volume, or a
+            case's name could not be used as a folder's.
+    """
+    if dataset["source"] == "phantom":
+        return [str(number) for number in range(dataset["phantom"]["cases"])]
+    root = Path(dataset["root"])
+    if not root.is_dir():
+        raise InputError(f"{root}: the data set's folder is not there; put the data there or set dataset.root")
+    volumes, labels = (matching(root, dataset[key]) for key in ("image", "label"))
+    if len(dataset["label"]) >= len(dataset["image"]):  # "{case}.nii.gz" also matches "{case}-labels.nii.gz"
+        volumes = {case: path for case, path in volumes.items() if path not in labels.values()}
+    else:
+        labels = {case: path for case, path in labels.items() if path not in volumes.values()}
+    if not volumes:
+        raise InputError(
+            f"{root}: no file matches dataset.image {dataset['image']!r}; check dataset.root and the pattern"
+        )
+    for case in sorted(volumes.keys() - labels.keys(), key=splits.natural):
+        missing = root / dataset["label"].format(case=case)
+        raise InputError(f"{volumes[case]}: has no labels; add {missing} or remove the volume")
+    for case in sorted(labels.keys() - volumes.keys(), key=splits.natural):
+        missing = root / dataset["image"].format(case=case)
+        raise InputError(f"{labels[case]}: has no volume; add {missing} or remove the labels")
+    for case, path in volumes.items():
+        if not re.fullmatch(CASE_NAME, case):
+            raise InputError(
+                f"{path}: the case's name {case!r} cannot name a folder; use letters, digits, '.', '_' and '-' only"
+            )
+    return sorted(volumes, key=splits.natural)
+
+
+def matching(root: Path, pattern: str) -> dict[str, Path]:
+    """The files below `root` that match a pattern with one or more `{case}`, by the case's name."""
+    before, *rest = (re.escape(part) for part in pattern.split("{case}"))
+    expression = re.compile(before + "(?P<case>[^/]+)" + "".join(part + "(?P=case)" for part in rest[:-1]) + rest[-1])
+    found = {}
+    for path in sorted(root.glob(pattern.replace("{case}", "*"))):
+        match = expression.fullmatch(path.relative_to(root).as_posix())
+        if match:
+            found[match["case"]] = path
+    return found

@@ -1,0 +1,311 @@
+"""The loop that trains a contender, its checkpoint, its learning rate, and what it costs."""
+
+import hashlib
+import io
+import json
+import logging
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+from tqdm import tqdm
+
+from organbench import augmentation, devices, losses, metrics, networks, sampling
+from organbench.cases import Case
+from organbench.errors import atomic
+from organbench.inference import Predictor
+
+LOG_SECONDS = 10.0  # a progress line at most this often
+POLYNOMIAL = 0.9  # exponent of the polynomial decay, as in nnU-Net
+
+
+@dataclass
+class Progress:
+    """Where training stands: all that a checkpoint holds beside the states of network and optimizer."""
+
+    step: int = 0
+    seconds: float = 0.0
+    rows: list[dict[str, float]] = field(default_factory=list)
+    best_dice: float = -1.0
+    best_weights: dict[str, Tensor] | None = None
+
+
+def learning_rate(step: int, settings: Mapping[str, Any]) -> float:
+    """The learning rate of a step (from 0): a linear warm-up, then polynomial or cosine decay to 0, or constant."""
+    steps, warmup = settings["steps"], settings["warmup"]
+    if step < warmup:
+        return settings["learning_rate"] * (step + 1) / warmup
+    done = (step - warmup) / max(1, steps - warmup)
+    decay = {"polynomial": (1 - done) ** POLYNOMIAL, "cosine": (1 + np.cos(np.pi * done)) / 2, "constant": 1.0}
+    return float(settings["learning_rate"] * decay[settings["schedule"]])
+
+
+def make_optimizer(network: nn.Module, settings: Mapping[str, Any]) -> torch.optim.Optimizer:
+    """The study's optimizer, fused: one kernel for all weights."""
+    rate, decay = settings["learning_rate"], settings["weight_decay"]
+    if settings["optimizer"] == "sgd":
+        return torch.optim.SGD(network.parameters(), rate, momentum=0.99, nesterov=True, weight_decay=decay, fused=True)
+    kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[settings["optimizer"]]
+    return kind(network.parameters(), rate, weight_decay=decay, fused=True)
+
+
+def stamp(*parts: Any) -> str:
+    """A hash of everything that shapes the weights; values that JSON holds, and files by their content."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part.read_bytes() if isinstance(part, Path) else json.dumps(part, sort_keys=True).encode())
+    return digest.hexdigest()
+
+
+def train(
+    training: Sequence[Case],
+    validation: Sequence[Case],
+    *,
+    options: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    window: Sequence[float],
+    organs: Sequence[str],
+    seed: int,
+    device: torch.device,
+    checkpoint: Path,
+    stamp: str,
+    workers: int = 1,
+    checkpoint_seconds: float = 300.0,
+    logger: logging.Logger,
+) -> tuple[nn.Module, dict[str, Any], list[dict[str, float]], dict[str, Any]]:
+    """Train a contender, going on from its checkpoint where there is one.
+
+    Args:
+        training: cases to train on.
+        validation: cases to validate on; may be empty.
+        options: the network's entry in the config's `models`, without training settings.
+        settings: the config's `training`, with the contender's own settings applied.
+        window: HU that the network sees as -1 and 1.
+        organs: names of the organs, in order.
+        seed: decides the initial weights and all batches.
+        device: where to compute.
+        checkpoint: file to leave progress in; removed by the caller once the results are safe.
+        stamp: of everything that shapes the weights; a checkpoint with another is set aside.
+        workers: threads that read batches.
+        checkpoint_seconds: time between checkpoints.
+        logger: gets a line a moment.
+
+    Returns:
+        The trained network; its recipe for `inference.save`; a row a step: step, learning_rate, loss, the validation
+        Dice of each organ (NaN between validations) and seconds since the start; and the cost.
+
+    The weights that are kept are those after the last step, or, with `weights: best`, those of the validation with the
+    highest mean Dice over organs.
+    """
+    precision = devices.precision(settings["precision"], device)
+    patch, dims = tuple(settings["patch"]), len(settings["patch"])
+    recipe = {
+        "network": dict(options),
+        "in_channels": 2 * settings["context"] + 1,
+        "classes": len(organs) + 1,
+        "norm": settings["norm"],
+        "patch": list(patch),
+        "context": settings["context"],
+        "window": list(window),
+        "precision": precision,
+        "organs": list(organs),
+    }
+    torch.manual_seed(seed)
+    network = networks.build(
+        options, in_channels=recipe["in_channels"], classes=recipe["classes"], norm=settings["norm"]
+    )
+    cost: dict[str, Any] = {**count(network, recipe["in_channels"], patch)}
+    network = devices.place(network, device, dims).train()
+    optimizer = make_optimizer(network, settings)
+    scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
+    loss_of = losses.loss(settings["loss"])
+    predictor = Predictor(
+        network, patch=patch, context=settings["context"], window=window, device=device, precision=precision
+    )
+    sampler = sampling.Sampling(
+        seed=seed,
+        batch_size=settings["batch_size"],
+        patch=patch,
+        margin=augmentation.margin(patch, settings["augmentation"]),
+        context=settings["context"],
+        foreground=settings["foreground"],
+    )
+    progress = resume(checkpoint, stamp, network, optimizer, scaler, logger)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+    steps = settings["steps"]
+    waiting: list[tuple[int, float, Tensor]] = []  # losses that are still on the device
+    started = saved = told = time.monotonic()
+    before = progress.seconds
+    bar = tqdm(total=steps, initial=progress.step, disable=not sys.stderr.isatty(), unit="step")
+    for images, labels in sampling.batches(training, sampler, progress.step, steps, workers=workers):
+        step = progress.step
+        rate = learning_rate(step, settings)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        inputs, targets = augmentation.augment(
+            to_device(images, device),
+            to_device(labels, device),
+            patch,
+            settings["augmentation"],
+            window,
+            seed=seed,
+            step=step,
+        )
+        inputs = inputs.contiguous(memory_format=devices.memory_format(dims))
+        optimizer.zero_grad(set_to_none=True)
+        with devices.autocast(device, precision):
+            logits = network(inputs)
+        loss = loss_of(logits, targets)
+        scaler.scale(loss).backward()
+        scaler.unscale_(optimizer)
+        nn.utils.clip_grad_norm_(network.parameters(), settings["gradient_clip"])
+        scaler.step(optimizer)
+        scaler.update()
+
+        waiting.append((step, rate, loss.detach()))
+        progress.step += 1
+        bar.update()
+        now = time.monotonic()
+        last = progress.step == steps
+        if not (last or now - told > LOG_SECONDS or now - saved > checkpoint_seconds or due(progress.step, settings)):
+            continue
+        progress.seconds = before + now - started
+        for at, used, value in waiting:
+            row = {"step": at + 1, "learning_rate": used, "loss": float(value)}
+            progress.rows.append(row | dict.fromkeys((f"dice_{organ}" for organ in organs), float("nan")))
+            progress.rows[-1]["seconds"] = round(progress.seconds, 3)
+        waiting.clear()
+        message = f"step {progress.step}/{steps}  loss {progress.rows[-1]['loss']:.4f}  learning rate {rate:.2e}"
+        message += f"  {(progress.step / progress.seconds):.2f} steps/s"
+        if validation and (last or due(progress.step, settings)):
+            dice = validate(predictor, validation, organs)
+            progress.rows[-1].update({f"dice_{organ}": value for organ, value in dice.items()})
+            mean = mean_of(list(dice.values()))
+            message += "  Dice " + ", ".join(f"{organ} {value:.3f}" for organ, value in dice.items())
+            if settings["weights"] == "best" and mean > progress.best_dice:
+                progress.best_dice = mean
+                progress.best_weights = {
+                    key: value.detach().cpu().clone() for key, value in network.state_dict().items()
+                }
+        bar.set_postfix_str(f"loss {progress.rows[-1]['loss']:.4f}")
+        logger.info(message)
+        told = time.monotonic()
+        if not last and told - saved > checkpoint_seconds:
+            progress.seconds = before + told - started
+            write_checkpoint(checkpoint, stamp, network, optimizer, scaler, progress)
+            saved = time.monotonic()
+    bar.close()
+    progress.seconds = before + time.monotonic() - started
+    if progress.best_weights is not None:
+        network.load_state_dict(progress.best_weights)
+    cost |= {
+        "training_seconds": round(progress.seconds, 3),
+        "samples_per_second": round(steps * settings["batch_size"] / max(progress.seconds, 1e-9), 3),
+        "precision": precision,
+        **devices.peak_memory(device),
+        **devices.describe(device),
+    }
+    return network, recipe, progress.rows, cost
+
+
+def due(step: int, settings: Mapping[str, Any]) -> bool:
+    """Whether to validate after this many steps."""
+    return step % settings["validate_every"] == 0
+
+
+def to_device(array: np.ndarray, device: torch.device) -> Tensor:
+    """An array on the device; to a GPU through pinned memory, without waiting."""
+    tensor = torch.from_numpy(array)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
+
+
+def validate(predictor: Predictor, cases: Sequence[Case], organs: Sequence[str]) -> dict[str, float]:
+    """Mean Dice of each organ over the cases that score it, on the working grid; NaN where none does."""
+    scores: dict[str, list[float]] = {organ: [] for organ in organs}
+    for case in cases:
+        rows = metrics.overlap(
+            np.asarray(case.label), predictor.labels(case.image), organs=organs, voxel_ml=case.working.voxel_ml
+        )
+        for row in rows.to_dict("records"):
+            scores[str(row["organ"])].append(row["dice"])
+    return {organ: mean_of(values) for organ, values in scores.items()}
+
+
+def mean_of(values: Sequence[float]) -> float:
+    """Mean of the values that are numbers; NaN where none is."""
+    numbers = [value for value in values if not np.isnan(value)]
+    return float(np.mean(numbers)) if numbers else float("nan")
+
+
+def count(network: nn.Module, in_channels: int, patch: Sequence[int]) -> dict[str, float | int]:
+    """Parameters, and multiply-adds of one forward pass a voxel (torch's FlopCounterMode counts two FLOPs for each)."""
+    device = next(network.parameters()).device
+    was_training = network.training
+    network.eval()
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(torch.zeros(1, in_channels, *patch, device=device))
+    network.train(was_training)
+    return {
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "multiply_adds_per_voxel": round(counter.get_total_flops() / 2 / float(np.prod(patch)), 1),
+    }
+
+
+def write_checkpoint(
+    path: Path,
+    stamp: str,
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+    progress: Progress,
+) -> None:
+    """Write all that training needs to go on; whole or not at all."""
+    content = {
+        "stamp": stamp,
+        "network": network.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "scaler": scaler.state_dict(),
+        "progress": vars(progress),
+    }
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    with atomic(path) as temporary:
+        temporary.write_bytes(buffer.getbuffer())
+
+
+def resume(
+    path: Path,
+    stamp: str,
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+    logger: logging.Logger,
+) -> Progress:
+    """Load a checkpoint into network and optimizer; one that is damaged or of another training is set aside."""
+    if not path.exists():
+        return Progress()
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        reason = None if content["stamp"] == stamp else "it is of another configuration, data or code"
+    except Exception as error:
+        reason = f"it cannot be read ({type(error).__name__})"
+    if reason:
+        aside = path.with_name(f"{path.name}.set-aside")
+        path.replace(aside)
+        logger.warning("%s: set aside as %s, because %s; training starts anew", path, aside.name, reason)
+        return Progress()
+    network.load_state_dict(content["network"])
+    optimizer.load_state_dict(content["optimizer"])
+    scaler.load_state_dict(content["scaler"])
+    progress = Progress(**content["progress"])
+    logger.info("going on from %s after %d steps", path, progress.step)
+    return progress

@@ -1,0 +1,423 @@
+"""Reading, checking, orienting, resampling and writing CT volumes and label maps.
+
+Arrays have axes z y x, everything that SimpleITK says of a grid is x y z. A case is worked on in a grid whose axes
+point to the patient's left, posterior and superior as nearly as the scanner's allow (LPS). All grids of a case share
+its direction cosines, so going from one to another is separable: one small matrix an axis, also for an oblique volume.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+
+from organbench.errors import InputError, atomic
+
+ORIENTATION = "LPS"
+AIR_HU = -1024.0  # padding outside the scanner's circle (-2048, -3024) counts as air
+MAX_LABEL = 65535
+SLAB = 16  # slices worked on at a time
+GRID_TOLERANCE_MM = 0.05  # two grids are the same where no voxel lies farther off: headers are rounded differently
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A voxel grid in the patient: size (voxels), spacing (mm) and origin (mm, LPS), each x y z, and nine cosines."""
+
+    size: tuple[int, int, int]
+    spacing: tuple[float, float, float]
+    origin: tuple[float, float, float]
+    direction: tuple[float, ...]
+
+    @classmethod
+    def of(cls, image: sitk.Image) -> "Grid":
+        """The grid of an image."""
+        return cls(image.GetSize(), image.GetSpacing(), image.GetOrigin(), image.GetDirection())
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> "Grid":
+        """The grid that `asdict` wrote."""
+        return cls(**{name: tuple(value) for name, value in fields.items()})
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Size in the order of array axes, z y x."""
+        x, y, z = self.size
+        return z, y, x
+
+    @property
+    def voxel_ml(self) -> float:
+        """Volume of a voxel in ml."""
+        return float(np.prod(self.spacing)) / 1000.0
+
+    def with_spacing(self, spacing: Sequence[float | None]) -> "Grid":
+        """The grid over the same box (to half a voxel, with the same centre) at another spacing (mm, x y z).
+
+        None keeps an axis. Asking for the spacing that is there gives this very grid.
+        """
+        wanted = [old if new is None else float(new) for old, new in zip(self.spacing, spacing, strict=True)]
+        size = [
+            n if np.isclose(old, new, rtol=1e-6) else max(1, round(n * old / new))
+            for n, old, new in zip(self.size, self.spacing, wanted, strict=True)
+        ]
+        wanted = [
+            old if np.isclose(old, new, rtol=1e-6) else new for old, new in zip(self.spacing, wanted, strict=True)
+        ]
+        first = [
+            ((n - 1) * old - (m - 1) * new) / 2
+            for n, m, old, new in zip(self.size, size, self.spacing, wanted, strict=True)
+        ]
+        origin = np.asarray(self.origin) + np.reshape(self.direction, (3, 3)) @ np.asarray(first)
+        return Grid(
+            (size[0], size[1], size[2]),
+            (wanted[0], wanted[1], wanted[2]),
+            tuple(float(value) for value in origin),  # type: ignore[arg-type]
+            self.direction,
+        )
+
+
+def read(path: str | Path) -> sitk.Image:
+    """Read a 3D image.
+
+    Raises:
+        InputError: the file cannot be read, is cut short, is not 3D, or has voxels that are no numbers.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such file")
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+        dimensions, components = reader.GetDimension(), reader.GetNumberOfComponents()
+        if dimensions == 3 and components == 1:
+            image = reader.Execute()
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise InputError(f"{path}: cannot be read, damaged or cut short ({reason}); copy the file again") from None
+    if dimensions != 3 or components != 1:
+        found = f"{dimensions}D" if components == 1 else f"{components} values a voxel"
+        raise InputError(f"{path}: a 3D volume with one value a voxel is needed, this has {found}; extract one volume")
+    return image
+
+
+def read_volume(path: str | Path) -> sitk.Image:
+    """Read a CT volume (HU) as float32 or an integer type.
+
+    Raises:
+        InputError: as `read`, or a voxel is NaN or infinite.
+    """
+    image = read(path)
+    voxels = sitk.GetArrayViewFromImage(image)
+    if voxels.dtype.kind == "c":
+        raise InputError(f"{path}: complex voxels; a CT volume in HU is needed")
+    if voxels.dtype.kind == "f":
+        for slab in slabs(voxels):
+            if not np.isfinite(slab).all():
+                raise InputError(f"{path}: has NaN or infinite voxels; replace them (air is -1024 HU)")
+    return image
+
+
+def read_labels(path: str | Path, organs: Mapping[str, Sequence[int]], ignored: Sequence[int] = ()) -> sitk.Image:
+    """Read a label map as organ indices: 0 background, then the organs in their order.
+
+    Args:
+        path: the label map; its voxels are whole numbers, stored as integers or floats.
+        organs: name of each organ and its label values, which are merged.
+        ignored: label values that become background.
+
+    Returns:
+        uint8 image on the file's own grid.
+
+    Raises:
+        InputError: as `read`, or a value that is no whole number or stands neither for an organ nor for background.
+    """
+    image = read(path)
+    voxels = sitk.GetArrayViewFromImage(image)
+    indices = {0: 0} | dict.fromkeys(ignored, 0)
+    for index, values in enumerate(organs.values(), start=1):
+        indices |= dict.fromkeys(values, index)
+    result = np.empty(voxels.shape, np.uint8)
+    for slab, target in zip(slabs(voxels), slabs(result), strict=True):
+        target[...] = lookup(whole_numbers(slab, path), indices, path)
+    labels = sitk.GetImageFromArray(result)
+    labels.CopyInformation(image)
+    return labels
+
+
+def whole_numbers(values: Array, path: str | Path) -> Array:
+    """Label values as integers (same shape)."""
+    if values.dtype.kind in "iu":
+        return values
+    if values.dtype.kind != "f" or not np.isfinite(values).all() or np.abs(values).max() > MAX_LABEL:
+        raise InputError(
+            f"{path}: a label map holds whole numbers from 0 to {MAX_LABEL}, this holds others; see the file"
+        )
+    result = values.astype(np.int32)
+    if (result != values).any():
+        raise InputError(f"{path}: has values between whole numbers; export the labels without interpolation")
+    return result
+
+
+def lookup(values: Array, indices: Mapping[int, int], path: str | Path) -> Array:
+    """Replace label values (integers) by organ indices (uint8, same shape)."""
+    low, high = int(values.min()), int(values.max())
+    if low < 0 or high > MAX_LABEL:
+        raise InputError(
+            f"{path}: a label map holds values from 0 to {MAX_LABEL}, this has {low} to {high}; see the file"
+        )
+    present = np.flatnonzero(np.bincount(values.ravel(), minlength=high + 1))
+    unknown = sorted(set(present.tolist()) - indices.keys())
+    if unknown:
+        raise InputError(
+            f"{path}: label value {', '.join(map(str, unknown))} is in no dataset.organs; "
+            "map it to an organ there, or list it in dataset.ignore_labels"
+        )
+    table = np.zeros(high + 1, np.uint8)
+    for value, index in indices.items():
+        if value <= high:
+            table[value] = index
+    return table[values]
+
+
+def check_pair(volume: sitk.Image, labels: sitk.Image, volume_path: str | Path, label_path: str | Path) -> None:
+    """Check that a volume and its labels lie on the same grid.
+
+    Raises:
+        InputError: size, spacing, origin or direction differ by more than rounding.
+    """
+    a, b = Grid.of(volume), Grid.of(labels)
+    length = max(n * spacing for n, spacing in zip(a.size, a.spacing, strict=True))
+    for what, ours, theirs, tolerance in (
+        ("size", a.size, b.size, 0.0),
+        ("spacing", a.spacing, b.spacing, GRID_TOLERANCE_MM / max(a.size)),
+        ("origin", a.origin, b.origin, GRID_TOLERANCE_MM),
+        ("direction", a.direction, b.direction, GRID_TOLERANCE_MM / length),
+    ):
+        if not np.allclose(ours, theirs, rtol=0, atol=tolerance):
+            raise InputError(
+                f"{label_path}: its {what} {rounded(theirs)} is not that of {volume_path}, {rounded(ours)}; "
+                "resample the labels onto the volume's grid"
+            )
+
+
+def rounded(values: Sequence[float]) -> str:
+    """Numbers as a person wants to read them."""
+    return "(" + ", ".join(f"{value:g}" for value in values) + ")"
+
+
+def slabs(array: Array) -> Iterator[Array]:
+    """The array's slices (axis z), a few at a time, as views."""
+    for start in range(0, len(array), SLAB):
+        yield array[start : start + SLAB]
+
+
+def orientation(image: sitk.Image) -> str:
+    """The code of the image's nearest orientation, such as LPS: where its x, y and z axes point."""
+    return sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(image.GetDirection())
+
+
+def orient(image: sitk.Image, code: str = ORIENTATION) -> sitk.Image:
+    """Permute and flip the axes to an orientation; no voxel changes."""
+    return image if orientation(image) == code else sitk.DICOMOrient(image, code)
+
+
+def axis_weights(source: Grid, target: Grid, axis: int) -> Array:
+    """The matrix (target voxels, source voxels) that resamples one axis (0 x, 1 y, 2 z) linearly.
+
+    A triangle as wide as the coarser of the two spacings, so shrinking does not alias (as in Pillow's and torch's
+    antialiased resize), cut and renormalised at the border. Rows sum to 1.
+    """
+    cosines = np.reshape(source.direction, (3, 3))[:, axis]
+    shift = float(np.dot(np.asarray(target.origin) - np.asarray(source.origin), cosines))
+    spacing = source.spacing[axis]
+    centres = (shift + np.arange(target.size[axis]) * target.spacing[axis]) / spacing
+    reach = max(1.0, target.spacing[axis] / spacing)
+    centres = np.clip(centres, 0, source.size[axis] - 1) if reach == 1.0 else centres
+    distance = np.abs(np.arange(source.size[axis])[None, :] - centres[:, None])
+    weights = np.maximum(0.0, 1.0 - distance / reach)
+    weights[weights < 1e-6] = 0.0  # a shift of rounding errors is none
+    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Resampler:
+    """Linear, antialiased resampling between two grids that share their directions, a slab of slices at a time."""
+
+    z: Array
+    y: Array
+    x: Array
+
+    @classmethod
+    def between(cls, source: Grid, target: Grid) -> "Resampler":
+        """From `source` to `target`."""
+        x, y, z = (axis_weights(source, target, axis) for axis in range(3))
+        return cls(z, y, x)
+
+    def needs(self, start: int, stop: int) -> tuple[int, int]:
+        """First and past-last source slice that the target slices start to stop are made of."""
+        used = np.flatnonzero(self.z[start:stop].any(axis=0))
+        return int(used[0]), int(used[-1]) + 1
+
+    def slab(self, block: Array, start: int, stop: int) -> Array:
+        """The target slices start to stop, float32, from the source slices that they need, `block` (z y x)."""
+        first, last = self.needs(start, stop)
+        plane = within(block.astype(np.float32, copy=False), self.y, self.x)
+        weights = self.z[start:stop, first:last]
+        if is_identity(weights):
+            return plane
+        return np.tensordot(weights, plane, axes=(1, 0))
+
+    def slabs(self, source: Array) -> Iterator[tuple[int, int, Array]]:
+        """All target slices of an array (z y x): start, stop, and the slices between, float32."""
+        for start in range(0, len(self.z), SLAB):
+            stop = min(start + SLAB, len(self.z))
+            first, last = self.needs(start, stop)
+            yield start, stop, self.slab(source[first:last], start, stop)
+
+
+def is_identity(weights: Array) -> bool:
+    """Whether a matrix of weights leaves an axis as it is."""
+    return weights.shape[0] == weights.shape[1] and bool((np.diagonal(weights) == 1.0).all())
+
+
+def within(block: Array, y: Array, x: Array) -> Array:
+    """Resample slices (z y x) in their plane."""
+    if not is_identity(x):
+        block = block @ np.ascontiguousarray(x.T)
+    if not is_identity(y):
+        block = np.matmul(y, block)
+    return block
+
+
+def resample_volume(volume: Array, source: Grid, target: Grid) -> Array:
+    """A CT volume (z y x, HU) on another grid, int16 HU; below air counts as air."""
+    result = np.empty(target.shape, np.int16)
+    resampler = Resampler.between(source, target)
+    top = np.iinfo(np.int16).max
+    for start in range(0, len(result), SLAB):
+        stop = min(start + SLAB, len(result))
+        first, last = resampler.needs(start, stop)
+        block = np.clip(volume[first:last], AIR_HU, top, dtype=np.float32)
+        result[start:stop] = np.rint(resampler.slab(block, start, stop))
+    return result
+
+
+def resample_labels(labels: Array, source: Grid, target: Grid, organs: int) -> Array:
+    """A label map (z y x, organ indices) on another grid, uint8.
+
+    A target voxel gets the organ, or background, with the largest share of it: no value is invented, and shrinking
+    keeps an organ's volume where picking the nearest voxel would make its border ragged.
+    """
+
+    def shares() -> Iterator[Array]:
+        for block in slabs(labels):
+            yield one_hot(block, organs + 1)
+
+    return restore(shares(), source, target)
+
+
+def one_hot(labels: Array, classes: int) -> Array:
+    """Organ indices (z y x) as float32 shares (class z y x)."""
+    return (labels[None] == np.arange(classes, dtype=labels.dtype)[:, None, None, None]).astype(np.float32)
+
+
+def restore(probabilities: Iterable[Array], source: Grid, target: Grid) -> Array:
+    """The most probable class of each voxel of another grid, one class and a few slices at a time.
+
+    Args:
+        probabilities: consecutive slabs of slices (class z y x, class 0 background; they sum to 1 over classes) that
+            make up the source grid.
+        source: the grid of the probabilities.
+        target: the grid that is wanted; same directions.
+
+    Returns:
+        uint8 class indices, target.shape (z y x). The first of equally probable classes.
+    """
+    result = np.zeros(target.shape, np.uint8)
+    resampler = Resampler.between(source, target)
+    arriving = iter(probabilities)
+    kept: Array | None = None  # source slices from `first_kept` on
+    first_kept = 0
+    for start in range(0, len(result), SLAB):
+        stop = min(start + SLAB, len(result))
+        first, last = resampler.needs(start, stop)
+        while kept is None or first_kept + kept.shape[1] < last:
+            slab = next(arriving)
+            kept = slab if kept is None else np.concatenate([kept, slab], axis=1)
+        kept, first_kept = kept[:, first - first_kept :], first
+        fill_slab(result[start:stop], kept[:, : last - first], resampler, start, stop)
+    return result
+
+
+def fill_slab(result: Array, block: Array, resampler: Resampler, start: int, stop: int) -> None:
+    """Write the most probable classes of target slices start to stop into `result` (z y x).
+
+    Only where a class can win: it needs 1 / classes somewhere among the voxels that are averaged.
+    """
+    classes = len(block)
+    candidates = [(block[k] >= 1.0 / classes).any(axis=0) for k in range(classes)]
+    organs = [k for k in range(1, classes) if candidates[k].any()]
+    if not organs:
+        return
+    y0, y1, x0, x1 = box(np.logical_or.reduce([candidates[k] for k in organs]))
+    ys, xs = (touched(weights, low, high) for weights, low, high in ((resampler.y, y0, y1), (resampler.x, x0, x1)))
+    part = Resampler(resampler.z, *(weights[sel] for weights, sel in ((resampler.y, ys), (resampler.x, xs))))
+    best = part.slab(block[0], start, stop)
+    winner = np.zeros(best.shape, np.uint8)
+    for k in organs:
+        probability = part.slab(block[k], start, stop)
+        wins = probability > best
+        winner[wins] = k
+        np.maximum(best, probability, out=best)
+    result[:, ys, xs] = winner
+
+
+def box(mask: Array) -> tuple[int, int, int, int]:
+    """First and past-last row and column (y0, y1, x0, x1) of a mask (y x) that is not empty."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+
+
+def touched(weights: Array, low: int, high: int) -> slice:
+    """The target voxels of one axis to which the source voxels low to high contribute."""
+    used = np.flatnonzero(weights[:, low:high].any(axis=1))
+    return slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0, 0)
+
+
+def to_image(array: Array, grid: Grid) -> sitk.Image:
+    """An array (z y x) as an image on a grid."""
+    image = sitk.GetImageFromArray(array)
+    image.SetSpacing(grid.spacing)
+    image.SetOrigin(grid.origin)
+    image.SetDirection(grid.direction)
+    return image
+
+
+def write(image: sitk.Image, path: str | Path) -> None:
+    """Write an image, compressed where its suffix says so; whole or not at all."""
+    with atomic(path) as temporary:
+        sitk.WriteImage(image, str(temporary), useCompression=True, compressionLevel=1)
+
+
+def write_json(content: Any, path: str | Path) -> None:
+    """Write JSON that a person can read; whole or not at all. Tuples become lists, NaN is refused."""
+    with atomic(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+def grid_json(grid: Grid) -> dict[str, Any]:
+    """A grid's fields, as `Grid.from_json` reads them."""
+    return asdict(grid)
+
+
+def keep_largest(labels: Array, organ: int) -> None:
+    """Turn all but the largest connected part (faces touching) of an organ into background, in place (z y x)."""
+    mask = sitk.GetImageFromArray((labels == organ).astype(np.uint8))
+    parts = sitk.GetArrayViewFromImage(sitk.RelabelComponent(sitk.ConnectedComponent(mask), sortByObjectSize=True))
+    labels[parts > 1] = 0
