@@ -6,8 +6,10 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PathCollection
 from matplotlib.image import imread
+
 from organbench import figures
 from organbench.statistics import compare, summarise
 
@@ -72,12 +74,12 @@ def texts(figure):
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(("models", "organs"), EXTREMES, ids=["1x1", "2x6", "6x12"])
-def test_extremes_render_whole_and_not_blank(tmp_path, models, organs):
+def test_extremes_render_whole_and_not_blank(models, organs):
     for name, figure in draw_all(models, organs).items():
-        path = tmp_path / name / "figure.png"
-        figures.save(figure, path)
-        image = imread(path)[..., :3]
-        assert image.std() > 0.01
+        with mpl.rc_context(figures.STYLE):
+            canvas = FigureCanvasAgg(figure)
+            canvas.draw()
+        assert np.std(np.asarray(canvas.buffer_rgba())[..., :3]) > 2, name
         width, height = figure.get_size_inches() * 25.4
         assert width == pytest.approx(183)
         assert height < 247
@@ -191,6 +193,28 @@ def test_overlays_keep_the_patients_shape_and_skip_missing_predictions(tmp_path)
     box = axes[0, 0].get_window_extent()
     assert box.height / box.width == pytest.approx(40 * 3.0 / (60 * 1.5), rel=0.02)
     assert len(axes[1, 2].images) == 0
+
+
+def test_telling_slice_lets_every_organ_count():
+    labels = np.zeros((5, 20, 20), np.uint8)
+    labels[0] = 1  # a large organ alone
+    labels[3, :10] = 1
+    labels[3, 15, 10:12] = 2
+    labels[4, 15, 10] = 2
+    assert figures.telling_slice(labels) == 3
+    assert figures.telling_slice(np.zeros((5, 4, 4), np.uint8)) == 2
+
+
+def test_overlays_crop_the_air_but_no_label():
+    ct, reference, prediction = np.full((100, 100), -1000.0), *np.zeros((2, 100, 100), np.uint8)
+    ct[40:60, 30:50] = 0
+    prediction[45, 70] = 1
+    one = figures.Panel("case1", ct, (1.0, 2.5), reference, {"unet": prediction})
+    cropped = figures._crop(one)
+    assert cropped.ct.shape == cropped.reference.shape == cropped.predictions["unet"].shape == (30, 45)
+    assert cropped.predictions["unet"].sum() == 1
+    empty = figures.Panel("air", np.full((9, 9), -1000.0), (1.0, 1.0), np.zeros((9, 9), np.uint8), {})
+    assert figures._crop(empty) is empty
 
 
 def test_one_colour_for_one_thing():

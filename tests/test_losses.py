@@ -8,10 +8,19 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from organbench.losses import SMOOTH, legacy_score, loss
 
 NAMES = ["dice_ce", "dice", "ce", "dice_legacy"]
 every_loss = pytest.mark.parametrize("name", NAMES)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # more are slower for tensors as small as these
+    yield
+    torch.set_num_threads(threads)
 
 
 def batch_of(seed, *, batch=2, classes=3, size=(4, 5), scale=2.0):

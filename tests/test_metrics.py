@@ -8,6 +8,7 @@ import SimpleITK as sitk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+
 from organbench import metrics
 from organbench.metrics import METRICS, overlap
 

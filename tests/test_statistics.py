@@ -5,9 +5,10 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
+
 from organbench.metrics import METRICS
 from organbench.statistics import case_differences, case_values, compare, interval, representative_cases, summarise
-from scipy import stats
 
 NAN = np.nan
 

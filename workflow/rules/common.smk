@@ -6,7 +6,8 @@ from pathlib import Path
 
 import yaml
 
-SCRIPTS = Path(workflow.basedir) / "scripts"
+WORKFLOW = Path(str(workflow.current_basedir)).parent
+SCRIPTS = WORKFLOW / "scripts"
 if str(SCRIPTS) not in sys.path:
     sys.path.insert(0, str(SCRIPTS))
 
@@ -17,9 +18,8 @@ from snakemake.exceptions import WorkflowError
 
 def resolve_study():
     """The study's config, its cases, and who trains, validates and tests in each fold."""
-    home = Path(workflow.basedir)
-    defaults = yaml.safe_load((home.parent / "config.yaml").read_text())
-    schema = yaml.safe_load((home / "schemas" / "config.schema.yaml").read_text())
+    defaults = yaml.safe_load((WORKFLOW.parent / "config.yaml").read_text())
+    schema = yaml.safe_load((WORKFLOW / "schemas" / "config.schema.yaml").read_text())
     if workflow.config_settings.replace_workflow_config:
         defaults = {}
     try:
@@ -135,6 +135,11 @@ def tests(pattern, seeds=None):
             case=roles["test"],
         )
     ]
+
+
+def overlay_patterns(wildcards):
+    """Where the overlays' script finds a case once it has chosen it."""
+    return {"volume": VOLUME, "labels": LABELS, "prediction": f"{RUN}/predictions/{{case}}.nii.gz"}
 
 
 def figures():

@@ -103,9 +103,7 @@ rule figure_overlays:
     params:
         organs=ORGANS,
         ignored=STUDY["dataset"]["ignore_labels"],
-        volume=VOLUME,
-        labels=LABELS,
-        prediction=f"{RUN}/predictions/{{case}}.nii.gz",
+        patterns=overlay_patterns,
         seed=STUDY["training"]["seeds"][0],
     script:
         "../scripts/figure_overlays.py"

@@ -15,13 +15,13 @@ with job_log(snakemake.log[0]):
     panels = []
     for chosen in statistics.representative_cases(per_case).itertuples():
         fold = per_case.loc[per_case["case"] == chosen.case, "fold"].iloc[0]
-        volume = volumes.orient(volumes.read_volume(params.volume.format(case=chosen.case)))
+        volume = volumes.orient(volumes.read_volume(params.patterns["volume"].format(case=chosen.case)))
         reference = volumes.orient(
-            volumes.read_labels(params.labels.format(case=chosen.case), params.organs, params.ignored)
+            volumes.read_labels(params.patterns["labels"].format(case=chosen.case), params.organs, params.ignored)
         )
         predictions = {}
         for model in models:
-            path = params.prediction.format(model=model, fold=fold, seed=params.seed, case=chosen.case)
+            path = params.patterns["prediction"].format(model=model, fold=fold, seed=params.seed, case=chosen.case)
             predictions[model] = volumes.orient(volumes.read_labels(path, organs))
         truth = sitk.GetArrayViewFromImage(reference)
         z = figures.telling_slice(truth)

@@ -7,7 +7,7 @@ comparison.csv.
 
 import textwrap
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,7 @@ ORGAN_COLOURS = (
     *("#99DDFF", "#BBCC33", "#FFAABB", "#0072B2", "#EE8866", "#AAAA00"),
 )
 SOFT_TISSUE = (-160, 240)  # HU, the window of the CT in overlays
+BODY = -300  # HU, between air and fat: what is denser is not cropped
 
 
 @dataclass(frozen=True)
@@ -254,11 +255,25 @@ def learning_curves(history: pd.DataFrame) -> Figure:
     return figure
 
 
+def telling_slice(labels: np.ndarray) -> int:
+    """Choose the axial slice that shows the most of the organs, each measured by its own largest cross-section.
+
+    Args:
+        labels: organ indices, axes z y x, 0 is background.
+
+    Returns:
+        The slice's index along z; the middle one where there is no organ.
+    """
+    areas = np.array([np.bincount(plane.ravel(), minlength=256)[1:] for plane in labels])  # z, organs
+    areas = areas[:, areas.any(axis=0)]
+    return int((areas / areas.max(axis=0)).sum(axis=1).argmax()) if areas.size else len(labels) // 2
+
+
 def overlays(panels: Sequence[Panel], organs: Sequence[str]) -> Figure:
     """Draw slices of CT with their true and predicted organs: a row a panel, a column for the truth and each network.
 
     Organs are tinted; over a prediction the truth's contour is drawn in white, so that what sticks out or is missing
-    shows.
+    shows. The air around the patient is cropped.
 
     Args:
         panels: the slices, one or more.
@@ -267,12 +282,13 @@ def overlays(panels: Sequence[Panel], organs: Sequence[str]) -> Figure:
     Returns:
         A figure of a journal's double column.
     """
+    panels = [_crop(panel) for panel in panels]
     models = list(dict.fromkeys(model for panel in panels for model in panel.predictions))
     colours = organ_palette(organs)
     columns = 1 + len(models)
     shapes = [np.multiply(panel.ct.shape, panel.spacing) for panel in panels]  # mm, y x
     tallness = sum(height / width for height, width in shapes)
-    width = min((COLUMN - 6 * MM) / columns, (PAGE - 20 * MM) / tallness)
+    width = min((COLUMN - 6 * MM) / columns, (PAGE - (24 + len(panels)) * MM) / tallness)
     shown = sorted({int(k) for panel in panels for k in _labels_of(panel) if k > 0})
     handles: list[Any] = [Patch(facecolor=colours[organs[k - 1]], label=_words(organs[k - 1])) for k in shown]
     if models:
@@ -323,7 +339,7 @@ def _plain(value: float, _position: int) -> str:
 
 def _wrap(text: str, width: float) -> str:
     """Break a text, also behind underscores, into lines of at most `width` mm."""
-    letters = max(8, int(width / LETTER))
+    letters = max(10, int(width / LETTER))
     lines = [textwrap.fill(line.replace("_", "_ "), letters).replace("_ ", "_") for line in text.splitlines()]
     return "\n".join(lines)
 
@@ -441,6 +457,21 @@ _TRUTH: dict[str, Any] = {
     "linewidth": 0.4,
     "path_effects": [patheffects.withStroke(linewidth=0.8, foreground="black")],  # seen on bone, too
 }
+
+
+def _crop(panel: Panel) -> Panel:
+    """Cut a panel to the body and everything labelled, with a margin of 5 mm."""
+    shown = np.any([panel.ct > BODY, *(a > 0 for a in (panel.reference, *panel.predictions.values()))], axis=0)
+    if not shown.any():
+        return panel
+    box = []
+    for axis in (0, 1):
+        lines = np.flatnonzero(shown.any(axis=1 - axis))
+        margin = round(5 / panel.spacing[axis])
+        box.append(slice(max(0, lines[0] - margin), lines[-1] + 1 + margin))
+    cut = tuple(box)
+    predictions = {model: labels[cut] for model, labels in panel.predictions.items()}
+    return replace(panel, ct=panel.ct[cut], reference=panel.reference[cut], predictions=predictions)
 
 
 def _labels_of(panel: Panel) -> np.ndarray:
