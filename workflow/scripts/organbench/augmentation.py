@@ -17,13 +17,15 @@ AXES = {"x": -1, "y": -2, "z": -3}
 
 def margin(patch: Sequence[int], options: Mapping[str, Any]) -> tuple[int, ...]:
     """Voxels to read beyond the patch on every side of each axis, so that its corners stay in the crop ([z] y x)."""
-    angle = np.deg2rad(min(options["rotation"], 45.0))
-    grow = 1.0 + options["scale"]
+    largest, grow = np.deg2rad(options["rotation"]), 1.0 + options["scale"]
+
+    def reach(along: int, across: int) -> float:
+        angle = min(largest, np.arctan2(across, along))  # where the turned patch is longest
+        return float(along * np.cos(angle) + across * np.sin(angle))
+
     y, x = patch[-2:]
-    reach = [x * np.sin(angle) + y * np.cos(angle), y * np.sin(angle) + x * np.cos(angle)]
-    if len(patch) == 3:
-        reach.insert(0, float(patch[0]))
-    return tuple(max(0, int(np.ceil((grow * r - n) / 2))) for r, n in zip(reach, patch, strict=True))
+    reaches = [*map(float, patch[:-2]), reach(y, x), reach(x, y)]
+    return tuple(int(np.ceil((grow * r - n) / 2)) for r, n in zip(reaches, patch, strict=True))
 
 
 def augment(

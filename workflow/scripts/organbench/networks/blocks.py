@@ -150,7 +150,7 @@ def initialise(network: nn.Module, *, head: nn.Module) -> None:
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.Conv3d):
             if layer is head:
-                nn.init.normal_(layer.weight, std=0.01)
+                nn.init.normal_(layer.weight, std=layer.in_channels**-0.5)
             else:
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
         elif isinstance(layer, nn.ConvTranspose2d | nn.ConvTranspose3d):

@@ -1,0 +1,215 @@
+"""Augmentation moves images and labels together, stays within its limits, and is a pure function of (seed, step)."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from tiny import AUGMENTATION, NO_AUGMENTATION, WINDOW, examples
+
+from organbench.augmentation import affine, augment, margin, scaled, warp
+
+PATCHES = [(12, 16), (6, 12, 10)]
+either_patch = pytest.mark.parametrize("patch", PATCHES, ids=["2d", "3d"])
+
+
+def random_batch(patch, options, *, count=4, channels=1):
+    """A batch with the margins that the options need: noise as images, and random labels."""
+    size = [n + 2 * m for n, m in zip(patch, margin(patch, options), strict=True)]
+    random = np.random.default_rng(0)
+    images = random.integers(-1200, 1200, (count, channels, *size)).astype(np.int16)
+    labels = random.integers(0, 7, (count, *size)).astype(np.uint8)
+    return torch.from_numpy(images), torch.from_numpy(labels)
+
+
+def central(tensor, patch):
+    """The patch in the middle of a tensor's last axes."""
+    starts = [(n - p) // 2 for n, p in zip(tensor.shape[-len(patch) :], patch, strict=True)]
+    return tensor[(..., *(slice(start, start + p) for start, p in zip(starts, patch, strict=True)))]
+
+
+@either_patch
+@pytest.mark.parametrize("extra", [0, 3])
+def test_no_augmentation_is_the_window_and_the_central_patch(patch, extra):
+    assert margin(patch, NO_AUGMENTATION) == (0,) * len(patch)
+    images, labels = random_batch([n + 2 * extra for n in patch], NO_AUGMENTATION, channels=3 if len(patch) == 2 else 1)
+    ours, classes = augment(images, labels, patch, NO_AUGMENTATION, WINDOW, seed=0, step=0)
+    assert torch.equal(classes, central(labels, patch).long())
+    # Linear sampling computes each voxel's position, which rounds: far below one HU (0.001 here)
+    assert torch.allclose(ours, scaled(central(images, patch), WINDOW), rtol=0, atol=1e-5)
+
+
+def test_scaled_brings_the_window_to_minus_one_and_one():
+    hu = torch.tensor([-3000, -160, 40, 240, 3000], dtype=torch.int16)
+    result = scaled(hu, (-160, 240))
+    assert result.dtype == torch.float32
+    assert result.tolist() == pytest.approx([-1, -1, 0, 1, 1])
+
+
+@pytest.mark.parametrize("patch", [(48, 40), (16, 48, 40)], ids=["2d", "3d"])
+def test_images_and_labels_move_together(patch):
+    options = NO_AUGMENTATION | {"rotation": 45, "scale": 0.3, "flip": ["x", "y", "z"]}
+    size = [n + 2 * m for n, m in zip(patch, margin(patch, options), strict=True)]
+    coarse = np.random.default_rng(1).integers(0, 2, [4, *(-(-n // 12) for n in size)])
+    labels = np.kron(coarse, np.ones([1] + [12] * len(patch), int))[(slice(None), *(slice(n) for n in size))]
+    images = torch.from_numpy(np.where(labels, 1000, -1000).astype(np.int16))[:, None]
+    for step in range(4):
+        ours, classes = augment(
+            images, torch.from_numpy(labels.astype(np.uint8)), patch, options, WINDOW, seed=0, step=step
+        )
+        inside = ours[:, 0].abs() > 0.9  # all voxels around are of one kind; others lie on a border
+        assert inside.float().mean() > 0.5
+        assert torch.equal(classes[inside], (ours[:, 0] > 0).long()[inside])
+        assert 0.1 < classes.float().mean() < 0.9
+
+
+@given(
+    patch=st.lists(st.integers(8, 64), min_size=2, max_size=3),
+    rotation=st.floats(0, 45),
+    scale=st.floats(0, 0.5),
+    turned=st.floats(-1, 1),
+)
+@examples(60)
+def test_margins_keep_every_voxel_of_the_patch_in_real_data(patch, rotation, scale, turned):
+    """Each axis' coordinate, warped, stays linear to the corners; a voxel taken from beyond would repeat the border."""
+    crop = [n + 2 * m for n, m in zip(patch, margin(patch, {"rotation": rotation, "scale": scale}), strict=True)]
+    angle = torch.deg2rad(torch.tensor([turned * rotation]))
+    theta = affine(angle, torch.tensor([1.0 + scale]), torch.ones(1, len(patch)), patch, crop)
+    for axis in range(len(patch)):
+        shape = [1] * len(crop)
+        shape[axis] = crop[axis]
+        coordinate = torch.arange(float(crop[axis])).reshape(shape).expand(crop)[None, None]
+        moved = warp(coordinate, torch.zeros(1, *crop), theta, patch)[0][0, 0]
+        for direction in range(len(patch)):
+            assert moved.diff(n=2, dim=direction).abs().max() < 1e-3
+
+
+def test_a_margin_is_not_larger_than_needed():
+    assert margin((128, 128), AUGMENTATION | {"rotation": 0, "scale": 0.5}) == (32, 32)
+    # the diagonal, but for half a voxel, of a square turned by 45 degrees
+    assert margin((100, 100), AUGMENTATION | {"rotation": 45, "scale": 0}) == (21, 21)
+    assert margin((10, 100, 100), AUGMENTATION | {"rotation": 45, "scale": 0.2}) == (1, 35, 35)
+
+
+@pytest.mark.parametrize(
+    ("patch", "axis", "dimension"),
+    [((12, 16), "x", -1), ((12, 16), "y", -2), ((6, 8, 10), "x", -1), ((6, 8, 10), "y", -2), ((6, 8, 10), "z", -3)],
+)
+def test_flips_are_of_the_listed_axis_only(patch, axis, dimension):
+    options = NO_AUGMENTATION | {"flip": [axis]}
+    images, labels = random_batch(patch, options, count=20)
+    ours, classes = augment(images, labels, patch, options, WINDOW, seed=0, step=0)
+    plain, flipped = labels.long(), labels.long().flip(dimension)
+    turned = torch.tensor([torch.equal(a, b) for a, b in zip(classes, flipped, strict=True)])
+    assert 3 < turned.sum() < 17  # about every other one
+    which = turned.reshape(-1, *(1,) * len(patch))
+    assert torch.equal(classes, torch.where(which, flipped, plain))
+    expected = scaled(torch.where(which[:, None], images.flip(dimension), images), WINDOW)
+    assert torch.allclose(ours, expected, rtol=0, atol=1e-5)
+
+
+def test_a_2d_patch_has_no_z_to_flip():
+    images, labels = random_batch((12, 16), NO_AUGMENTATION)
+    _, classes = augment(images, labels, (12, 16), NO_AUGMENTATION | {"flip": ["z"]}, WINDOW, seed=0, step=0)
+    assert torch.equal(classes, labels.long())
+
+
+def test_a_positive_angle_turns_all_slices_alike_about_z():
+    patch, crop = (3, 21, 21), (3, 31, 31)
+    image = torch.zeros(1, 1, *crop)
+    image[..., 15, 22] = 1000.0  # seven voxels to the right of the centre, in every slice
+    theta = affine(torch.tensor([torch.pi / 2]), torch.ones(1), torch.ones(1, 3), patch, crop)
+    moved = warp(image, torch.zeros(1, *crop), theta, patch)[0][0, 0]
+    brightest = [tuple(np.unravel_index(int(plane.argmax()), plane.shape)) for plane in moved]
+    assert brightest == [(3, 10)] * 3  # seven voxels above it
+
+
+def test_a_larger_scale_shows_more():
+    patch, crop = (20, 20), (40, 40)
+    labels = torch.zeros(1, *crop)
+    labels[:, 12:28, 12:28] = 1
+    for scale, side in ((1.0, 16), (2.0, 8)):
+        theta = affine(torch.zeros(1), torch.tensor([scale]), torch.ones(1, 2), patch, crop)
+        assert warp(labels[:, None], labels, theta, patch)[1].sum() == side**2
+
+
+@either_patch
+def test_augmentation_is_a_pure_function_of_seed_and_step(patch):
+    images, labels = random_batch(patch, AUGMENTATION)
+    keep = images.clone(), labels.clone()
+
+    def changed(seed, step):
+        return augment(images, labels, patch, AUGMENTATION, WINDOW, seed=seed, step=step)
+
+    first = changed(1, 5)
+    torch.manual_seed(99)  # global random state plays no part
+    others = [changed(1, 6), changed(2, 5)]
+    again = changed(1, 5)
+    assert all(map(torch.equal, first, again))
+    assert not any(torch.equal(first[0], other[0]) for other in others)
+    assert all(map(torch.equal, keep, (images, labels)))  # what was read is left alone
+
+
+def test_images_of_a_batch_are_changed_differently():
+    images, labels = random_batch((12, 16), AUGMENTATION)
+    alike = images[:1].expand_as(images), labels[:1].expand_as(labels)
+    ours, _ = augment(*alike, (12, 16), AUGMENTATION, WINDOW, seed=0, step=0)
+    assert not any(torch.equal(ours[0], other) for other in ours[1:])
+
+
+@given(
+    st.fixed_dictionaries(
+        {
+            "rotation": st.floats(0, 45),
+            "scale": st.floats(0, 0.5),
+            "flip": st.lists(st.sampled_from("xyz"), unique=True),
+            "hu_shift": st.floats(0, 3000),
+            "hu_scale": st.floats(0, 0.9),
+            "hu_noise": st.floats(0, 500),
+            "gamma": st.floats(0, 0.9),
+        }
+    ),
+    st.tuples(st.floats(-1200, 1200), st.floats(-1200, 1200)),
+    st.sampled_from(PATCHES),
+    st.integers(0, 1000),
+)
+@examples(60)
+def test_whatever_the_options_images_lie_between_minus_one_and_one(options, window, patch, step):
+    assume(window[1] - window[0] > 1)
+    images, labels = random_batch(patch, options, count=2)
+    ours, classes = augment(images, labels, patch, options, window, seed=0, step=step)
+    assert (ours.dtype, tuple(ours.shape)) == (torch.float32, (2, 1, *patch))
+    assert (classes.dtype, tuple(classes.shape)) == (torch.int64, (2, *patch))
+    assert torch.isfinite(ours).all()
+    assert ours.abs().max() <= 1 + 1e-6
+    assert 0 <= classes.min()
+    assert classes.max() <= 6
+
+
+@pytest.mark.parametrize(("option", "largest"), [("hu_shift", 50.0), ("hu_scale", 0.5), ("hu_noise", 50.0)])
+def test_changes_of_intensity_leave_the_labels_and_keep_to_their_size(option, largest):
+    images, labels = random_batch((12, 16), NO_AUGMENTATION, count=50)
+    images = torch.full_like(images, 400)
+    ours, classes = augment(images, labels, (12, 16), NO_AUGMENTATION | {option: largest}, WINDOW, seed=0, step=0)
+    assert torch.equal(classes, labels.long())
+    change = ours * 1000 - 400
+    if option == "hu_noise":
+        assert change.std() == pytest.approx(50 / 3**0.5, rel=0.15)  # deviations are uniform from 0 to 50
+        assert change.mean() == pytest.approx(0, abs=2)
+    else:
+        most = largest if option == "hu_shift" else 400 * largest
+        assert 0.8 * most < change.abs().max() <= most + 0.01
+        assert change.flatten(1).std(dim=1).max() < 0.01  # the same in the whole image
+        assert change.min() < 0 < change.max()
+
+
+def test_gamma_bends_the_window_and_keeps_its_ends():
+    ramp = torch.linspace(-1000, 1000, 16).round().to(torch.int16).expand(20, 1, 12, 16)
+    labels = torch.zeros(20, 12, 16, dtype=torch.uint8)
+    ours, _ = augment(ramp, labels, (12, 16), NO_AUGMENTATION | {"gamma": 0.5}, WINDOW, seed=0, step=0)
+    assert torch.equal(ours[..., 0], torch.full((20, 1, 12), -1.0))
+    assert torch.allclose(ours[..., -1], torch.ones(20, 1, 12), atol=1e-5)
+    assert (ours.diff(dim=-1) > 0).all()
+    middle = ours[:, 0, 0, 8]
+    plain = float(scaled(ramp, WINDOW)[0, 0, 0, 8])
+    assert middle.min() < plain < middle.max()
