@@ -244,7 +244,7 @@ def test_loss_falls(contender):
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-    assert losses[0] == pytest.approx(math.log(3), rel=0.2)  # about equally likely classes
+    assert losses[0] < 2 * math.log(3)  # no class is all but ruled out at the start
     assert losses[-1] < 0.5 * losses[0]
 
 

@@ -1,6 +1,7 @@
 """The training batch is a pure function of (seed, step), shows rare organs, and is made of the patients' voxels."""
 
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -84,6 +85,7 @@ def test_reading_ahead_is_bounded_and_ends_with_the_loop(patients, monkeypatch):
     monkeypatch.setattr(sampling, "batch", lambda cases, plan, step: asked.append(step))
     reading = batches(patients, drawing(), 0, 1000, workers=2, ahead=4)
     next(reading)
+    time.sleep(0.05)  # enough to read hundreds of these
     reading.close()
     assert 1 <= len(asked) <= 4
     assert threading.active_count() == before

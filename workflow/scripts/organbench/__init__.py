@@ -5,11 +5,11 @@ Rooms, lowest first; a room imports only from rooms above it in this list:
 | room | what it knows |
 |---|---|
 | `errors` | the one exception that speaks to the user, and atomic writing |
-| `study` | the study's configuration: merge, check, defaults |
 | `volumes` | reading, checking, orienting, resampling and writing CT volumes and label maps |
 | `cases` | the prepared case on disk: memory-mapped arrays and their geometry |
 | `phantoms` | procedural CT-ORG-like patients |
 | `splits` | who trains, who validates, who tests |
+| `study` | the study's configuration: merge, check, defaults |
 | `metrics` | overlap metrics of one case |
 | `sampling` | the training batch as a pure function of (seed, step) |
 | `augmentation` | random spatial and intensity changes of a batch |

@@ -197,11 +197,17 @@ def check_fold(infos: Sequence[Mapping[str, Any]], fold: Mapping[str, Sequence[s
         organs: names of the organs.
 
     Raises:
-        InputError: no training case has an organ.
+        InputError: no training case has an organ, or none has it on the working grid.
     """
     trained = [info for info in infos if info["case"] in set(fold["train"])]
     for organ in organs:
         if not any(info["voxels"][organ] for info in trained):
+            lost = [info["case"] for info in trained if info["original_voxels"][organ]]
+            if lost:
+                raise InputError(
+                    f"config, preprocessing.spacing: {organ} is lost at the working spacing, "
+                    f"in training cases {', '.join(lost[:5])}; choose a finer one, or leave the organ out"
+                )
             elsewhere = [info["case"] for info in infos if info["original_voxels"][organ]]
             where = f"only cases {', '.join(elsewhere[:5])} have it" if elsewhere else "no case has it"
             raise InputError(

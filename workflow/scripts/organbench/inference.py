@@ -130,15 +130,15 @@ class Predictor:
             assert total is not None
             done = after - at
             low, high = max(at, before[0]) - at, min(after, last_slice) - at
-            if high > low:
-                yield total[:, low:high, *keep] / weights[low:high, *keep]
+            yield total[:, low:high, *keep] / weights[low:high, *keep]
             total[:, : depth - done], weights[: depth - done] = total[:, done:].copy(), weights[done:].copy()
             total[:, depth - done :], weights[depth - done :] = 0.0, 0.0
 
 
 def starts(length: int, window: int, overlap: float) -> list[int]:
     """Where windows start along an axis: evenly spread from 0 to the end, overlapping by at least that share."""
-    steps = int(np.ceil((length - window) / max(1.0, window * (1.0 - overlap))))
+    stride = max(1, int(window * (1.0 - overlap) + 1e-6))  # whole voxels; 20 * (1 - 0.9) is a bit less than 2
+    steps = -(-(length - window) // stride)
     return [round((length - window) * step / max(1, steps)) for step in range(steps + 1)]
 
 
@@ -171,10 +171,11 @@ def load(path: Any, device: torch.device) -> tuple[nn.Module, dict[str, Any]]:
             recipe["network"], in_channels=recipe["in_channels"], classes=recipe["classes"], norm=recipe["norm"]
         )
         network.load_state_dict(content["state_dict"])
+        dims = len(recipe["patch"])
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(f"{path}: holds no weights of this workflow ({reason}); delete it to train again") from None
-    return devices.place(network, device, len(recipe["patch"])), recipe
+    return devices.place(network, device, dims), recipe
 
 
 def predict_case(predictor: Predictor, case: Case, keep_largest: Sequence[int] = ()) -> Array:

@@ -12,9 +12,6 @@ from torch import Tensor
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
-# Added to numerator and denominator of an organ's Dice, in voxels.
-SMOOTH = 1.0
-
 
 def loss(name: str) -> Loss:
     """Find a loss by the name it has in the config.
@@ -55,14 +52,14 @@ def dice(logits: Tensor, labels: Tensor) -> Tensor:
 
     For every organ, that is every class but the background, the Dice of the whole batch taken as one volume is
 
-        (2 * sum(p * y) + s) / (sum(p) + sum(y) + s),    s = 1 voxel
+        2 * sum(p * y) / (sum(p) + sum(y))
 
-    with p the probability and y the truth of each voxel. The loss is 1 minus its mean over all organs.
+    with p the probability and y the truth of each voxel. The loss is the mean over all organs of 1 minus that, and of 0
+    for an organ that no patch of the batch shows, so that each weighs the same whichever others are there.
 
-    Pooling over the batch asks of an organ that fills few patches only to be right where it is. An organ that no patch
-    of the batch holds is kept in the mean, where it costs P / (P + 1) for P falsely predicted voxels: hardly any
-    gradient while P is large (cross-entropy sees to that), and a gentle push towards none once P is a few voxels. So
-    each organ has the same weight in every batch, whichever others are there, and a perfect prediction costs 0.
+    Pooling over the batch asks of an organ that fills few patches only to be right where it is. An organ that is not
+    shown is left to cross-entropy: any Dice of it would hang on the last falsely predicted voxel, and its gradient, a
+    thousand times that of an organ that is shown, teaches a network never to predict rare organs.
 
     Args:
         logits: (batch, class, [z,] y, x), 2 classes or more.
@@ -153,9 +150,11 @@ def _cross_entropy(log_probabilities: Tensor, truth: Tensor) -> Tensor:
 def _dice(probabilities: Tensor, truth: Tensor) -> Tensor:
     batch_and_space = [0, *range(2, truth.ndim)]
     overlap = (probabilities * truth).sum(batch_and_space)[1:]
-    predicted = probabilities.sum(batch_and_space)[1:]
+    predicted = probabilities.square().sum(batch_and_space)[1:]
     true = truth.sum(batch_and_space)[1:]
-    return 1 - ((2 * overlap + SMOOTH) / (predicted + true + SMOOTH)).mean()
+    shown = (true > 0).to(true.dtype)
+    dice = 2 * overlap / (predicted + true).clamp(min=1)  # an organ that is shown has a voxel or more
+    return ((1 - dice) * shown).mean()
 
 
 _LOSSES: dict[str, Loss] = {"dice_ce": dice_ce, "dice": dice, "ce": cross_entropy, "dice_legacy": dice_legacy}

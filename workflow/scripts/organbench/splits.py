@@ -7,6 +7,7 @@ each boundary between roles.
 
 import csv
 import hashlib
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -78,7 +79,7 @@ def split(
     result = []
     for test in tested:
         rest = [case for case in order if case not in set(test)]
-        count = -int(-len(rest) * validation_fraction // 1)
+        count = math.ceil(round(len(rest) * validation_fraction, 6))  # 0.07 * 100 is a little more than 7
         if len(rest) - count < 1:
             raise InputError(
                 f"{len(order)} cases leave none to train on beside {len(test)} test and {count} validation cases; "
@@ -101,7 +102,7 @@ def read(path: str | Path, cases: Sequence[str]) -> list[Fold]:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: the split file is not there; check split.file")
-    with path.open(newline="") as lines:
+    with path.open(newline="", encoding="utf-8-sig", errors="replace") as lines:  # spreadsheets put a mark in front
         table = csv.DictReader(lines)
         if table.fieldnames is None or not {"case", "fold", "role"} <= set(table.fieldnames):
             raise InputError(f"{path}: the first line must name the columns case,fold,role")

@@ -6,8 +6,10 @@ Plain Python with yaml and jsonschema (which Snakemake brings), because the work
 import ast
 import copy
 import difflib
+import glob
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,12 @@ REPLACED = (("models",), ("dataset", "organs"))  # given whole: two studies' org
 CASE_NAME = r"[A-Za-z0-9][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*"  # no slash and no "..", so a case stays in its folder
 
 Config = dict[str, Any]
+
+# YAML has .nan and .inf, and NaN passes every minimum
+FINITE = jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
+    "number", lambda _, value: type(value) in (int, float) and math.isfinite(value)
+)
+Validator = jsonschema.validators.extend(jsonschema.Draft202012Validator, type_checker=FINITE)
 
 
 def resolve(given: Mapping[str, Any], defaults: Mapping[str, Any], schema: Mapping[str, Any]) -> Config:
@@ -37,9 +45,9 @@ def resolve(given: Mapping[str, Any], defaults: Mapping[str, Any], schema: Mappi
     """
     config = merge(copy.deepcopy(dict(defaults)), coerce(given, schema))
     config = fill(config, schema)
-    errors = sorted(jsonschema.Draft202012Validator(schema).iter_errors(config), key=lambda error: list(error.path))
+    errors = sorted(Validator(schema).iter_errors(config), key=lambda error: [str(part) for part in error.path])
     if errors:
-        raise InputError(describe(errors[0]))
+        raise InputError(describe(errors[0], schema))
     organs = config["dataset"]["organs"]
     config["dataset"]["organs"] = {name: [value] if isinstance(value, int) else value for name, value in organs.items()}
     for name, model in config["models"].items():
@@ -60,40 +68,51 @@ def merge(base: Config, given: Mapping[str, Any], path: tuple[str, ...] = ()) ->
 
 
 def coerce(value: Any, schema: Mapping[str, Any]) -> Any:
-    """Turn strings into numbers, booleans or null where the schema wants no string.
+    """Turn strings into numbers, booleans or null where the schema wants no string, and 1.0 into 1 where it wants that.
 
-    Numbers inside a mapping given by `--config` arrive as strings.
+    Numbers inside a mapping given by `--config` arrive as strings. What the schema does not know, such as the options
+    of a network, is read as YAML would read it.
     """
     if isinstance(value, Mapping):
+        schema = option(schema, "object")
         properties, rest = schema.get("properties", {}), schema.get("additionalProperties")
         return {
             key: coerce(item, properties.get(key, rest if isinstance(rest, Mapping) else {}))
             for key, item in value.items()
         }
     if isinstance(value, list):
-        return [coerce(item, schema.get("items", {})) for item in value]
-    if isinstance(value, str) and schema and "string" not in types_of(schema):
+        return [coerce(item, option(schema, "array").get("items", {})) for item in value]
+    types = types_of(schema)
+    if isinstance(value, str) and "string" not in types:
         try:
             parsed = yaml.safe_load(value)
         except yaml.YAMLError:
             return value
         if isinstance(parsed, str):  # YAML 1.1 reads 1e-3 as a string
             try:
-                return float(parsed)
+                parsed = float(parsed)
             except ValueError:
                 return value
         return coerce(parsed, schema)
+    if isinstance(value, float) and value.is_integer() and "integer" in types and "number" not in types:
+        return int(value)
     return value
+
+
+def option(schema: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
+    """The option of an `anyOf` that admits a JSON type; the schema itself where it has no options."""
+    return next((part for part in schema.get("anyOf", []) if kind in types_of(part)), schema)
 
 
 def types_of(schema: Mapping[str, Any]) -> set[str]:
     """The JSON types that a schema admits; those of an `enum` or `anyOf` too."""
     types = schema.get("type", [])
     found = {types} if isinstance(types, str) else set(types)
-    if any(isinstance(value, str) for value in schema.get("enum", [])):
-        found.add("string")
-    for option in schema.get("anyOf", []):
-        found |= types_of(option)
+    for kind, name in ((str, "string"), (int, "integer")):
+        if any(isinstance(value, kind) for value in schema.get("enum", [])):
+            found.add(name)
+    for part in schema.get("anyOf", []):
+        found |= types_of(part)
     return found
 
 
@@ -108,8 +127,9 @@ def fill(value: Any, schema: Mapping[str, Any]) -> Any:
     return value
 
 
-def describe(error: jsonschema.ValidationError) -> str:
+def describe(error: jsonschema.ValidationError, schema: Mapping[str, Any]) -> str:
     """One line on what is wrong with the configuration, with the nearest known key where one is unknown."""
+    error = jsonschema.exceptions.best_match([error])  # of several options, the one that was meant
     where = ".".join(str(part) for part in error.absolute_path) or "the top level"
     if error.validator == "additionalProperties" and isinstance(error.instance, Mapping):
         known = sorted(error.schema.get("properties", {}))
@@ -119,8 +139,18 @@ def describe(error: jsonschema.ValidationError) -> str:
             hint = f"did you mean {near[0]}?" if near else f"known keys: {', '.join(known)}"
             return f"config, {where}: unknown key {unknown[0]}; {hint}"
     message = error.message if len(error.message) < 200 else error.message[:200] + "..."
-    wanted = error.schema.get("description") if isinstance(error.schema, Mapping) else None
+    wanted = meaning(error.absolute_path, schema)
     return f"config, {where}: {message}" + (f"; it is: {wanted}" if wanted else "")
+
+
+def meaning(path: Iterable[str | int], schema: Mapping[str, Any]) -> str | None:
+    """The schema's description of a key, or of the nearest key above it that has one."""
+    found = schema.get("description")
+    for part in path:
+        rest = schema.get("additionalProperties")
+        schema = schema.get("properties", {}).get(part, rest if isinstance(rest, Mapping) else {})
+        found = schema.get("description", found)
+    return found
 
 
 def network_options(network: str) -> set[str]:
@@ -178,8 +208,17 @@ def check_model(name: str, model: Mapping[str, Any], config: Config) -> None:
 
 
 def check_values(config: Config) -> None:
-    """Check what the schema cannot: values that must agree with one another."""
-    organs = config["dataset"]["organs"]
+    """Check what the schema cannot: values that must agree with one another, and patterns of paths."""
+    dataset = config["dataset"]
+    for key in ("root", "image", "label"):
+        if set("{}") & set(dataset[key].replace("{case}", "")):
+            raise InputError(f"config, dataset.{key}: {dataset[key]!r} has braces; only {{case}} may stand in braces")
+    for key in ("image", "label"):
+        if Path(dataset[key]).is_absolute():
+            raise InputError(f"config, dataset.{key}: {dataset[key]!r} is absolute; give a path below dataset.root")
+    if dataset["image"] == dataset["label"]:
+        raise InputError("config, dataset.label: is the same as dataset.image; give the pattern of the label maps")
+    organs = dataset["organs"]
     seen: dict[int, str] = {}
     for organ, values in organs.items():
         for value in values:
@@ -188,7 +227,7 @@ def check_values(config: Config) -> None:
                     f"config, dataset.organs: label {value} stands for both {seen[value]} and {organ}; keep one"
                 )
             seen[value] = organ
-    for value in config["dataset"]["ignore_labels"]:
+    for value in dataset["ignore_labels"]:
         if value in seen:
             raise InputError(
                 f"config, dataset.ignore_labels: label {value} is also {seen[value]} in dataset.organs; keep one"
@@ -226,10 +265,10 @@ def find_cases(dataset: Mapping[str, Any]) -> list[str]:
             f"{root}: no file matches dataset.image {dataset['image']!r}; check dataset.root and the pattern"
         )
     for case in sorted(volumes.keys() - labels.keys(), key=splits.natural):
-        missing = root / dataset["label"].format(case=case)
+        missing = root / dataset["label"].replace("{case}", case)
         raise InputError(f"{volumes[case]}: has no labels; add {missing} or remove the volume")
     for case in sorted(labels.keys() - volumes.keys(), key=splits.natural):
-        missing = root / dataset["image"].format(case=case)
+        missing = root / dataset["image"].replace("{case}", case)
         raise InputError(f"{labels[case]}: has no volume; add {missing} or remove the labels")
     for case, path in volumes.items():
         if not re.fullmatch(CASE_NAME, case):
@@ -244,7 +283,7 @@ def matching(root: Path, pattern: str) -> dict[str, Path]:
     before, *rest = (re.escape(part) for part in pattern.split("{case}"))
     expression = re.compile(before + "(?P<case>[^/]+)" + "".join(part + "(?P=case)" for part in rest[:-1]) + rest[-1])
     found = {}
-    for path in sorted(root.glob(pattern.replace("{case}", "*"))):
+    for path in sorted(root.glob("*".join(glob.escape(part) for part in pattern.split("{case}")))):
         match = expression.fullmatch(path.relative_to(root).as_posix())
         if match:
             found[match["case"]] = path

@@ -60,7 +60,8 @@ def stamp(*parts: Any) -> str:
     """A hash of everything that shapes the weights; values that JSON holds, and files by their content."""
     digest = hashlib.sha256()
     for part in parts:
-        digest.update(part.read_bytes() if isinstance(part, Path) else json.dumps(part, sort_keys=True).encode())
+        content = part.read_bytes() if isinstance(part, Path) else json.dumps(part, sort_keys=True).encode()
+        digest.update(hashlib.sha256(content).digest())  # so that 1, 23 differs from 12, 3
     return digest.hexdigest()
 
 

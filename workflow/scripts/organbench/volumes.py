@@ -5,7 +5,11 @@ point to the patient's left, posterior and superior as nearly as the scanner's a
 its direction cosines, so going from one to another is separable: one small matrix an axis, also for an oblique volume.
 """
 
+import gzip
 import json
+import os
+import struct
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -85,11 +89,15 @@ def read(path: str | Path) -> sitk.Image:
     """Read a 3D image.
 
     Raises:
-        InputError: the file cannot be read, is cut short, is not 3D, or has voxels that are no numbers.
+        InputError: the file cannot be read, is damaged or cut short, is not 3D, has voxels that are no numbers, or a
+            file of the same name without .gz lies beside it (SimpleITK would take the voxels from there).
     """
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: there is no such file")
+    plain = path.with_suffix("")
+    if path.suffix == ".gz" and plain.is_file():
+        raise InputError(f"{path}: {plain.name} lies beside it and would be read in its place; remove one of the two")
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
@@ -99,11 +107,58 @@ def read(path: str | Path) -> sitk.Image:
             image = reader.Execute()
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1].strip()
-        raise InputError(f"{path}: cannot be read, damaged or cut short ({reason}); copy the file again") from None
+        raise InputError(f"{path}: cannot be read ({reason}); copy the file again, or export it anew") from None
     if dimensions != 3 or components != 1:
         found = f"{dimensions}D" if components == 1 else f"{components} values a voxel"
         raise InputError(f"{path}: a 3D volume with one value a voxel is needed, this has {found}; extract one volume")
+    if reader.HasMetaDataKey("nifti_type") and reader.GetMetaData("nifti_type") == "1":  # one file holds all
+        check_content(
+            path, image, *(int(float(reader.GetMetaData(key))) for key in ("vox_offset", "bitpix", "datatype"))
+        )
     return image
+
+
+def check_content(path: Path, image: sitk.Image, start: int, bits: int, datatype: int) -> None:
+    """Check that all voxels of a NIfTI file are there, undamaged, and numbers.
+
+    Needed because SimpleITK's reader of NIfTI turns what is missing, damaged, NaN or infinite into 0 without a word.
+    The checksum at the end of a gzip file is compared with that of what was read, which costs a few percent of the
+    reading. Only where they differ, perhaps for no worse reason than rescaled intensities, is the file unpacked again.
+
+    Args:
+        path: the file.
+        image: what SimpleITK read of it.
+        start: bytes before the voxels.
+        bits: of a voxel.
+        datatype: NIfTI's code of the voxels' type.
+
+    Raises:
+        InputError: the file is damaged or cut short, or a voxel is NaN or infinite.
+    """
+    stop = start + image.GetNumberOfPixels() * bits // 8
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+        file.seek(-8, os.SEEK_END)
+        checksum, length = struct.unpack("<II", file.read())
+    try:
+        with gzip.open(path) if packed else path.open("rb") as stream:
+            header = stream.read(start)
+            voxels = sitk.GetArrayViewFromImage(image)
+            if packed and length == stop % 2**32 and checksum == zlib.crc32(voxels.data, zlib.crc32(header)):
+                return
+            order = "<" if header[:4] in (struct.pack("<i", 348), struct.pack("<i", 540)) else ">"  # its own length
+            kind = {16: np.dtype(f"{order}f4"), 64: np.dtype(f"{order}f8")}.get(datatype)
+            found = len(header)
+            while block := stream.read(min(1 << 20, stop - found)):
+                found += len(block)
+                if kind and not np.isfinite(np.frombuffer(block, kind, len(block) // kind.itemsize)).all():
+                    raise InputError(f"{path}: has NaN or infinite voxels; replace them by numbers (air is -1024 HU)")
+            while stream.read(1 << 20):  # to the end, where gzip compares its checksum
+                pass
+    except (EOFError, OSError, zlib.error) as error:
+        raise InputError(f"{path}: damaged or cut short ({error}); copy the file again") from None
+    if found < stop:
+        raise InputError(f"{path}: cut short, {found} of {stop} bytes are there; copy the file again")
 
 
 def read_volume(path: str | Path) -> sitk.Image:
@@ -119,7 +174,7 @@ def read_volume(path: str | Path) -> sitk.Image:
     if voxels.dtype.kind == "f":
         for slab in slabs(voxels):
             if not np.isfinite(slab).all():
-                raise InputError(f"{path}: has NaN or infinite voxels; replace them (air is -1024 HU)")
+                raise InputError(f"{path}: has NaN or infinite voxels; replace them by numbers (air is -1024 HU)")
     return image
 
 
@@ -156,7 +211,7 @@ def whole_numbers(values: Array, path: str | Path) -> Array:
         return values
     if values.dtype.kind != "f" or not np.isfinite(values).all() or np.abs(values).max() > MAX_LABEL:
         raise InputError(
-            f"{path}: a label map holds whole numbers from 0 to {MAX_LABEL}, this holds others; see the file"
+            f"{path}: a label map holds whole numbers from 0 to {MAX_LABEL}, this holds others; export the labels again"
         )
     result = values.astype(np.int32)
     if (result != values).any():
@@ -169,7 +224,7 @@ def lookup(values: Array, indices: Mapping[int, int], path: str | Path) -> Array
     low, high = int(values.min()), int(values.max())
     if low < 0 or high > MAX_LABEL:
         raise InputError(
-            f"{path}: a label map holds values from 0 to {MAX_LABEL}, this has {low} to {high}; see the file"
+            f"{path}: a label map holds values from 0 to {MAX_LABEL}, this has {low} to {high}; export the labels again"
         )
     present = np.flatnonzero(np.bincount(values.ravel(), minlength=high + 1))
     unknown = sorted(set(present.tolist()) - indices.keys())
@@ -419,5 +474,5 @@ def grid_json(grid: Grid) -> dict[str, Any]:
 def keep_largest(labels: Array, organ: int) -> None:
     """Turn all but the largest connected part (faces touching) of an organ into background, in place (z y x)."""
     mask = sitk.GetImageFromArray((labels == organ).astype(np.uint8))
-    parts = sitk.GetArrayViewFromImage(sitk.RelabelComponent(sitk.ConnectedComponent(mask), sortByObjectSize=True))
-    labels[parts > 1] = 0
+    parts = sitk.RelabelComponent(sitk.ConnectedComponent(mask), sortByObjectSize=True)
+    labels[sitk.GetArrayViewFromImage(parts) > 1] = 0  # a view is valid only while its image lives

@@ -1,0 +1,307 @@
+"""Whatever is wrong with the input, a user reads one line: where, what, and what to do, before anything is trained."""
+
+import logging
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import yaml
+from conftest import ROOT
+
+from organbench.errors import InputError, atomic, job_log
+
+SHAPE = (8, 10, 12)
+
+
+@pytest.fixture
+def snakemake(tmp_path):
+    """Run the workflow in a folder of its own: exit status, and all that the terminal shows."""
+
+    def run(*arguments, study=None):
+        config = []
+        if study is not None:
+            (tmp_path / "study.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
+            config = ["--configfile", "study.yaml"]
+        command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", *config, "--cores", "1"]
+        done = subprocess.run(
+            [*command, *arguments],
+            cwd=tmp_path,
+            env=os.environ | {"OMP_NUM_THREADS": "1", "NO_COLOR": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=300,
+        )
+        return done.returncode, done.stdout
+
+    return run
+
+
+def small_study(**changes):
+    """A study of the folder `data` that would be trained in a moment, if it were right."""
+    dataset = {"source": "nifti", "root": "data", "organs": {"liver": 1, "brain": 2}}
+    study = {
+        "study": "small",
+        "dataset": dataset | changes.pop("dataset", {}),
+        "models": {"tiny": {"network": "unet", "features": [2, 4]}},
+        "training": {"steps": 1, "batch_size": 1, "patch": [8, 8]},
+        "preprocessing": {"spacing": [None, None, None]},
+    }
+    return study | changes
+
+
+def good(case):
+    """A volume and its labels (z y x)."""
+    rng = np.random.default_rng(case)
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[2:6, 2:5, 3:9], labels[2:6, 6:9, 3:9] = 1, 2
+    return rng.normal(0, 100, SHAPE).astype(np.float32) + 50 * labels, labels
+
+
+@pytest.fixture
+def write_case(write_image):
+    """Write a case into the folder `data`; `volume` and `labels` change an array or name a grid of its own."""
+
+    def write(name, volume=None, labels=None, label_grid=None, **image_options):
+        arrays = good(0)
+        write_image(f"data/volume-{name}.nii.gz", arrays[0] if volume is None else volume, **image_options)
+        write_image(f"data/labels-{name}.nii.gz", arrays[1] if labels is None else labels, **(label_grid or {}))
+
+    return write
+
+
+def nothing_was_trained(folder, output):
+    return not list(folder.glob("results/*/runs")) and "rule train:" not in output
+
+
+# --- what is seen when a case is checked
+
+
+def changed(array, value, dtype=None):
+    """An array with one voxel changed."""
+    result = np.array(array, dtype=dtype)
+    result[5, 7, 9] = value
+    return result
+
+
+VOLUME, LABELS = good(0)
+TURN = (np.cos(0.1), -np.sin(0.1), 0, np.sin(0.1), np.cos(0.1), 0, 0, 0, 1)
+BAD_CASES = {
+    "nan": ({"volume": changed(VOLUME, np.nan)}, "volume", "NaN or infinite", "replace them"),
+    "infinite": ({"volume": changed(VOLUME, np.inf)}, "volume", "NaN or infinite", "replace them"),
+    "4d": ({"volume": np.stack([VOLUME, VOLUME])}, "volume", "4D", "extract one volume"),
+    "2d": ({"volume": VOLUME[0]}, "volume", "2D", "extract one volume"),
+    "rgb": ({"volume": np.zeros((*SHAPE, 3), np.uint8), "vector": True}, "volume", "3 values", "extract one volume"),
+    "label-4d": ({"labels": np.stack([LABELS, LABELS])}, "labels", "4D", "extract one volume"),
+    "size": ({"labels": LABELS[:-1]}, "labels", "size", "resample the labels"),
+    "spacing": ({"label_grid": {"spacing": (1, 1, 1.5)}}, "labels", "spacing", "resample the labels"),
+    "origin": ({"label_grid": {"origin": (0, 0, 5)}}, "labels", "origin", "resample the labels"),
+    "direction": ({"label_grid": {"direction": TURN}}, "labels", "direction", "resample the labels"),
+    "unknown": ({"labels": changed(LABELS, 9)}, "labels", "label value 9", "list it in dataset.ignore_labels"),
+    "fraction": ({"labels": changed(LABELS, 0.5, np.float32)}, "labels", "between whole numbers", "export the labels"),
+}
+BROKEN_FILES = {"cut": "copy the file again", "late-cut": "copy the file again", "corrupted": "copy the file again"}
+
+
+def break_file(path, how):
+    content = bytearray(path.read_bytes())
+    if how == "corrupted":
+        content[len(content) // 2] ^= 0x55
+    path.write_bytes(content[: {"cut": len(content) // 2, "late-cut": -20}.get(how)])
+
+
+def test_every_bad_case_has_its_line_and_nothing_is_trained(snakemake, write_case, tmp_path):
+    for case in ("good-1", "good-2", "good-3"):
+        write_case(case)
+    for case, (options, *_) in BAD_CASES.items():
+        write_case(case, **options)
+    for case in BROKEN_FILES:
+        write_case(case)
+        break_file(tmp_path / f"data/volume-{case}.nii.gz", case)
+    status, output = snakemake("--keep-going", study=small_study())
+    assert status != 0
+    assert nothing_was_trained(tmp_path, output)
+    lines = [line for line in output.splitlines() if line.startswith("error: ")]
+    wanted = {f"data/{kind}-{case}.nii.gz": rest for case, (_, kind, *rest) in BAD_CASES.items()}
+    wanted |= {f"data/volume-{case}.nii.gz": [remedy] for case, remedy in BROKEN_FILES.items()}
+    assert len(lines) == len(wanted)
+    for file, words in wanted.items():
+        (line,) = [line for line in lines if line.startswith(f"error: {file}: ")]
+        assert all(word in line for word in words), line
+        case = file.partition("-")[2].removesuffix(".nii.gz")
+        assert line in (tmp_path / f"results/small/logs/convert/{case}.log").read_text()
+    assert "Traceback" not in output
+    assert {path.name for path in tmp_path.glob("results/small/cases/*/case.json")} == {"case.json"}
+    assert {path.parent.name for path in tmp_path.glob("results/small/cases/*/case.json")} == {
+        "good-1",
+        "good-2",
+        "good-3",
+    }
+
+
+def test_a_value_that_is_mapped_or_ignored_is_accepted(snakemake, write_case, tmp_path):
+    values = changed(LABELS, 9)
+    values[5, 7, 10] = 11
+    for case in ("1", "2", "3"):
+        write_case(case, labels=values)
+    dataset = {"organs": {"liver": [1, 9], "brain": 2}, "ignore_labels": [11]}
+    status, output = snakemake("results/small/cases/1/label.npy", study=small_study(dataset=dataset))
+    assert status == 0, output
+    label = np.load(tmp_path / "results/small/cases/1/label.npy")
+    assert (label[5, 7, 9], label[5, 7, 10]) == (1, 0)
+
+
+def test_an_organ_that_no_training_case_has(snakemake, write_case, tmp_path):
+    for case in ("1", "2", "3"):
+        write_case(case, labels=np.where(LABELS == 2, 2 * (case == "3"), LABELS).astype(np.uint8))
+    (tmp_path / "split.csv").write_text("case,fold,role\n1,0,train\n2,0,test\n3,0,test\n")
+    status, output = snakemake(study=small_study(split={"method": "file", "file": "split.csv"}))
+    assert status != 0
+    line = "error: config, dataset.organs: no training case has brain (only cases 3 have it); change the split"
+    assert any(found.startswith(line) for found in output.splitlines()), output
+    assert nothing_was_trained(tmp_path, output)
+
+
+# --- what is seen while the workflow is parsed
+
+
+BAD_STUDIES = {
+    "unknown key": ({"trainin": {"steps": 1}}, "config, the top level: unknown key trainin; did you mean training?"),
+    "wrong type": ({"training": {"steps": "many"}}, "config, training.steps: 'many' is not of type 'integer'; it is: "),
+    "out of range": ({"split": {"test_fraction": 1.5}}, "config, split.test_fraction: 1.5 is greater than or equal"),
+    "missing folder": ({"dataset": {"root": "absent"}}, "absent: the data set's folder is not there; put the data"),
+    "empty folder": ({"dataset": {"root": "empty"}}, "empty: no file matches dataset.image 'volume-{case}.nii.gz'"),
+    "label missing": (
+        {"dataset": {"root": "unlabelled"}},
+        "unlabelled/volume-7.nii.gz: has no labels; add unlabelled/labels-7.nii.gz",
+    ),
+    "volume missing": (
+        {"dataset": {"root": "unseen"}},
+        "unseen/labels-7.nii.gz: has no volume; add unseen/volume-7.nii.gz",
+    ),
+    "odd name": (
+        {"dataset": {"root": "odd"}},
+        "odd/volume-a b.nii.gz: the case's name 'a b' cannot name a folder; use",
+    ),
+    "escaping row": (
+        {"split": {"method": "file", "file": "split.csv"}},
+        "split.csv, line 3: there is no case '../7' in the data set; correct",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", BAD_STUDIES)
+def test_a_bad_study_stops_before_it_starts(snakemake, tmp_path, what):
+    files = {"unlabelled": ["volume-7"], "unseen": ["volume-8", "labels-8", "labels-7"], "odd": ["volume-a b"]}
+    files |= {"empty": [], "data": ["volume-7", "volume-8"]}
+    files["odd"].append("labels-a b")
+    files["data"] += ["labels-7", "labels-8"]
+    for folder, names in files.items():
+        (tmp_path / folder).mkdir()
+        for name in names:
+            (tmp_path / folder / f"{name}.nii.gz").touch()
+    (tmp_path / "split.csv").write_text("case,fold,role\n7,0,train\n../7,0,test\n")
+    changes, line = BAD_STUDIES[what]
+    status, output = snakemake(study=small_study(**changes))
+    assert status != 0
+    assert any(found.startswith(line) for found in output.splitlines()), output
+    assert not (tmp_path / "results").exists()
+
+
+# --- how the configuration reaches the workflow
+
+
+def jobs(output, rule):
+    """What a dry run says of each job of a rule."""
+    return [part.splitlines() for part in output.split(f"\nrule {rule}:\n")[1:]]
+
+
+def test_a_study_file_replaces_the_default_models(snakemake):
+    """Together with a setting on the command line, which overrides one key of the same mapping."""
+    study = {"study": "other", "models": {"mine": {"network": "unet"}}, "dataset": {"organs": {"liver": [1, 2]}}}
+    status, output = snakemake("-n", "--config", "dataset={root: elsewhere, phantom: {cases: 4}}", study=study)
+    assert status == 0, output
+    assert [line for line in output.splitlines() if "model=" in line and "model=mine" not in line] == []
+    assert len(jobs(output, "train")) == 1
+    assert len(jobs(output, "phantom")) == 4
+    assert "output: elsewhere/volume-0.nii.gz, elsewhere/labels-0.nii.gz" in output
+
+
+def test_the_command_line_overrides_single_keys(snakemake):
+    """Numbers inside its mappings arrive as strings."""
+    settings = [
+        "dataset={root: elsewhere, phantom: {cases: 10}}",
+        "split={test_fraction: 0.5}",
+        "training={seeds: [0, 1]}",
+    ]
+    status, output = snakemake("-n", "--config", *settings)
+    assert status == 0, output
+    assert len(jobs(output, "train")) == 4  # two contenders, two seeds
+    assert len(jobs(output, "predict")) == 20
+    assert "resources/phantom" not in output
+
+
+# --- the log of a job, and files that are whole or absent
+
+
+@pytest.mark.parametrize("failure", [ValueError, KeyboardInterrupt])
+def test_atomic_leaves_the_old_file_when_the_new_one_fails(tmp_path, failure):
+    def write_half():
+        with atomic(path) as temporary:
+            temporary.write_text("half")
+            raise failure
+
+    path = tmp_path / "a.nii.gz"
+    path.write_text("old")
+    with pytest.raises(failure):
+        write_half()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_atomic_writes_a_readable_file_beside_its_place(tmp_path):
+    path = tmp_path / "new" / "case.1.nii.gz"
+    with atomic(path) as temporary:
+        assert temporary.parent == path.parent
+        assert temporary.name.endswith(".nii.gz")  # writers choose a format by it
+        temporary.write_text("new")
+        assert not path.exists()
+    umask = os.umask(0)
+    os.umask(umask)
+    assert path.stat().st_mode & 0o777 == 0o666 & ~umask
+    assert path.read_text() == "new"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_users_mistake_is_one_line_and_exit_status_1(tmp_path, capsys):
+    def job():
+        with job_log(tmp_path / "log") as log:
+            log.info("only for the file")
+            raise InputError("data/a.nii: is odd; mend it")
+
+    with pytest.raises(SystemExit) as end:
+        job()
+    assert end.value.code == 1
+    assert capsys.readouterr().err == "error: data/a.nii: is odd; mend it\n"
+    first, second = (tmp_path / "log").read_text().splitlines()
+    assert first.endswith("only for the file")
+    assert second.endswith("error: data/a.nii: is odd; mend it")
+
+
+def test_any_other_failure_is_raised_with_its_traceback_in_the_log(tmp_path, capsys):
+    with pytest.raises(ZeroDivisionError), job_log(tmp_path / "log"):
+        raise ZeroDivisionError("by nothing")
+    assert capsys.readouterr().err == ""
+    text = (tmp_path / "log").read_text()
+    assert "Traceback" in text
+    assert "ZeroDivisionError: by nothing" in text
+
+
+def test_a_log_ends_with_its_job(tmp_path):
+    for name in ("first", "second"):
+        with job_log(tmp_path / name) as log:
+            log.warning("of the %s", name)
+    assert "second" not in (tmp_path / "first").read_text()
+    assert logging.getLogger("organbench").handlers == []

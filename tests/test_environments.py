@@ -1,0 +1,198 @@
+"""Each job's environment holds what its script imports, and no more; rooms import only from rooms above them."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+SCRIPTS = ROOT / "workflow" / "scripts"
+LIBRARY = SCRIPTS / "organbench"
+RULES = sorted((ROOT / "workflow" / "rules").glob("*.smk"))
+ENVIRONMENTS = sorted((ROOT / "envs").glob("*.yaml"))
+
+# Pinned although no script imports them.
+NOT_IMPORTED = {
+    "figures.yaml": {"seaborn"},  # fixed as the study's plotting library
+}
+
+
+def pins(lines):
+    """Version of each package in lines such as numpy==2.4.6; anything else fails."""
+    found = {}
+    for line in lines:
+        package, version = re.fullmatch(r"([A-Za-z0-9_.-]+)==([A-Za-z0-9_.+-]+)", line).groups()
+        found[package] = version
+    return found
+
+
+def requirements():
+    lines = [line.split("#")[0].strip() for line in (ROOT / "requirements.txt").read_text().splitlines()]
+    return pins(line for line in lines if line)
+
+
+def environment(path):
+    """The pip pins of a conda environment."""
+    (pip,) = [part["pip"] for part in yaml.safe_load(path.read_text())["dependencies"] if isinstance(part, dict)]
+    return pins(pip)
+
+
+def rules():
+    """Text of each rule, by its name."""
+    found = {}
+    for file in RULES:
+        parts = re.split(r"^ *(?:rule|checkpoint) (\w+):\n", file.read_text(), flags=re.M)
+        found |= dict(zip(parts[1::2], parts[2::2], strict=True))
+    return found
+
+
+def directive(rule, name):
+    """A rule's directive whose value is a single string."""
+    (value,) = re.findall(rf'^ *{name}:\n? *f?"([^"]+)"', rule, flags=re.M)
+    return value
+
+
+def imports(file):
+    """Modules that a file imports at run time, as (module, imported names)."""
+    tree = ast.parse(file.read_text())
+    for_types = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if node in for_types:
+            continue
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, []) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: imports are absolute, so that they can be followed"
+            yield node.module, [alias.name for alias in node.names]
+
+
+def library_files(file):
+    """Files of the library that a file imports from; with the registry of networks come all networks."""
+    for module, names in imports(file):
+        if module.partition(".")[0] != "organbench":
+            continue
+        place = SCRIPTS / Path(*module.split("."))
+        for candidate in (place, *(place / name for name in names)):
+            if candidate == LIBRARY / "networks":
+                yield from candidate.glob("*.py")
+            elif candidate.with_suffix(".py").is_file():
+                yield candidate.with_suffix(".py")
+
+
+def reachable(script):
+    """A script and all files of the library that it imports, directly or not."""
+    found, waiting = set(), [SCRIPTS / script]
+    while waiting:
+        file = waiting.pop()
+        if file not in found:
+            found.add(file)
+            waiting += library_files(file)
+    return found
+
+
+def third_party(files):
+    """Packages from outside that files import; all carry the name of their module."""
+    modules = {module.partition(".")[0] for file in files for module, _ in imports(file)}
+    return modules - set(sys.stdlib_module_names) - {"organbench"}
+
+
+def room(file):
+    """The room of a library file: its name, or its folder's."""
+    return file.relative_to(LIBRARY).parts[0].removesuffix(".py")
+
+
+def rooms():
+    """The rooms in their order, as the library's docstring lists them."""
+    return re.findall(r"^\| `(\w+)` \|", ast.get_docstring(ast.parse((LIBRARY / "__init__.py").read_text())), re.M)
+
+
+def test_environments_pin_what_the_requirements_pin():
+    wanted, together = requirements(), {}
+    for path in ENVIRONMENTS:
+        own = environment(path)
+        assert own.items() <= wanted.items(), path.name
+        together |= own
+    assert wanted.keys() - together.keys() == {"snakemake"}  # it runs the jobs; all else is in some job
+
+
+def test_environments_have_the_python_that_the_project_needs():
+    least = re.search(r'requires-python = ">=(3\.\d+)"', (ROOT / "pyproject.toml").read_text())[1]
+    for path in ENVIRONMENTS:
+        assert f"python={least}" in yaml.safe_load(path.read_text())["dependencies"], path.name
+
+
+def test_every_rule_says_where_it_logs_and_what_it_runs_in():
+    assert {"phantom", "convert", "train", "predict", "evaluate", "tables", "figure_overlays"} <= rules().keys()
+    for name, rule in rules().items():
+        wanted = {"train": "torch", "predict": "torch"}.get(
+            name, "figures" if name.startswith("figure_") else "imaging"
+        )
+        assert directive(rule, "conda") == f"../../envs/{wanted}.yaml", name
+        assert directive(rule, "log").endswith(".log"), name
+        assert directive(rule, "script") == f"../scripts/{name}.py", name
+
+
+def test_every_script_is_some_rules():
+    assert {file.stem for file in SCRIPTS.glob("*.py")} == rules().keys()
+
+
+@pytest.mark.parametrize("rule", rules())
+def test_an_environment_has_what_its_scripts_import(rule):
+    path = ROOT / "workflow" / "rules" / directive(rules()[rule], "conda")
+    assert third_party(reachable(f"{rule}.py")) <= environment(path.resolve()).keys()
+
+
+@pytest.mark.parametrize("path", ENVIRONMENTS, ids=lambda path: path.stem)
+def test_an_environment_has_nothing_that_no_script_imports(path):
+    scripts = [name for name, rule in rules().items() if directive(rule, "conda") == f"../../envs/{path.name}"]
+    used = set().union(*(third_party(reachable(f"{name}.py")) for name in scripts))
+    assert environment(path).keys() - used == NOT_IMPORTED.get(path.name, set())
+
+
+def test_following_imports_finds_what_is_imported_by_name():
+    """The tests above would prove little if they followed too few imports."""
+    found = {file.relative_to(SCRIPTS).as_posix() for file in reachable("train.py")}
+    assert {"train.py", "organbench/errors.py", "organbench/networks/ghostunet.py"} <= found
+    assert {"torch", "numpy", "SimpleITK", "pandas", "tqdm"} <= third_party(reachable("train.py"))
+    assert "scipy" in third_party(reachable("tables.py"))
+
+
+def test_jobs_without_torch_start_without_it():
+    without = [name for name, rule in rules().items() if not directive(rule, "conda").endswith("torch.yaml")]
+    modules = {
+        f"organbench.{file.relative_to(LIBRARY).with_suffix('').as_posix().replace('/', '.')}"
+        for name in without
+        for file in reachable(f"{name}.py") - {SCRIPTS / f"{name}.py"}
+    } | {"organbench.networks", "organbench.splits", "organbench.study"}  # what parsing the workflow needs
+    assert {"organbench.cases", "organbench.metrics", "organbench.figures"} <= modules
+    code = f"import sys, {', '.join(sorted(modules))}; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=SCRIPTS, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_every_room_is_in_the_librarys_list():
+    files = {room(file) for file in LIBRARY.rglob("*.py")} - {"__init__"}
+    assert sorted(rooms()) == sorted(files)
+
+
+@pytest.mark.parametrize("name", rooms())
+def test_a_room_imports_only_from_rooms_above_it(name):
+    order = rooms()
+    own = [file for file in LIBRARY.rglob("*.py") if room(file) == name]
+    used = {room(other) for file in own for other in library_files(file)} - {name}
+    assert all(order.index(other) < order.index(name) for other in used), used
+
+
+def test_torch_is_imported_by_the_rooms_that_the_list_says():
+    order = rooms()
+    uses = {room(file) for file in LIBRARY.rglob("*.py") if "torch" in third_party([file])}
+    assert uses == set(order[order.index("augmentation") : order.index("training") + 1])

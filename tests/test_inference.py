@@ -1,0 +1,355 @@
+"""A whole volume is predicted voxel for voxel, whatever its shape, in bounded memory, and back on its own grid."""
+
+import io
+import os
+import pickle
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny import ORGANS, UNET, WINDOW, Pointwise, examples, label_map, make_case, pointwise
+from torch import nn
+
+from organbench import cases, devices, inference, networks
+from organbench.errors import InputError
+from organbench.inference import Predictor, gaussian, predict_case, starts
+
+CPU = torch.device("cpu")
+
+
+def predictor(network=None, **options):
+    known = {"patch": (8, 8), "context": 0, "window": WINDOW, "device": CPU, "precision": "fp32"}
+    return Predictor(network or Pointwise(), **known | options)
+
+
+def scan(shape, seed=0):
+    return np.random.default_rng(seed).integers(-1200, 1200, shape).astype(np.int16)
+
+
+def joined(slabs):
+    return np.concatenate(list(slabs), axis=1)
+
+
+def close(ours, theirs):
+    return ours.shape == theirs.shape and np.allclose(ours, theirs, rtol=0, atol=1e-5)
+
+
+shapes = st.tuples(*[st.integers(1, 21)] * 3)
+
+
+@given(
+    shape=shapes,
+    patch=st.tuples(*[st.integers(1, 12)] * 2),
+    divisor=st.sampled_from([1, 4, 16]),
+    context=st.integers(0, 2),
+    batch_size=st.integers(1, 9),
+    mirror=st.booleans(),
+)
+@examples(60)
+def test_2d_slices_make_up_any_volume(shape, patch, divisor, context, batch_size, mirror):
+    image, network = scan(shape), Pointwise(divisor)
+    ours = predictor(network, patch=patch, context=context, batch_size=batch_size, mirror=mirror)
+    result = joined(ours.probabilities(image))
+    assert result.dtype == np.float32
+    assert np.allclose(result.sum(axis=0), 1, rtol=0, atol=1e-5)
+    assert close(result, pointwise(image))
+    for count, channels, *size in network.seen:
+        assert count <= batch_size
+        assert channels == 2 * context + 1
+        for seen, own, least in zip(size, shape[1:], patch, strict=True):
+            assert seen % divisor == 0
+            assert max(own, least) <= seen < max(own, least) + divisor
+
+
+@given(
+    shape=shapes,
+    patch=st.tuples(*[st.integers(1, 12)] * 3),
+    overlap=st.floats(0, 0.9),
+    batch_size=st.integers(1, 9),
+)
+@examples(60)
+def test_3d_windows_make_up_any_volume(shape, patch, overlap, batch_size):
+    image, network = scan(shape), Pointwise()
+    ours = predictor(network, patch=patch, overlap=overlap, batch_size=batch_size)
+    result = joined(ours.probabilities(image))
+    assert result.dtype == np.float32
+    assert np.allclose(result.sum(axis=0), 1, rtol=0, atol=1e-5)
+    assert close(result, pointwise(image))
+    assert {size for _, _, *size in map(tuple, network.seen) for size in [tuple(size)]} == {patch}
+    assert max(count for count, *_ in network.seen) <= batch_size
+
+
+def test_the_window_decides_what_the_network_sees():
+    image = scan((2, 8, 8))
+    inside = np.clip(image, -100, 300)
+    result = joined(predictor(window=(-100, 300)).probabilities(image))
+    assert close(result, pointwise(inside * 5 - 500))  # -100 to 300 HU, stretched to -1000 to 1000
+
+
+def test_context_shows_the_neighbouring_slices_in_order():
+    class Below(Pointwise):
+        def forward(self, images):
+            return super().forward(images[:, :1])
+
+    image = scan((5, 8, 8))
+    result = joined(predictor(Below(), context=1, batch_size=2).probabilities(image))
+    assert close(result, pointwise(image[[0, 0, 1, 2, 3]]))
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_overlapping_windows_are_averaged_with_gaussian_weights(axis):
+    class Numbered(nn.Module):
+        """Says class 1 with growing confidence: the first window by e to 1, the second by e squared to 1, ..."""
+
+        windows = 0
+
+        def forward(self, images):
+            logits = torch.zeros(len(images), 2, *images.shape[2:])
+            for position in range(len(images)):
+                self.windows += 1
+                logits[position, 1] = self.windows
+            return logits
+
+    patch, shape = (4, 4, 4), [4, 4, 4]
+    shape[axis] = 8
+    result = joined(predictor(Numbered(), patch=patch, overlap=0.5).probabilities(scan(shape)))
+    weight = gaussian(patch)
+    total, weights = np.zeros(shape), np.zeros(shape)
+    for number, start in enumerate((0, 2, 4), start=1):
+        where = [slice(None)] * 3
+        where[axis] = slice(start, start + 4)
+        total[tuple(where)] += weight / (1 + np.exp(-number))
+        weights[tuple(where)] += weight
+    assert close(result[1], total / weights)
+    along = result[1].swapaxes(0, axis)[:, 2, 2]
+    assert (np.diff(along)[1:6] > 0).all()  # from window to window there is no step
+
+
+@given(length=st.integers(1, 300), window=st.integers(1, 100), percent=st.integers(0, 90))
+@examples(300)
+def test_windows_cover_an_axis_and_overlap_enough(length, window, percent):
+    length = max(length, window)  # shorter axes are padded
+    found = starts(length, window, percent / 100)
+    assert found[0] == 0
+    assert found[-1] == length - window
+    furthest = max(1, window * (100 - percent) // 100)
+    assert all(0 < step <= furthest for step in np.diff(found))
+    assert len(found) - 1 < (length - window) / furthest + 1  # no more than that needs
+
+
+def test_windows_start_where_nnunet_puts_them():
+    assert starts(128, 128, 0.5) == [0]
+    assert starts(129, 128, 0.5) == [0, 1]
+    assert starts(256, 128, 0.5) == [0, 64, 128]
+    assert starts(100, 32, 0.0) == [0, 23, 45, 68]
+
+
+@given(st.tuples(*[st.integers(1, 40)] * 3))
+@examples(40)
+def test_gaussian_weights_are_positive_symmetric_and_largest_in_the_middle(patch):
+    weight = gaussian(patch)
+    assert (weight.shape, weight.dtype) == (patch, np.float32)
+    assert weight.min() > 0
+    assert np.array_equal(weight, weight[::-1, ::-1, ::-1])
+    assert weight.max() == weight[tuple(n // 2 for n in patch)] <= 1
+
+
+@pytest.mark.parametrize(("patch", "flips"), [((8, 8), 4), ((8, 8, 8), 8)])
+def test_mirroring_averages_over_all_flips(patch, flips):
+    class Lopsided(Pointwise):
+        """Adds to class 1 what differs from corner to corner, so that it matters how the image lies."""
+
+        def forward(self, images):
+            logits = super().forward(images)
+            ramp = sum(
+                torch.linspace(0, 3 + axis, n).reshape([-1] + [1] * (images.ndim - 3 - axis))
+                for axis, n in enumerate(images.shape[2:])
+            )
+            logits[:, 1] += ramp
+            return logits
+
+    image, network = scan((8, 8, 8)), Lopsided()
+    result = joined(predictor(network, patch=patch, mirror=True, batch_size=8).probabilities(image))
+    assert len(network.seen) == flips
+    axes = range(1, 3) if len(patch) == 2 else range(3)
+    plain = predictor(network, patch=patch, batch_size=8)
+    expected = []
+    for code in range(flips):
+        turned = [axis for position, axis in enumerate(axes) if code >> position & 1]
+        there = joined(plain.probabilities(np.flip(image, turned).copy()))
+        expected.append(np.flip(there, [axis + 1 for axis in turned]))
+    assert close(result, np.mean(expected, axis=0))
+    assert not close(result, expected[0])
+
+
+@pytest.mark.parametrize(("patch", "slices"), [((8, 8), 4), ((4, 8, 8), 2)], ids=["2d", "3d"])
+def test_slabs_are_computed_when_they_are_asked_for(patch, slices):
+    """So memory holds a few slices of probabilities, never all."""
+    network = Pointwise()
+    slabs = predictor(network, patch=patch, batch_size=4).probabilities(scan((40, 8, 8)))
+    for number in range(1, 4):
+        assert next(slabs).shape == (3, slices, 8, 8)
+        assert len(network.seen) == number
+
+
+def test_predicting_leaves_the_network_in_its_mode():
+    network = networks.build(UNET, in_channels=1, classes=3).train()
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    joined(predictor(network).probabilities(scan((3, 8, 8))))
+    assert network.training
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())  # batch norm's means too
+    network.eval()
+    joined(predictor(network).probabilities(scan((3, 8, 8))))
+    assert not network.training
+
+
+def test_labels_are_the_most_probable_organs():
+    image = scan((5, 9, 7))
+    result = predictor(batch_size=2).labels(image)
+    assert result.dtype == np.uint8
+    assert np.array_equal(result, pointwise(image).argmax(axis=0))
+    assert set(np.unique(result)) == {0, 1, 2}
+
+
+# Weights on disk
+
+RECIPE = {"network": UNET, "in_channels": 1, "classes": 3, "norm": "batch", "patch": [8, 8]}
+
+
+@pytest.fixture
+def weights(tmp_path):
+    torch.manual_seed(0)
+    network = devices.place(networks.build(UNET, in_channels=1, classes=3), CPU, 2)
+    inference.save(tmp_path / "weights.pt", network, RECIPE)
+    return network, tmp_path / "weights.pt"
+
+
+def test_weights_come_back_with_their_recipe(weights):
+    network, path = weights
+    again, recipe = inference.load(path, CPU)
+    assert recipe == RECIPE
+    ours, theirs = network.state_dict(), again.state_dict()
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+    image = scan((3, 8, 8))
+    assert np.array_equal(*(joined(predictor(n).probabilities(image)) for n in (network, again)))
+
+
+def test_weights_are_plain_values(weights):
+    content = torch.load(weights[1], weights_only=True)
+    assert content.keys() == {"recipe", "state_dict"}
+
+
+class Trap:
+    """An object that, unpickled, makes a folder."""
+
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
+def as_bytes(content):
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda good, folder: b"",
+        lambda good, folder: b"garbage " * 100,
+        lambda good, folder: good[: len(good) // 2],
+        lambda good, folder: pickle.dumps(Trap(folder / "sprung"), protocol=2),
+        lambda good, folder: as_bytes(Trap(folder / "sprung")),
+        lambda good, folder: as_bytes(nn.Conv2d(1, 1, 1)),
+        lambda good, folder: as_bytes([1, 2]),
+        lambda good, folder: as_bytes({"state_dict": {}}),
+        lambda good, folder: as_bytes({"recipe": RECIPE, "state_dict": {}}),
+        lambda good, folder: as_bytes({"recipe": RECIPE | {"network": {"network": "alexnet"}}, "state_dict": {}}),
+        lambda good, folder: as_bytes(
+            {**torch.load(io.BytesIO(good)), "recipe": {key: RECIPE[key] for key in RECIPE if key != "patch"}}
+        ),
+    ],
+    ids=[
+        "empty",
+        "garbage",
+        "truncated",
+        "pickle",
+        "trap",
+        "module",
+        "list",
+        "no-recipe",
+        "no-weights",
+        "unknown-network",
+        "no-patch",
+    ],
+)
+def test_a_file_that_holds_no_weights_is_refused_in_one_line(weights, tmp_path, damage):
+    path = weights[1]
+    path.write_bytes(damage(path.read_bytes(), tmp_path))
+    with pytest.raises(InputError) as caught:
+        inference.load(path, CPU)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "sprung").exists()
+
+
+# From case to prediction file
+
+
+class Threshold(nn.Module):
+    """Tells the organs of `tiny.write_patient` by their HU."""
+
+    divisor = 1
+
+    def forward(self, images):
+        hu = images[:, images.shape[1] // 2] * 1000
+        organ = (hu > 150).long() + (hu > 450).long()
+        return 40.0 * torch.stack([organ == k for k in range(3)], dim=1).float()
+
+
+@pytest.mark.parametrize("orientation", ["LPS", "RAS", "SPL", "IAR"])
+def test_a_prediction_is_on_the_scanners_grid_with_the_original_values(tmp_path, orientation):
+    labels = label_map((6, 24, 20))
+    case = make_case(tmp_path, labels=labels, noise=0.0, orientation=orientation)
+    prediction = predict_case(predictor(Threshold()), case)
+    cases.write_prediction(prediction, case, tmp_path / "prediction.nii.gz")
+    ours, reference = (sitk.ReadImage(str(tmp_path / f"{name}.nii.gz")) for name in ("prediction", "labels-a"))
+    assert ours.GetPixelID() == sitk.sitkUInt8
+    for what in ("GetSize", "GetSpacing", "GetOrigin", "GetDirection"):
+        assert getattr(ours, what)() == getattr(reference, what)()
+    assert np.array_equal(sitk.GetArrayFromImage(ours), sitk.GetArrayFromImage(reference))
+    assert set(np.unique(sitk.GetArrayFromImage(ours))) == {0, *(value for (value,) in ORGANS.values())}
+
+
+@pytest.mark.parametrize("patch", [(8, 8), (4, 8, 8)], ids=["2d", "3d"])
+def test_a_prediction_comes_back_from_a_coarser_grid(tmp_path, patch):
+    labels = np.zeros((20, 40, 30), np.uint8)
+    labels[4:16, 6:30, 5:25] = 1
+    labels[8:12, 32:38, 20:28] = 5
+    case = make_case(tmp_path, labels=labels, noise=0.0, spacing=(1.5, 1.5, 2.5), working=(2.5, 2.0, 4.0))
+    assert case.image.shape != labels.shape
+    prediction = predict_case(predictor(Threshold(), patch=patch), case)
+    assert (prediction.shape, prediction.dtype) == (labels.shape, np.uint8)
+    for index, value in ((1, 1), (2, 5)):
+        ours, theirs = prediction == index, labels == value
+        assert 2 * (ours & theirs).sum() / (ours.sum() + theirs.sum()) > 0.8
+
+
+def test_only_the_largest_part_of_the_named_organs_is_kept(tmp_path):
+    labels = np.zeros((4, 16, 16), np.uint8)
+    labels[1:3, 2:8, 2:8], labels[1:3, 12:14, 2:4] = 1, 1
+    labels[1:3, 2:5, 11:14], labels[1:3, 12:14, 12:14] = 5, 5
+    case = make_case(tmp_path, labels=labels, noise=0.0)
+    whole = predict_case(predictor(Threshold()), case)
+    kept = predict_case(predictor(Threshold()), case, keep_largest=[1])
+    assert np.array_equal(whole, case.label)
+    expected = whole.copy()
+    expected[1:3, 12:14, 2:4] = 0
+    assert np.array_equal(kept, expected)

@@ -1,0 +1,329 @@
+"""The configuration: what is merged, coerced, filled in and refused; the cases of a folder; and that nothing drifts."""
+
+import copy
+import re
+
+import pytest
+import yaml
+from conftest import ROOT
+
+from organbench import study
+from organbench.errors import InputError
+
+MINIMAL = {
+    "study": "mine",
+    "dataset": {"source": "phantom", "root": "there", "organs": {"liver": 1}},
+    "models": {"one": {"network": "unet"}},
+}
+
+
+@pytest.fixture
+def resolve(defaults, schema):
+    return lambda given=None: study.resolve(given or {}, defaults, schema)
+
+
+def leaves(config, path=()):
+    """Each value that is no mapping, by its path; mappings with free names (organs, models) count as one."""
+    for key, value in config.items():
+        here = (*path, key)
+        if isinstance(value, dict) and here not in study.REPLACED:
+            yield from leaves(value, here)
+        else:
+            yield here, value
+
+
+def keys_of(schema, path=()):
+    """Each key of the schema that holds a value, and its schema."""
+    for key, part in schema.get("properties", {}).items():
+        if "properties" in part:
+            yield from keys_of(part, (*path, key))
+        else:
+            yield (*path, key), part
+    rest = schema.get("additionalProperties")
+    if isinstance(rest, dict):
+        yield from keys_of(rest, (*path, "*"))
+
+
+# --- nothing drifts
+
+
+def test_the_schemas_defaults_are_those_of_the_default_study(defaults, schema):
+    own = dict(leaves(MINIMAL))
+    filled = dict(leaves(study.resolve(MINIMAL, {}, schema)))
+    expected = {path: value for path, value in leaves(defaults) if path not in own}
+    assert {path: value for path, value in filled.items() if path not in own} == expected
+    assert len(expected) > 35
+
+
+def test_every_key_of_the_default_study_is_in_the_schema(defaults, schema):
+    known = {path for path, _ in keys_of(schema)} | set(study.REPLACED)
+    assert {path for path, _ in leaves(defaults)} <= known
+
+
+def test_every_key_of_the_schema_is_described(schema):
+    assert [".".join(path) for path, part in keys_of(schema) if not part.get("description")] == []
+
+
+def test_the_default_study_gives_every_key(defaults, schema):
+    """So that it shows a reader all there is; a contender's own keys are in `training`, too."""
+    given = {path for path, _ in leaves(defaults)}
+    assert {path for path, _ in keys_of(schema) if path[0] != "models"} - {("dataset", "organs")} <= given
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "config").glob("*.yaml")), ids=lambda file: file.name)
+def test_the_other_studies_are_right(resolve, file):
+    assert resolve(yaml.safe_load(file.read_text()))["study"]
+
+
+# --- merging
+
+
+def test_the_default_study_resolves_to_itself(resolve, defaults):
+    expected = copy.deepcopy(defaults)
+    expected["dataset"]["organs"] = {organ: [value] for organ, value in defaults["dataset"]["organs"].items()}
+    assert resolve() == expected
+
+
+def test_resolving_changes_neither_input(defaults, schema):
+    before, given = copy.deepcopy(defaults), copy.deepcopy(MINIMAL)
+    study.resolve(given, defaults, schema)
+    assert (defaults, given) == (before, MINIMAL)
+
+
+def test_organs_and_models_are_replaced_and_the_rest_is_merged(resolve, defaults):
+    config = resolve(
+        {
+            "dataset": {"organs": {"mandible": 5, "parotids": [3, 4]}, "root": "elsewhere"},
+            "models": {"small": {"network": "unet", "features": [4, 8]}},
+            "training": {"augmentation": {"rotation": 5}},
+        }
+    )
+    assert config["dataset"]["organs"] == {"mandible": [5], "parotids": [3, 4]}
+    assert config["models"] == {"small": {"network": "unet", "features": [4, 8]}}
+    assert config["dataset"]["root"] == "elsewhere"
+    assert config["dataset"]["image"] == defaults["dataset"]["image"]
+    assert config["training"]["augmentation"] == defaults["training"]["augmentation"] | {"rotation": 5}
+
+
+def test_a_contender_overrides_the_training(resolve, defaults):
+    models = {
+        "plain": {"network": "unet", "dims": 2},
+        "cube": {
+            "network": "ghostunet",
+            "dims": 3,
+            "ratio": 4,
+            "patch": [32, 64, 64],
+            "learning_rate": 0.01,
+            "augmentation": {"flip": ["x"]},
+        },
+    }
+    config = resolve({"models": models})
+    plain, cube = (study.model_settings(config, name) for name in models)
+    common = {key: value for key, value in defaults["training"].items() if key != "seeds"}
+    assert plain == ({"network": "unet", "dims": 2}, common)
+    assert cube[0] == {"network": "ghostunet", "dims": 3, "ratio": 4}
+    augmentation = defaults["training"]["augmentation"] | {"flip": ["x"]}
+    assert cube[1] == common | {"patch": [32, 64, 64], "learning_rate": 0.01, "augmentation": augmentation}
+    assert config["training"] == defaults["training"]
+
+
+# --- values from the command line, where they may be strings
+
+
+@pytest.mark.parametrize(
+    ("given", "path", "expected"),
+    [
+        ({"split": {"folds": "3"}}, "split.folds", 3),
+        ({"split": {"test_fraction": "0.25"}}, "split.test_fraction", 0.25),
+        ({"split": {"file": "7"}}, "split.file", "7"),
+        ({"training": {"learning_rate": "1e-3"}}, "training.learning_rate", 0.001),
+        ({"training": {"steps": "1e3"}}, "training.steps", 1000),
+        ({"training": {"steps": 1e3}}, "training.steps", 1000),
+        ({"training": {"seeds": ["0", "1"]}}, "training.seeds", [0, 1]),
+        ({"training": {"augmentation": {"rotation": "5"}}}, "training.augmentation.rotation", 5),
+        ({"prediction": {"mirror": "true"}}, "prediction.mirror", True),
+        ({"preprocessing": {"spacing": ["null", "1.5", "2"]}}, "preprocessing.spacing", [None, 1.5, 2]),
+        ({"preprocessing": {"spacing": "[null, 1.5, 2]"}}, "preprocessing.spacing", [None, 1.5, 2]),
+        ({"dataset": {"organs": {"liver": "1"}}}, "dataset.organs", {"liver": [1]}),
+        ({"dataset": {"organs": {"liver": 1.0}}}, "dataset.organs", {"liver": [1]}),
+        ({"dataset": {"organs": {"lungs": ["3", "4"]}}}, "dataset.organs", {"lungs": [3, 4]}),
+        ({"dataset": {"root": "2024"}}, "dataset.root", "2024"),
+        ({"evaluation": {"tolerance_mm": "3"}}, "evaluation.tolerance_mm", 3),
+        (
+            {"dataset": {"organs": {"liver": "1"}}, "evaluation": {"tolerance_mm": {"liver": "1.5"}}},
+            "evaluation.tolerance_mm",
+            {"liver": 1.5},
+        ),
+        ({"models": {"a": {"network": "unet", "dims": "2"}}}, "models.a.dims", 2),
+        ({"models": {"a": {"network": "unet", "dims": 2.0}}}, "models.a.dims", 2),
+        ({"models": {"a": {"network": "ghostunet", "ratio": "4"}}}, "models.a.ratio", 4),
+        ({"models": {"a": {"network": "ghostunet", "block": "module"}}}, "models.a.block", "module"),
+    ],
+)
+def test_strings_become_what_the_schema_wants(resolve, given, path, expected):
+    found = resolve(given)
+    for key in path.split("."):
+        found = found[key]
+    assert found == expected
+    assert type(found) is type(expected)
+
+
+# --- what is refused
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"trainin": {}}, "the top level: unknown key trainin; did you mean training?"),
+        ({"training": {"step": 5}}, "training: unknown key step; did you mean steps?"),
+        ({"training": {"augmentation": {"flips": []}}}, "training.augmentation: unknown key flips; did you mean flip?"),
+        ({"split": {"xyz": 5}}, "split: unknown key xyz; known keys: .*test_fraction"),
+        ({"models": {"a": {"network": "unet", "stepss": 5}}}, "models.a: unknown key stepss; did you mean steps?"),
+        ({"models": {"a": {"network": "unet", "ratio": 2}}}, "models.a: unknown key ratio"),
+        ({"models": {"a": {"network": "unet", "in_channels": 2}}}, "models.a: unknown key in_channels"),
+        ({"models": {"a": {"network": "unet", "seeds": [1]}}}, "models.a: unknown key seeds"),
+        ({"models": {"a": {"network": "unett"}}}, "no network 'unett'; available: ghostunet, unet"),
+        ({"models": {"a": {"network": "../unet"}}}, "no network"),
+        ({"models": {"a": {"network": "blocks"}}}, "no network"),
+        ({"models": {"a": {"dims": 2}}}, "models.a: 'network' is a required"),
+        ({"models": {"a": None}}, "models.a: None is not of type 'object'"),
+        ({"models": {"a-b": {"network": "unet"}}}, "models: 'a-b' does not match"),
+        ({"models": {}}, "models: "),
+        ({"models": {"a": {"network": "unet", "dims": 3}}}, r"models.a: .*patch of 3 numbers \(z y x\)"),
+        ({"models": {"a": {"network": "unet", "dims": 4}}}, "models.a.dims: 4 is not one of"),
+        (
+            {"models": {"a": {"network": "unet", "dims": 3, "patch": [16] * 3, "context": 1}}},
+            "models.a: context is for 2D",
+        ),
+        ({"training": {"steps": "many"}}, "training.steps: 'many' is not of type 'integer'"),
+        ({"training": {"steps": 0.5}}, "training.steps: 0.5 is not of type 'integer'"),
+        ({"training": {"steps": True}}, "training.steps: True is not of type 'integer'"),
+        ({"training": {"steps": 0}}, "training.steps: 0 is less than the minimum of 1; it is: optimizer steps"),
+        ({"training": {"patch": [128, 4]}}, "training.patch.1: 4 is less than .*voxels of a crop"),
+        ({"training": {"learning_rate": float("nan")}}, "training.learning_rate: nan"),
+        ({"training": {"learning_rate": ".inf"}}, "training.learning_rate: inf"),
+        ({"training": None}, "training: None is not of type 'object'"),
+        ({"split": {"test_fraction": 1}}, "split.test_fraction: 1 is greater"),
+        ({"split": {"method": "random"}}, "split.method: 'random' is not one of"),
+        ({"preprocessing": {"spacing": [0, 1, 1]}}, "preprocessing.spacing.0: 0 is less"),
+        ({"preprocessing": {"spacing": [1, 1]}}, "preprocessing.spacing: "),
+        ({"preprocessing": {"spacing": 3}}, "preprocessing.spacing: 3 is not of type 'array'; it is: working spacing"),
+        ({"preprocessing": {"window": [100, 100]}}, "preprocessing.window: 100 is not below 100"),
+        ({"preprocessing": {"window": [0, 99999]}}, "preprocessing.window.1: 99999 is greater"),
+        ({"dataset": {"organs": {"liver": 0}}}, "dataset.organs.liver: 0 is less than the minimum of 1"),
+        ({"dataset": {"organs": {"liver": 70000}}}, "dataset.organs.liver: 70000 is greater"),
+        ({"dataset": {"organs": {"liver": "one"}}}, "dataset.organs.liver: 'one' .*it is: name of each organ"),
+        ({"dataset": {"organs": {"all": 1}}}, "dataset.organs: 'all' does not match"),
+        ({"dataset": {"organs": {1: "liver", "lungs": 0}}}, "dataset.organs"),
+        ({"dataset": {"organs": {"a": [1, 2], "b": 2}}}, "label 2 stands for both a and b"),
+        ({"dataset": {"ignore_labels": [3]}}, "label 3 is also lungs"),
+        ({"dataset": {"image": "volume.nii.gz"}}, "dataset.image: .*{case} for the case's name"),
+        ({"dataset": {"image": "{case}.nii", "label": "{case}.nii"}}, "dataset.label: is the same as dataset.image"),
+        ({"dataset": {"image": "/data/{case}.nii"}}, "dataset.image: .*below dataset.root"),
+        ({"dataset": {"label": "{id}/{case}.nii"}}, "dataset.label: .*only {case} may stand in braces"),
+        ({"dataset": {"root": "data/{study}"}}, "dataset.root: .*braces"),
+        ({"dataset": {"phantom": {"cases": 2}}}, "dataset.phantom.cases: 2 is less"),
+        ({"prediction": {"keep_largest": ["heart"]}}, "prediction.keep_largest: heart is not in dataset.organs"),
+        ({"evaluation": {"tolerance_mm": -1}}, "evaluation.tolerance_mm: -1 .*it is: deviation"),
+        ({"evaluation": {"tolerance_mm": {"liver": 2}}}, "evaluation.tolerance_mm: give one number, or"),
+        ({"study": "../elsewhere"}, "study: '../elsewhere' does not match .*it is: name of the study"),
+        ({"study": 2024}, "study: 2024 is not of type 'string'"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_line(resolve, given, message):
+    with pytest.raises(InputError, match=message) as refusal:
+        resolve(given)
+    assert str(refusal.value).startswith("config")
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_study_needs_its_name_its_data_and_its_models(schema):
+    for key in ("study", "dataset", "models"):
+        with pytest.raises(InputError, match=f"'{key}' is a required"):
+            study.resolve({other: value for other, value in MINIMAL.items() if other != key}, {}, schema)
+
+
+# --- cases of a folder
+
+
+@pytest.fixture
+def find(tmp_path):
+    """The cases that are found when these files lie in the folder."""
+
+    def among(files, image="volume-{case}.nii.gz", label="labels-{case}.nii.gz"):
+        for file in files:
+            (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / file).touch()
+        return study.find_cases({"source": "nifti", "root": str(tmp_path), "image": image, "label": label})
+
+    return among
+
+
+def pairs(image, label, cases):
+    return [pattern.replace("{case}", case) for case in cases for pattern in (image, label)]
+
+
+@pytest.mark.parametrize(
+    ("image", "label"),
+    [
+        ("volume-{case}.nii.gz", "labels-{case}.nii.gz"),
+        ("{case}/ct.nii.gz", "{case}/labels.nii.gz"),
+        ("imagesTr/{case}_0000.nii.gz", "labelsTr/{case}.nii.gz"),
+        ("{case}/{case}-ct.nii", "{case}/{case}-seg.nii"),
+        ("{case}.nii.gz", "{case}-labels.nii.gz"),
+        ("{case}_0000.nii.gz", "{case}.nii.gz"),
+        ("[ct] {case}.nii.gz", "(seg)+{case}.nii.gz"),
+    ],
+)
+def test_cases_are_found_by_any_pattern_in_natural_order(find, image, label):
+    cases = ["10", "9", "2", "b.1", "p_007-x"]
+    others = ["notes.txt", "deep/er/volume-3.nii.gz", "x/y-ct.nii"]
+    assert find([*pairs(image, label, cases), *others], image, label) == ["2", "9", "10", "b.1", "p_007-x"]
+
+
+def test_phantoms_are_numbered():
+    assert study.find_cases({"source": "phantom", "phantom": {"cases": 3}}) == ["0", "1", "2"]
+
+
+BOTH = ["volume-1.nii.gz", "labels-1.nii.gz"]
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ([], "no file matches dataset.image"),
+        (["labels-1.nii.gz"], "no file matches dataset.image"),
+        ([*BOTH, "volume-2.nii.gz"], "volume-2.nii.gz: has no labels; add .*labels-2.nii.gz"),
+        ([*BOTH, "labels-2.nii.gz"], "labels-2.nii.gz: has no volume; add .*volume-2.nii.gz"),
+        (["volume-a b.nii.gz", "labels-a b.nii.gz"], "'a b' cannot name a folder"),
+        (["volume-a..b.nii.gz", "labels-a..b.nii.gz"], "cannot name a folder"),
+        (["volume-...nii.gz", "labels-...nii.gz"], "cannot name a folder"),
+        (["volume--rf.nii.gz", "labels--rf.nii.gz"], "cannot name a folder"),
+        (["volume-\u00e9.nii.gz", "labels-\u00e9.nii.gz"], "cannot name a folder"),
+        (["volume-1\n.nii.gz", "labels-1\n.nii.gz"], "cannot name a folder"),
+        (["volume-{x}.nii.gz", "labels-{x}.nii.gz"], "cannot name a folder"),
+    ],
+)
+def test_folders_that_are_not_right_are_refused(find, tmp_path, files, message):
+    with pytest.raises(InputError, match=message) as refusal:
+        find(files)
+    assert str(tmp_path) in str(refusal.value)
+
+
+def test_a_folder_and_the_labels_must_be_there(tmp_path, find):
+    with pytest.raises(InputError, match=r"absent: .*set dataset.root"):
+        study.find_cases({"source": "nifti", "root": str(tmp_path / "absent"), "image": "{case}", "label": "l{case}"})
+    with pytest.raises(InputError, match=re.escape("c-1.nii")):
+        find(["a-1.nii"], image="a-{case}.nii", label="c-{case}.nii")
+
+
+@pytest.mark.parametrize("name", ["0", "volume", "p_007-x", "1.2.840.113", "A-b_c.d"])
+def test_names_that_can_be_folders(name):
+    assert re.fullmatch(study.CASE_NAME, name)
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "../x", "a/b", "a..b", ".hidden", "a.", "-rf", "a b", "a\n", "{a}", "*"]
+)
+def test_names_that_cannot_be_folders(name):
+    assert not re.fullmatch(study.CASE_NAME, name)

@@ -1,0 +1,689 @@
+"""Contenders are compared fairly, training repeats itself to the last bit, and an interruption changes nothing."""
+
+import itertools
+import json
+import logging
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import SimpleITK as sitk
+import torch
+from tiny import GHOSTUNET, NO_AUGMENTATION, ORGANS, UNET, WINDOW, label_map, make_case, training_settings
+from torch import nn
+
+from organbench import augmentation, devices, losses, networks, sampling, training
+from organbench.errors import InputError
+
+SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
+CPU = torch.device("cpu")
+LOGGER = logging.getLogger("organbench")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_repeatable_thread():
+    threads = torch.get_num_threads()
+    assert devices.prepare(threads=1, gpus=0) == CPU
+    yield
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture(scope="module")
+def patients(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cases")
+    return [make_case(folder, name, label_map(bladder=name != "b"), seed=n) for n, name in enumerate("abc")]
+
+
+def train(
+    patients, checkpoint, *, validation=(), options=UNET, seed=0, stamp="stamp", workers=1, every=300.0, **changes
+):
+    """Train a tiny contender on the patients."""
+    return training.train(
+        patients,
+        validation,
+        options=options,
+        settings=training_settings(**changes),
+        window=WINDOW,
+        organs=list(ORGANS),
+        seed=seed,
+        device=CPU,
+        checkpoint=checkpoint,
+        stamp=stamp,
+        workers=workers,
+        checkpoint_seconds=every,
+        logger=LOGGER,
+    )
+
+
+def weights_of(network):
+    return {key: value.clone() for key, value in network.state_dict().items()}
+
+
+def same_weights(ours, theirs):
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[key], theirs[key]) for key in ours)
+
+
+def history(rows):
+    """The rows without what the clock says, as text, because NaN is not equal to itself."""
+    return json.dumps([{key: value for key, value in row.items() if key != "seconds"} for row in rows])
+
+
+# The comparison is fair
+
+
+@pytest.fixture
+def fed(monkeypatch):
+    """What networks and losses get in training, step by step, as bytes."""
+    inputs, targets, build, loss = [], [], networks.build, losses.loss
+
+    def watched_network(*args, **options):
+        network = build(*args, **options)
+
+        def watch(module, images):
+            if module.training:  # neither validation nor counting
+                inputs.append((images[0].shape, images[0].contiguous().numpy().tobytes()))
+
+        network.register_forward_pre_hook(watch)
+        return network
+
+    def watched_loss(name):
+        def call(logits, labels):
+            targets.append((labels.shape, labels.contiguous().numpy().tobytes()))
+            return loss(name)(logits, labels)
+
+        return call
+
+    monkeypatch.setattr(training.networks, "build", watched_network)
+    monkeypatch.setattr(training.losses, "loss", watched_loss)
+
+    def take():
+        taken = list(inputs), list(targets)
+        inputs.clear()
+        targets.clear()
+        return taken
+
+    return take
+
+
+CONTENDERS_2D = (UNET, GHOSTUNET)
+CONTENDERS_3D = tuple(options | {"dims": 3} for options in CONTENDERS_2D)
+
+
+@pytest.mark.parametrize(
+    ("contenders", "changes"),
+    [(CONTENDERS_2D, {"context": 1}), (CONTENDERS_3D, {"patch": [4, 8, 8]})],
+    ids=["2d", "3d"],
+)
+def test_all_contenders_see_the_same_batches(patients, tmp_path, fed, contenders, changes):
+    seen = []
+    for options, workers, validation in zip(
+        (*contenders, contenders[0]), (1, 3, 3), ([], patients[:1], []), strict=True
+    ):
+        train(patients, tmp_path / "none", options=options, workers=workers, validation=validation, **changes)
+        seen.append(fed())
+    inputs, targets = seen[0]
+    assert len(inputs) == len(targets) == 6
+    assert len(set(inputs)) == len(set(targets)) == 6  # and every step another
+    assert seen[1:] == [seen[0]] * 2
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_step_trains_on_the_batch_of_its_seed_and_number(patients, tmp_path, fed, seed):
+    settings = training_settings()
+    plan = sampling.Sampling(
+        seed=seed,
+        batch_size=3,
+        patch=(16, 16),
+        margin=augmentation.margin((16, 16), settings["augmentation"]),
+        context=0,
+        foreground=0.67,
+    )
+    train(patients, tmp_path / "none", seed=seed)
+    for step, (inputs, targets) in enumerate(zip(*fed(), strict=True)):
+        images, labels = map(torch.from_numpy, sampling.batch(patients, plan, step))
+        expected = augmentation.augment(
+            images, labels, (16, 16), settings["augmentation"], WINDOW, seed=seed, step=step
+        )
+        assert inputs == (expected[0].shape, expected[0].numpy().tobytes())
+        assert targets == (expected[1].shape, expected[1].numpy().tobytes())
+
+
+def test_the_first_weights_depend_on_the_seed_only(patients, tmp_path, monkeypatch):
+    first, make = [], training.make_optimizer
+
+    def watched(network, settings):
+        first.append(weights_of(network))
+        return make(network, settings)
+
+    monkeypatch.setattr(training, "make_optimizer", watched)
+    for seed in (0, 0, 1):
+        train(patients, tmp_path / "none", seed=seed, steps=1)
+        torch.rand(7)  # something else used torch's random state
+    assert same_weights(first[0], first[1])
+    assert not same_weights(first[0], first[2])
+
+
+def test_what_the_network_gets_is_in_range_and_in_its_memory_format(patients, tmp_path, monkeypatch):
+    got, build = [], networks.build
+
+    def watched(*args, **options):
+        network = build(*args, **options)
+        network.register_forward_pre_hook(lambda module, images: got.append(images[0]) if module.training else None)
+        return network
+
+    monkeypatch.setattr(training.networks, "build", watched)
+    train(patients, tmp_path / "none", steps=2, context=1)
+    for images in got:
+        assert (images.dtype, tuple(images.shape)) == (torch.float32, (3, 3, 16, 16))
+        assert images.is_contiguous(memory_format=torch.channels_last)
+        assert images.min() >= -1
+        assert images.max() <= 1
+    assert len(got) == 2
+
+
+# Learning rate, gradients, learning
+
+
+def rates(**changes):
+    settings = training_settings(steps=100, warmup=10, learning_rate=0.5, **changes)
+    return np.array([training.learning_rate(step, settings) for step in range(100)])
+
+
+@pytest.mark.parametrize("schedule", ["polynomial", "cosine", "constant"])
+def test_the_learning_rate_rises_linearly_in_the_warm_up(schedule):
+    assert rates(schedule=schedule)[:10] == pytest.approx(0.05 * np.arange(1, 11))
+    settings = training_settings(warmup=0, learning_rate=0.5, schedule=schedule)
+    assert training.learning_rate(0, settings) == 0.5
+
+
+def test_the_learning_rate_then_falls_as_the_schedule_says():
+    done = np.arange(90) / 90
+    assert rates(schedule="polynomial")[10:] == pytest.approx(0.5 * (1 - done) ** 0.9)
+    assert rates(schedule="cosine")[10:] == pytest.approx(0.25 * (1 + np.cos(np.pi * done)))
+    assert rates(schedule="constant")[10:] == pytest.approx(0.5)
+    settings = training_settings(steps=3, warmup=10, learning_rate=1.0)  # a warm-up longer than training
+    assert [training.learning_rate(step, settings) for step in range(3)] == pytest.approx([0.1, 0.2, 0.3])
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("adamw", torch.optim.AdamW), ("adam", torch.optim.Adam), ("sgd", torch.optim.SGD)]
+)
+def test_the_optimizer_is_the_one_asked_for(name, kind):
+    optimizer = training.make_optimizer(
+        nn.Conv2d(1, 1, 1), training_settings(optimizer=name, learning_rate=0.2, weight_decay=0.3)
+    )
+    assert type(optimizer) is kind
+    assert (optimizer.param_groups[0]["lr"], optimizer.param_groups[0]["weight_decay"]) == (0.2, 0.3)
+
+
+def test_the_optimizer_steps_at_the_rate_that_the_history_tells_with_clipped_gradients(patients, tmp_path, monkeypatch):
+    used, norms, make = [], [], training.make_optimizer
+
+    def watched(network, settings):
+        optimizer = make(network, settings)
+
+        def watch(optimizer, args, kwargs):
+            used.append(optimizer.param_groups[0]["lr"])
+            gradients = [parameter.grad.flatten() for parameter in network.parameters()]
+            norms.append(float(torch.cat(gradients).norm()))
+
+        optimizer.register_step_pre_hook(watch)
+        return optimizer
+
+    monkeypatch.setattr(training, "make_optimizer", watched)
+    rows = train(patients, tmp_path / "none", gradient_clip=1e6)[2]
+    assert used == [row["learning_rate"] for row in rows]
+    assert used == [training.learning_rate(step, training_settings()) for step in range(6)]
+    free, limit = norms.copy(), min(norms) / 2
+    norms.clear()
+    train(patients, tmp_path / "none", gradient_clip=limit)
+    assert norms == pytest.approx([limit] * 6, rel=1e-3)
+    assert norms[0] < free[0] / 1.9
+
+
+@pytest.mark.parametrize("options", [UNET, GHOSTUNET], ids=["unet", "ghostunet"])
+def test_a_tiny_network_learns_a_tiny_patient(patients, tmp_path, options):
+    rows = train(
+        patients[:1],
+        tmp_path / "none",
+        validation=patients[:1],
+        options=options,
+        steps=80,
+        batch_size=8,
+        learning_rate=0.03,
+        validate_every=20,
+        augmentation=NO_AUGMENTATION,
+    )[2]
+    table = pd.DataFrame(rows)
+    assert table.loss[-5:].mean() < 0.35 * table.loss[:5].mean()
+    dice = table[["dice_liver", "dice_bladder"]].dropna()
+    assert dice.iloc[-1].min() > 0.8
+    assert (dice.iloc[-1] > dice.iloc[0]).all()
+
+
+# History, validation, the weights that are kept
+
+
+def test_the_history_has_a_row_a_step(patients, tmp_path):
+    rows = train(patients, tmp_path / "none", validation=patients[2:], steps=5, validate_every=2)[2]
+    assert all(list(row) == ["step", "learning_rate", "loss", "dice_liver", "dice_bladder", "seconds"] for row in rows)
+    table = pd.DataFrame(rows)
+    assert table.step.tolist() == [1, 2, 3, 4, 5]
+    assert np.isfinite(table.loss).all()
+    assert table.seconds.is_monotonic_increasing
+    validated = table[["dice_liver", "dice_bladder"]].notna().all(axis=1)
+    assert table.step[validated].tolist() == [2, 4, 5]  # and after the last step
+
+
+def test_validation_does_not_change_the_weights(patients, tmp_path):
+    with_it, without = (
+        train(patients, tmp_path / "none", validation=cases, validate_every=1) for cases in (patients[:1], [])
+    )
+    assert same_weights(with_it[0].state_dict(), without[0].state_dict())
+    losses_of = [[row["loss"] for row in result[2]] for result in (with_it, without)]
+    assert losses_of[0] == losses_of[1]
+    assert pd.DataFrame(without[2])[["dice_liver", "dice_bladder"]].isna().all(axis=None)
+
+
+def test_validation_is_the_mean_over_the_cases_that_score_an_organ(patients):
+    class Oracle:
+        """Labels case by case: right, but for a bladder where there is none, and none where there is one."""
+
+        def __init__(self, cases):
+            self.answers = iter(np.where(case.label == 2, 0, case.label).astype(np.uint8) for case in cases)
+
+        def labels(self, image):
+            return next(self.answers)
+
+    a, b, _ = patients  # b has no bladder
+    assert training.validate(Oracle([a, b]), [a, b], list(ORGANS)) == {"liver": 1.0, "bladder": 0.0}
+    nothing = training.validate(Oracle([b]), [b], list(ORGANS))
+    assert nothing["liver"] == 1.0
+    assert np.isnan(nothing["bladder"])
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("weights", "dice", "kept"),
+    [
+        ("best", [0.2, 0.7, 0.5], 4),
+        ("last", [0.2, 0.7, 0.5], 6),
+        ("best", [0.2, 0.3, 0.5], 6),
+        ("best", [0.5, 0.5, 0.5], 2),  # the first of equals
+        ("best", [NAN, 0.1, NAN], 4),
+        ("best", [NAN, NAN, NAN], 6),
+    ],
+)
+def test_the_weights_that_are_kept(patients, tmp_path, monkeypatch, weights, dice, kept):
+    scores, after = iter(dice), {}
+
+    def scripted(predictor, cases, organs):
+        after[2 * len(after) + 2] = weights_of(predictor.network)
+        return {"liver": next(scores), "bladder": NAN}
+
+    monkeypatch.setattr(training, "validate", scripted)
+    network = train(patients, tmp_path / "none", validation=patients[:1], weights=weights)[0]
+    assert [step for step, state in after.items() if same_weights(state, network.state_dict())] == [kept]
+
+
+# Repetition and interruption
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_gives_others(patients, tmp_path):
+    first, again, other = (train(patients, tmp_path / "none", seed=seed) for seed in (0, 0, 1))
+    assert same_weights(first[0].state_dict(), again[0].state_dict())
+    assert history(first[2]) == history(again[2])
+    assert not same_weights(first[0].state_dict(), other[0].state_dict())
+
+
+class InterruptionError(Exception):
+    """The power fails."""
+
+
+def interrupt(monkeypatch, after):
+    """Let the reading of batches fail after some steps, in the next training only."""
+    whole = training.sampling.batches
+
+    def failing(*args, **options):
+        monkeypatch.setattr(training.sampling, "batches", whole)
+        yield from itertools.islice(whole(*args, **options), after)
+        raise InterruptionError
+
+    monkeypatch.setattr(training.sampling, "batches", failing)
+
+
+@pytest.mark.parametrize("after", [1, 4, 6])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"options": UNET, "optimizer": "adamw"},
+        {"options": GHOSTUNET, "optimizer": "sgd", "weights": "best", "learning_rate": 0.001},
+        {"options": UNET | {"dims": 3}, "patch": [4, 8, 8], "optimizer": "adam", "precision": "bf16"},
+    ],
+    ids=["unet", "ghostunet", "3d"],
+)
+def test_an_interruption_changes_nothing(patients, tmp_path, monkeypatch, changes, after):
+    options = {"validation": patients[:1], "steps": 7} | changes
+    whole = train(patients, tmp_path / "none", **options)
+    checkpoint = tmp_path / "runs" / "checkpoint.pt"
+    interrupt(monkeypatch, after)
+    with pytest.raises(InterruptionError):
+        train(patients, checkpoint, every=0.0, **options)
+    assert torch.load(checkpoint, weights_only=True)["progress"]["step"] == after
+    resumed = train(patients, checkpoint, **options)
+    assert same_weights(whole[0].state_dict(), resumed[0].state_dict())
+    assert history(whole[2]) == history(resumed[2])
+    assert whole[1] == resumed[1]
+
+
+def test_steps_after_the_checkpoint_are_repeated(patients, tmp_path, monkeypatch):
+    whole = train(patients, tmp_path / "none")
+    write, checkpoint = training.write_checkpoint, tmp_path / "checkpoint.pt"
+
+    def only_the_second(path, stamp, network, optimizer, scaler, progress):
+        if progress.step == 2:
+            write(path, stamp, network, optimizer, scaler, progress)
+
+    monkeypatch.setattr(training, "write_checkpoint", only_the_second)
+    interrupt(monkeypatch, 5)
+    with pytest.raises(InterruptionError):
+        train(patients, checkpoint, every=0.0)
+    resumed = train(patients, checkpoint)
+    assert same_weights(whole[0].state_dict(), resumed[0].state_dict())
+    assert history(whole[2]) == history(resumed[2])
+
+
+def test_training_goes_on_where_it_stood(patients, tmp_path, monkeypatch, fed, caplog):
+    checkpoint = tmp_path / "checkpoint.pt"
+    train(patients, tmp_path / "none")
+    inputs, targets = fed()
+    interrupt(monkeypatch, 4)
+    with pytest.raises(InterruptionError):
+        train(patients, checkpoint, every=0.0)
+    fed()
+    with caplog.at_level(logging.INFO, "organbench"):
+        rows = train(patients, checkpoint)[2]
+    assert fed() == (inputs[4:], targets[4:])  # two steps, not six
+    assert "after 4 steps" in caplog.text
+    seconds = [row["seconds"] for row in rows]
+    assert seconds == sorted(seconds)  # the time before the interruption counts
+
+
+def test_a_checkpoint_is_written_now_and_then_only(patients, tmp_path):
+    train(patients, tmp_path / "checkpoint.pt", every=300.0)
+    assert not list(tmp_path.iterdir())
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:1000])
+
+
+def garble(path):
+    path.write_bytes(b"garbage")
+
+
+def other_content(path):
+    torch.save([1, 2], path)
+
+
+@pytest.mark.parametrize(
+    ("damage", "stamp"),
+    [(None, "another"), (cut, "stamp"), (garble, "stamp"), (other_content, "stamp")],
+    ids=["foreign", "truncated", "garbage", "other"],
+)
+def test_a_checkpoint_that_does_not_fit_is_set_aside(patients, tmp_path, monkeypatch, caplog, damage, stamp):
+    checkpoint = tmp_path / "checkpoint.pt"
+    interrupt(monkeypatch, 3)
+    with pytest.raises(InterruptionError):
+        train(patients, checkpoint, every=0.0)
+    if damage:
+        damage(checkpoint)
+    content = checkpoint.read_bytes()
+    result = train(patients, checkpoint, stamp=stamp)
+    fresh = train(patients, tmp_path / "none")
+    assert same_weights(result[0].state_dict(), fresh[0].state_dict())
+    assert history(result[2]) == history(fresh[2])
+    assert not checkpoint.exists()
+    assert (tmp_path / "checkpoint.pt.set-aside").read_bytes() == content
+    (warning,) = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert str(checkpoint) in warning.getMessage()
+    assert "\n" not in warning.getMessage()
+
+
+def test_the_stamp_changes_with_all_that_shapes_the_weights(tmp_path):
+    code = tmp_path / "unet.py"
+    code.write_text("features = 16\n")
+    settings, data = training_settings(), [["a", 123], ["b", 456]]
+
+    def stamp(**changes):
+        parts = {"settings": settings, "window": WINDOW, "seed": 0, "train": data[:1], "validate": data[1:]} | changes
+        return training.stamp(*parts.values(), code)
+
+    first = stamp()
+    assert stamp(settings=dict(reversed(settings.items()))) == first  # the order of keys says nothing
+    others = [
+        stamp(settings=settings | {"learning_rate": 0.02}),
+        stamp(settings=settings | {"augmentation": NO_AUGMENTATION}),
+        stamp(window=(-500, 500)),
+        stamp(seed=1),
+        stamp(train=[["a", 124]]),
+        stamp(train=data, validate=[]),
+    ]
+    code.write_text("features = 32\n")
+    others.append(stamp())
+    assert len({first, *others}) == 1 + len(others)
+
+
+def test_the_stamp_keeps_its_parts_apart(tmp_path):
+    assert training.stamp(1, 23) != training.stamp(12, 3)
+    files = [tmp_path / "a.py", tmp_path / "b.py"]
+    stamps = []
+    for texts in (("one", "two"), ("on", "etwo")):
+        for file, text in zip(files, texts, strict=True):
+            file.write_text(text)
+        stamps.append(training.stamp(*files))
+    assert stamps[0] != stamps[1]
+
+
+# Cost and precision
+
+
+class OneConvolution(nn.Module):
+    def __init__(self, dims):
+        super().__init__()
+        self.conv = (nn.Conv2d if dims == 2 else nn.Conv3d)(2, 5, 3, padding=1)
+
+    def forward(self, image):
+        return self.conv(image)
+
+
+@pytest.mark.parametrize(("patch", "kernel"), [((8, 12), 9), ((4, 8, 12), 27)])
+def test_cost_is_what_one_counts_by_hand(patch, kernel):
+    network = OneConvolution(len(patch)).train()
+    cost = training.count(network, 2, patch)
+    assert cost == {"parameters": 2 * 5 * kernel + 5, "multiply_adds_per_voxel": 2 * 5 * kernel}
+    assert network.training
+
+
+def test_counting_leaves_the_network_as_it_was():
+    network = networks.build(UNET, in_channels=1, classes=3)
+    before = weights_of(network)
+    training.count(network, 1, (16, 16))
+    assert same_weights(before, network.state_dict())  # batch norm's means too
+
+
+def test_cost_says_what_was_spent_where(patients, tmp_path):
+    network, _, rows, cost = train(patients, tmp_path / "none")
+    assert cost["parameters"] == sum(parameter.numel() for parameter in network.parameters())
+    assert cost["training_seconds"] >= rows[-1]["seconds"]
+    assert cost["samples_per_second"] == pytest.approx(6 * 3 / cost["training_seconds"], rel=0.1)  # both are rounded
+    assert (cost["precision"], cost["device_type"], cost["threads"]) == ("fp32", "cpu", 1)
+    assert cost["peak_host_mib"] > 50
+    assert cost["peak_gpu_mib"] is None
+    assert cost["versions"]["torch"] == torch.__version__
+    assert cost["device"]
+    json.dumps(cost, allow_nan=False)
+
+
+@pytest.mark.parametrize(("native", "expected"), [(True, "bf16"), (False, "fp32")])
+def test_auto_is_bf16_only_where_the_device_has_it(monkeypatch, native, expected):
+    monkeypatch.setattr(devices, "native_bf16", lambda device: native)
+    assert devices.precision("auto", CPU) == expected
+    assert devices.precision("fp32", CPU) == "fp32"
+    assert devices.precision("bf16", CPU) == "bf16"
+
+
+@pytest.mark.parametrize(
+    ("avx512", "amx", "expected"), [(False, False, False), (True, False, True), (False, True, True)]
+)
+def test_a_cpu_tells_whether_it_has_bf16(monkeypatch, avx512, amx, expected):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    assert devices.native_bf16(CPU) is expected
+
+
+@pytest.mark.parametrize(("capability", "expected"), [((7, 5), False), ((8, 0), True), ((9, 0), True)])
+def test_a_gpu_has_bf16_from_ampere_on(monkeypatch, capability, expected):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert devices.native_bf16(torch.device("cuda")) is expected
+
+
+def test_fp16_is_refused_on_a_cpu(patients, tmp_path):
+    with pytest.raises(InputError, match=r"^config, training\.precision: fp16 needs a GPU"):
+        train(patients, tmp_path / "none", precision="fp16")
+    assert devices.precision("fp16", torch.device("cuda")) == "fp16"
+
+
+@pytest.mark.parametrize(
+    ("there", "granted", "expected"), [(True, 1, "cuda"), (True, 0, "cpu"), (False, 1, "cpu"), (False, 0, "cpu")]
+)
+def test_a_gpu_is_used_where_it_is_granted_and_there(monkeypatch, there, granted, expected):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
+    assert devices.prepare(threads=1, gpus=granted).type == expected
+
+
+def test_precision_decides_what_the_network_computes_in(patients, tmp_path, monkeypatch):
+    kinds, loss = [], losses.loss
+
+    def watched(name):
+        return lambda logits, labels: kinds.append(logits.dtype) or loss(name)(logits, labels)
+
+    monkeypatch.setattr(training.losses, "loss", watched)
+    for precision in ("fp32", "bf16"):
+        train(patients, tmp_path / "none", steps=1, precision=precision)
+    assert kinds == [torch.float32, torch.bfloat16]
+
+
+# The scripts
+
+
+def run_script(name, folder, *, inputs, outputs, params, **others):
+    """Run a rule's script as Snakemake would."""
+    job = SimpleNamespace(
+        input=SimpleNamespace(**inputs),
+        output=outputs,
+        params=SimpleNamespace(**params),
+        log=[str(folder / f"{name}.log")],
+        threads=1,
+        resources=SimpleNamespace(gpu=0),
+        **others,
+    )
+    runpy.run_path(str(SCRIPTS / f"{name}.py"), init_globals={"snakemake": job})
+
+
+class Outputs(list):
+    """Output files by position and by name."""
+
+    def __init__(self, **files):
+        super().__init__(map(str, files.values()))
+        vars(self).update({name: str(file) for name, file in files.items()})
+
+
+def run_training(folder, cases, **changes):
+    outputs = Outputs(**{kind: folder / kind for kind in ("weights.pt", "history.csv", "cost.json")})
+    outputs.weights, outputs.history, outputs.cost = outputs
+    folder.mkdir(exist_ok=True)
+    run_script(
+        "train",
+        folder,
+        inputs={"code": [str(SCRIPTS / "organbench" / "training.py")]},
+        outputs=outputs,
+        params={
+            "settings": {"network": UNET, "training": training_settings(**changes)},
+            "window": list(WINDOW),
+            "organs": list(ORGANS),
+            "checkpoint": str(folder / "checkpoint.pt"),
+            "training": [str(case) for case in cases],
+            "validation": [],
+        },
+        wildcards=SimpleNamespace(seed="0", model="unet"),
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder with a case, and a run of the training script on it."""
+    folder = tmp_path_factory.mktemp("study")
+    make_case(folder, "a")
+    return folder, run_training(folder / "run", [folder / "a"])
+
+
+def test_the_training_script_writes_what_the_rule_promises(trained):
+    _, run = trained
+    assert {path.name for path in run.iterdir()} == {"weights.pt", "history.csv", "cost.json", "train.log"}
+    assert len(pd.read_csv(run / "history.csv")) == 6
+    assert json.loads((run / "cost.json").read_text())["parameters"] > 0
+    content = torch.load(run / "weights.pt", weights_only=True)
+    assert content["recipe"]["organs"] == list(ORGANS)
+
+
+def test_training_twice_gives_the_same_file(trained):
+    folder, run = trained
+    again = run_training(folder / "again", [folder / "a"])
+    assert (again / "weights.pt").read_bytes() == (run / "weights.pt").read_bytes()
+
+
+def test_an_interrupted_job_gives_the_same_file(trained, monkeypatch):
+    folder, run = trained
+    train = training.train
+    monkeypatch.setattr(training, "train", lambda *args, **options: train(*args, **options, checkpoint_seconds=0.0))
+    interrupt(monkeypatch, 3)
+    with pytest.raises(InterruptionError):
+        run_training(folder / "resumed", [folder / "a"])
+    assert {path.name for path in (folder / "resumed").iterdir()} == {"checkpoint.pt", "train.log"}
+    resumed = run_training(folder / "resumed", [folder / "a"])
+    assert "after 3 steps" in (resumed / "train.log").read_text()
+    assert not (resumed / "checkpoint.pt").exists()
+    assert (resumed / "weights.pt").read_bytes() == (run / "weights.pt").read_bytes()
+
+
+def test_the_prediction_script_writes_a_label_map(trained):
+    folder, run = trained
+    target = run.parent / "a.nii.gz"
+    run_script(
+        "predict",
+        folder,
+        inputs={"weights": str(run / "weights.pt"), "image": str(folder / "a" / "image.npy")},
+        outputs=[str(target)],
+        params={"settings": {"overlap": 0.5, "mirror": True, "keep_largest": ["bladder"]}},
+    )
+    prediction, reference = (sitk.ReadImage(str(path)) for path in (target, folder / "labels-a.nii.gz"))
+    assert prediction.GetSize() == reference.GetSize()
+    assert set(np.unique(sitk.GetArrayFromImage(prediction))) <= {0, 1, 5}
+
+
+def test_a_script_tells_the_user_in_one_line_what_is_wrong(trained, capsys):
+    folder, _ = trained
+    with pytest.raises(SystemExit) as caught:
+        run_training(folder / "refused", [folder / "a"], precision="fp16")
+    assert caught.value.code == 1
+    assert capsys.readouterr().err.strip() == (
+        "error: config, training.precision: fp16 needs a GPU, and the job runs on a CPU; use auto"
+    )
