@@ -51,7 +51,7 @@ def by_hand(name, logits, labels):
 
     ce = np.mean([np.log(np.exp(row).sum()) - row[label] for row, label in zip(shifted, labels, strict=True)])
     organs = [
-        1 - 2 * (p[:, c] * y[:, c]).sum() / (p[:, c].sum() + y[:, c].sum()) if y[:, c].any() else 0.0
+        1 - 2 * (p[:, c] * y[:, c]).sum() / ((p[:, c] ** 2).sum() + y[:, c].sum()) if y[:, c].any() else 0.0
         for c in range(1, logits.shape[1])
     ]
     dice = np.mean(organs)

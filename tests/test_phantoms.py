@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import SimpleITK as sitk
+
 from organbench import phantoms
 from organbench.phantoms import LOWEST, ORGANS, ORIENTATIONS, PADDING, phantom
 

@@ -139,7 +139,11 @@ def tests(pattern, seeds=None):
 
 def overlay_patterns(wildcards):
     """Where the overlays' script finds a case once it has chosen it."""
-    return {"volume": VOLUME, "labels": LABELS, "prediction": f"{RUN}/predictions/{{case}}.nii.gz"}
+    return {
+        "volume": VOLUME,
+        "labels": LABELS,
+        "prediction": f"{RUN}/predictions/{{case}}.nii.gz",
+    }
 
 
 def figures():

@@ -52,10 +52,12 @@ def dice(logits: Tensor, labels: Tensor) -> Tensor:
 
     For every organ, that is every class but the background, the Dice of the whole batch taken as one volume is
 
-        2 * sum(p * y) / (sum(p) + sum(y))
+        2 * sum(p * y) / (sum(p^2) + sum(y^2))
 
     with p the probability and y the truth of each voxel. The loss is the mean over all organs of 1 minus that, and of 0
     for an organ that no patch of the batch shows, so that each weighs the same whichever others are there.
+
+    The squares are the paper's. They keep the pull towards a small organ alive while it is hardly predicted at all.
 
     Pooling over the batch asks of an organ that fills few patches only to be right where it is. An organ that is not
     shown is left to cross-entropy: any Dice of it would hang on the last falsely predicted voxel, and its gradient, a

@@ -149,8 +149,7 @@ def initialise(network: nn.Module, *, head: nn.Module) -> None:
     """
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.Conv3d):
-            gain = "linear" if layer is head else "relu"
-            nn.init.kaiming_normal_(layer.weight, nonlinearity=gain)
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="linear" if layer is head else "relu")
         elif isinstance(layer, nn.ConvTranspose2d | nn.ConvTranspose3d):
             nn.init.normal_(layer.weight, std=layer.in_channels**-0.5)
         else:
