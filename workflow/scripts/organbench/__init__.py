@@ -9,7 +9,6 @@ Rooms, lowest first; a room imports only from rooms above it in this list:
 | `cases` | the prepared case on disk: memory-mapped arrays and their geometry |
 | `phantoms` | procedural CT-ORG-like patients |
 | `splits` | who trains, who validates, who tests |
-| `study` | the study's configuration: merge, check, defaults |
 | `metrics` | overlap metrics of one case |
 | `sampling` | the training batch as a pure function of (seed, step) |
 | `augmentation` | random spatial and intensity changes of a batch |
@@ -18,6 +17,7 @@ Rooms, lowest first; a room imports only from rooms above it in this list:
 | `losses` | Dice, cross-entropy, their sum, the original project's Dice |
 | `inference` | whole-volume prediction in bounded memory, back on the original grid |
 | `training` | the loop, checkpoint and resume, learning-rate schedule, cost accounting |
+| `study` | the study's configuration: merge, check, defaults |
 | `statistics` | summaries, intervals, paired comparisons |
 | `figures` | every plot, from tables only |
 

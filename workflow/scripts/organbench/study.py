@@ -3,7 +3,6 @@
 Plain Python with yaml and jsonschema (which Snakemake brings), because the workflow needs it while it is parsed.
 """
 
-import ast
 import copy
 import difflib
 import glob
@@ -16,7 +15,7 @@ from typing import Any
 import jsonschema
 import yaml
 
-from organbench import splits
+from organbench import networks, splits
 from organbench.errors import InputError
 
 REPLACED = (("models",), ("dataset", "organs"))  # given whole: two studies' organs or networks do not mix
@@ -153,24 +152,6 @@ def meaning(path: Iterable[str | int], schema: Mapping[str, Any]) -> str | None:
     return found
 
 
-def network_options(network: str) -> set[str]:
-    """The options that a network's file offers, read from its source without importing torch.
-
-    Raises:
-        InputError: there is no such network.
-    """
-    folder = Path(__file__).parent / "networks"
-    available = sorted(file.stem for file in folder.glob("*.py") if file.stem not in ("__init__", "blocks"))
-    if network not in available:
-        raise InputError(f"config: there is no network {network!r}; available: {', '.join(available)}")
-    for node in ast.parse((folder / f"{network}.py").read_text()).body:
-        if isinstance(node, ast.ClassDef) and node.name == "Network":
-            for item in node.body:
-                if isinstance(item, ast.FunctionDef) and item.name == "__init__":
-                    return {argument.arg for argument in item.args.kwonlyargs} - {"in_channels", "classes", "norm"}
-    raise InputError(f"{folder / network}.py: defines no class Network with keyword-only options; see docs")
-
-
 def model_settings(config: Config, name: str) -> tuple[Config, Config]:
     """A contender's network options, and the training settings with its own overrides applied.
 
@@ -180,7 +161,11 @@ def model_settings(config: Config, name: str) -> tuple[Config, Config]:
     entry = dict(config["models"][name])
     training = copy.deepcopy(config["training"])
     training.pop("seeds")
-    options = network_options(entry["network"])
+    if entry["network"] not in networks.available():
+        raise InputError(
+            f"config: there is no network {entry['network']!r}; available: {', '.join(networks.available())}"
+        )
+    options = set(networks.options_of(entry["network"]))
     network = {"network": entry.pop("network")}
     for key, value in entry.items():
         if key in options:

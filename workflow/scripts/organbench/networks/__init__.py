@@ -13,10 +13,12 @@ Importing this package does not import torch; building a network does.
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import pkgutil
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -29,6 +31,23 @@ _SHARED = {"in_channels", "classes", "norm"}
 def available() -> list[str]:
     """Names of the networks: the files of this package, without the blocks they are made of."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name != "blocks")
+
+
+def options_of(name: str) -> list[str]:
+    """The options that a network's file offers, in its order, read from its source without importing torch.
+
+    Raises:
+        ValueError: there is no such network, or its file defines no class `Network`.
+    """
+    if name not in available():
+        raise ValueError(f"unknown network {name!r}; available: {', '.join(available())}")
+    file = next(path for folder in __path__ if (path := Path(folder) / f"{name}.py").is_file())
+    for node in ast.parse(file.read_text()).body:
+        if isinstance(node, ast.ClassDef) and node.name == "Network":
+            for item in node.body:
+                if isinstance(item, ast.FunctionDef) and item.name == "__init__":
+                    return [argument.arg for argument in item.args.kwonlyargs if argument.arg not in _SHARED]
+    raise ValueError(f"{file}: defines no class Network with a constructor of keyword arguments")
 
 
 def build(options: Mapping[str, Any], *, in_channels: int, classes: int, norm: str = "batch") -> nn.Module:
@@ -50,14 +69,12 @@ def build(options: Mapping[str, Any], *, in_channels: int, classes: int, norm: s
     """
     own = dict(options)
     name = own.pop("network", None)
-    if name not in available():
-        raise ValueError(f"unknown network {name!r}; available: {', '.join(available())}")
-
+    known = options_of(name)
+    if unknown := sorted(own.keys() - set(known)):
+        raise ValueError(f"network {name}: unknown option {', '.join(unknown)}; it takes {', '.join(known)}")
     network = importlib.import_module(f"{__name__}.{name}").Network
-    parameters = {key: value for key, value in inspect.signature(network).parameters.items() if key not in _SHARED}
-    if unknown := sorted(own.keys() - parameters.keys()):
-        raise ValueError(f"network {name}: unknown option {', '.join(unknown)}; it takes {', '.join(parameters)}")
-    needed = {key for key, value in parameters.items() if value.default is inspect.Parameter.empty}
+    parameters = inspect.signature(network).parameters
+    needed = {key for key in known if parameters[key].default is inspect.Parameter.empty}
     if missing := sorted(needed - own.keys()):
         raise ValueError(f"network {name}: missing option {', '.join(missing)}")
     return network(**own, in_channels=in_channels, classes=classes, norm=norm)

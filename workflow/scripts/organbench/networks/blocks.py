@@ -1,4 +1,4 @@
-"""The layers that the networks share, in two or three dimensions, and how they are initialised.
+"""The layers and the topology that the networks share, in two or three dimensions, and how they are initialised.
 
 Every layer here has a deterministic backward pass on CUDA, so a network made of them trains to the same weights each
 time. That is why 3D pooling is spelled out (the backward of `nn.MaxPool3d` is not deterministic) and why features are
@@ -6,7 +6,8 @@ brought to a finer level by transposed convolution (nor is that of interpolation
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -156,3 +157,64 @@ def initialise(network: nn.Module, *, head: nn.Module) -> None:
             continue
         if layer.bias is not None:
             nn.init.zeros_(layer.bias)
+
+
+class UShape(nn.Module):
+    """The U-Net's topology (Ronneberger et al. 2015) for any block: max-pool down, transposed convolution up, skips.
+
+    Args:
+        block: makes the block of a level from its input and output channels.
+        in_channels: channels of the image.
+        classes: channels of the logits, background included.
+        features: channels of each level, the finest first; their number is the number of levels.
+        dims: spatial dimensions, 2 or 3.
+
+    Attributes:
+        divisor: every spatial size of the image must be divisible by it.
+
+    Raises:
+        ValueError: if `features` or `dims` has a value that is not allowed.
+    """
+
+    def __init__(
+        self,
+        *,
+        block: Callable[[int, int], nn.Module],
+        in_channels: int,
+        classes: int,
+        features: Sequence[int],
+        dims: int,
+    ) -> None:
+        super().__init__()
+        check_dims(dims, features)
+        self.divisor = 2 ** (len(features) - 1)
+        levels = list(pairwise(features))
+        self.first = block(in_channels, features[0])
+        self.downs = nn.ModuleList(block(fine, coarse) for fine, coarse in levels)
+        levels.reverse()
+        self.ups = nn.ModuleList(upsampling(coarse, fine, dims=dims) for fine, coarse in levels)
+        self.joins = nn.ModuleList(block(2 * fine, fine) for fine, _ in levels)
+        self.head = convolution(features[0], classes, dims=dims, kernel=1, bias=True)
+        initialise(self, head=self.head)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Logits of every class.
+
+        Args:
+            image: (batch, in_channels, [z,] y, x).
+
+        Returns:
+            (batch, classes, [z,] y, x).
+
+        Raises:
+            ValueError: if a spatial size is not divisible by `divisor`.
+        """
+        check_size(image, self.divisor)
+        x = self.first(image)
+        skips = []
+        for down in self.downs:
+            skips.append(x)
+            x = down(max_pool(x))
+        for up, join in zip(self.ups, self.joins, strict=True):
+            x = join(torch.cat([skips.pop(), up(x)], dim=1))
+        return self.head(x)

@@ -9,21 +9,12 @@ the way up, and a 1x1 head.
 """
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from organbench.networks.blocks import (
-    check_dims,
-    check_size,
-    conv_norm_relu,
-    convolution,
-    initialise,
-    max_pool,
-    upsampling,
-)
+from organbench.networks.blocks import UShape, conv_norm_relu, convolution
 
 
 class GhostModule(nn.Module):
@@ -108,7 +99,7 @@ class GhostBottleneck(nn.Module):
         return self.ghost2(self.se(self.ghost1(x))) + self.shortcut(x)
 
 
-class Network(nn.Module):
+class Network(UShape):
     """GhostUNet in two or three dimensions.
 
     Args:
@@ -138,13 +129,10 @@ class Network(nn.Module):
         block: str = "bottleneck",
         ratio: int = 2,
     ) -> None:
-        super().__init__()
-        check_dims(dims, features)
         if block not in ("bottleneck", "module"):
             raise ValueError(f"block must be bottleneck or module, not {block!r}")
         if ratio < 2:
             raise ValueError(f"ratio must be 2 or more, not {ratio!r}")
-        self.divisor = 2 ** (len(features) - 1)
 
         def ghosts(in_chs: int, out_chs: int) -> nn.Module:
             if block == "bottleneck":
@@ -154,33 +142,4 @@ class Network(nn.Module):
                 GhostModule(in_chs=out_chs, out_chs=out_chs, dims=dims, norm=norm, kernel=3, ratio=ratio),
             )
 
-        levels = list(pairwise(features))
-        self.first = ghosts(in_channels, features[0])
-        self.downs = nn.ModuleList(ghosts(fine, coarse) for fine, coarse in levels)
-        levels.reverse()
-        self.ups = nn.ModuleList(upsampling(coarse, fine, dims=dims) for fine, coarse in levels)
-        self.joins = nn.ModuleList(ghosts(2 * fine, fine) for fine, _ in levels)
-        self.head = convolution(features[0], classes, dims=dims, kernel=1, bias=True)
-        initialise(self, head=self.head)
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Logits of every class.
-
-        Args:
-            image: (batch, in_channels, [z,] y, x).
-
-        Returns:
-            (batch, classes, [z,] y, x).
-
-        Raises:
-            ValueError: if a spatial size is not divisible by `divisor`.
-        """
-        check_size(image, self.divisor)
-        x = self.first(image)
-        skips = []
-        for down in self.downs:
-            skips.append(x)
-            x = down(max_pool(x))
-        for up, join in zip(self.ups, self.joins, strict=True):
-            x = join(torch.cat([skips.pop(), up(x)], dim=1))
-        return self.head(x)
+        super().__init__(block=ghosts, in_channels=in_channels, classes=classes, features=features, dims=dims)

@@ -6,20 +6,11 @@ is as large as the input, and a normalisation between convolution and ReLU.
 """
 
 from collections.abc import Sequence
-from itertools import pairwise
+from functools import partial
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from organbench.networks.blocks import (
-    check_dims,
-    check_size,
-    conv_norm_relu,
-    convolution,
-    initialise,
-    max_pool,
-    upsampling,
-)
+from organbench.networks.blocks import UShape, conv_norm_relu
 
 
 def double_convolution(in_chs: int, out_chs: int, *, dims: int, norm: str) -> nn.Sequential:
@@ -30,7 +21,7 @@ def double_convolution(in_chs: int, out_chs: int, *, dims: int, norm: str) -> nn
     )
 
 
-class Network(nn.Module):
+class Network(UShape):
     """U-Net in two or three dimensions.
 
     Args:
@@ -50,37 +41,10 @@ class Network(nn.Module):
     def __init__(
         self, *, in_channels: int, classes: int, features: Sequence[int], dims: int = 2, norm: str = "batch"
     ) -> None:
-        super().__init__()
-        check_dims(dims, features)
-        self.divisor = 2 ** (len(features) - 1)
-
-        levels = list(pairwise(features))
-        self.first = double_convolution(in_channels, features[0], dims=dims, norm=norm)
-        self.downs = nn.ModuleList(double_convolution(fine, coarse, dims=dims, norm=norm) for fine, coarse in levels)
-        levels.reverse()
-        self.ups = nn.ModuleList(upsampling(coarse, fine, dims=dims) for fine, coarse in levels)
-        self.joins = nn.ModuleList(double_convolution(2 * fine, fine, dims=dims, norm=norm) for fine, _ in levels)
-        self.head = convolution(features[0], classes, dims=dims, kernel=1, bias=True)
-        initialise(self, head=self.head)
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Logits of every class.
-
-        Args:
-            image: (batch, in_channels, [z,] y, x).
-
-        Returns:
-            (batch, classes, [z,] y, x).
-
-        Raises:
-            ValueError: if a spatial size is not divisible by `divisor`.
-        """
-        check_size(image, self.divisor)
-        x = self.first(image)
-        skips = []
-        for down in self.downs:
-            skips.append(x)
-            x = down(max_pool(x))
-        for up, join in zip(self.ups, self.joins, strict=True):
-            x = join(torch.cat([skips.pop(), up(x)], dim=1))
-        return self.head(x)
+        super().__init__(
+            block=partial(double_convolution, dims=dims, norm=norm),
+            in_channels=in_channels,
+            classes=classes,
+            features=features,
+            dims=dims,
+        )
