@@ -15,11 +15,6 @@ LIBRARY = SCRIPTS / "organbench"
 RULES = sorted((ROOT / "workflow" / "rules").glob("*.smk"))
 ENVIRONMENTS = sorted((ROOT / "envs").glob("*.yaml"))
 
-# Pinned although no script imports them.
-NOT_IMPORTED = {
-    "figures.yaml": {"seaborn"},  # fixed as the study's plotting library
-}
-
 
 def pins(lines):
     """Version of each package in lines such as numpy==2.4.6; anything else fails."""
@@ -155,7 +150,7 @@ def test_an_environment_has_what_its_scripts_import(rule):
 def test_an_environment_has_nothing_that_no_script_imports(path):
     scripts = [name for name, rule in rules().items() if directive(rule, "conda") == f"../../envs/{path.name}"]
     used = set().union(*(third_party(reachable(f"{name}.py")) for name in scripts))
-    assert environment(path).keys() - used == NOT_IMPORTED.get(path.name, set())
+    assert not environment(path).keys() - used
 
 
 def test_following_imports_finds_what_is_imported_by_name():

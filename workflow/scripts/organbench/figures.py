@@ -6,6 +6,7 @@ comparison.csv.
 """
 
 import textwrap
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -15,6 +16,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
@@ -124,16 +126,19 @@ def dice_by_organ(per_case: pd.DataFrame, summary: pd.DataFrame) -> Figure:
         figure = Figure(figsize=(COLUMN, min(PAGE, (row_mm * len(organs) + 24) * MM)), layout="constrained")
         axes = figure.subplots()
         _organ_rows(axes, organs)
+        shown = []
         for i, organ in enumerate(organs):
             for j, model in enumerate(models):
                 centre = i + (j - (len(models) - 1) / 2) * lane
-                chosen = cases[(cases["model"] == model) & (cases["organ"] == organ)]
-                values = chosen["dice"].dropna().to_numpy()
-                _box(axes, values, centre - 0.2 * lane, 0.38 * lane, colours[model])
-                _points(axes, values, centre + 0.24 * lane, 0.2 * lane, [colours[model]] * len(values))
+                chosen = cases[(cases["model"] == model) & (cases["organ"] == organ)].dropna(subset="dice")
+                spread = centre + 0.24 * lane + 0.2 * lane * _spread(chosen["dice"].to_numpy())
+                shown.append(chosen.assign(box=centre - 0.2 * lane, spread=spread))
                 row = means.loc[(model, organ)]
                 _mean(axes, row["mean"], row["ci_low"], row["ci_high"], centre - 0.2 * lane)
                 _numbers(axes, centre, row["mean"], row["ci_low"], row["ci_high"], row["n"], ".3f")
+        points = pd.concat(shown)
+        _boxes(axes, points, "dice", "box", 0.38 * lane, colours)
+        _points(axes, points, "dice", "spread", "model", colours)
         lowest = np.nanmin([cases["dice"].min(), means["ci_low"].min(), 0.9])
         axes.set_xlim(np.floor(lowest * 10) / 10 - 0.015, 1.005)
         axes.set_xlabel("Dice coefficient (0 to 1)")
@@ -178,14 +183,16 @@ def paired_differences(per_case: pd.DataFrame, comparison: pd.DataFrame) -> Figu
             _organ_rows(axes, organs)
             axes.axvline(0, color="0.3", linewidth=0.6, zorder=1)
             pair = differences[(differences["model_a"] == model_a) & (differences["model_b"] == model_b)]
+            better = np.select([pair["difference"] > 0, pair["difference"] < 0], [model_a, model_b], "neither")
+            pair = pair.assign(better=better, spread=np.nan)
             for i, organ in enumerate(organs):
-                values = pair.loc[pair["organ"] == organ, "difference"].to_numpy()
-                better = [colours[model_a] if v > 0 else colours[model_b] if v < 0 else "0.5" for v in values]
-                _points(axes, values, i + 0.14, 0.26, better)
+                chosen = pair["organ"] == organ
+                pair.loc[chosen, "spread"] = i + 0.14 + 0.26 * _spread(pair.loc[chosen, "difference"].to_numpy())
                 row = means.loc[(model_a, model_b, organ)]
                 _mean(axes, row["mean_difference"], row["ci_low"], row["ci_high"], i - 0.28)
                 if len(pairs) == 1:  # with more there is no room beside a panel
                     _numbers(axes, i, row["mean_difference"], row["ci_low"], row["ci_high"], row["n"], "+.3f")
+            _points(axes, pair, "difference", "spread", "better", {**colours, "neither": "0.5"})
             if len(pairs) == 1:
                 _numbers_header(axes)
             axes.set_xlim(-1.06 * reach, 1.06 * reach)
@@ -220,18 +227,21 @@ def learning_curves(history: pd.DataFrame) -> Figure:
     organs = [column for column in history if column.startswith("dice_")]
     history = history.assign(dice=history[organs].mean(axis=1) if organs else np.nan)
     handles: list[Any] = []
-    most_runs = 0
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(COLUMN, 66 * MM), layout="constrained")
         left, right = figure.subplots(1, 2, sharex=True)
-        for model, rows in history.groupby("model", sort=False):
-            runs = [run.set_index("step").sort_index() for _, run in rows.groupby(["fold", "seed"], sort=False)]
-            losses = [run["loss"].rolling(max(1, len(run) // 50), min_periods=1, center=True).mean() for run in runs]
-            _band(left, losses, colours[model])
-            _band(right, [run["dice"].dropna() for run in runs], colours[model], marker="o", markersize=2)
-            label = f"{model} ({len(runs)} run{'s' * (len(runs) > 1)})"
+        runs = history.groupby(["model", "fold", "seed"], sort=False)
+        history["loss"] = runs["loss"].transform(
+            lambda loss: loss.rolling(max(1, len(loss) // 50), min_periods=1, center=True).mean()
+        )
+        drawn = np.sort(history["step"].unique())
+        drawn = drawn[:: max(1, len(drawn) // 500)]  # a line needs no more points than the print has dots
+        _lines(left, history[history["step"].isin(drawn)], "loss", colours)
+        _lines(right, history.dropna(subset="dice"), "dice", colours, marker="o", markersize=3)
+        counts = history.drop_duplicates(["model", "fold", "seed"]).groupby("model", sort=False).size()
+        for model, count in counts.items():
+            label = f"{model} ({count} run{'s' * (count > 1)})"
             handles.append(Line2D([], [], color=colours[model], label=label))
-            most_runs = max(most_runs, len(runs))
         if (history["loss"].dropna() > 0).all():
             left.set_yscale("log")
             left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
@@ -249,7 +259,7 @@ def learning_curves(history: pd.DataFrame) -> Figure:
             axes.set_xlim(left=0)
             axes.grid(color="0.9", linewidth=0.5)
             axes.set_axisbelow(True)
-        if most_runs > 1:
+        if counts.max() > 1:
             handles.append(Patch(facecolor="0.8", label="range over runs"))
         _legend(figure, handles, "outside upper center")
     return figure
@@ -394,32 +404,41 @@ def _organ_rows(axes: Axes, organs: Sequence[str]) -> None:
     axes.spines["left"].set_visible(False)
 
 
-def _box(axes: Axes, values: np.ndarray, centre: float, height: float, colour: str) -> None:
-    if len(values) == 0:
+def _boxes(axes: Axes, data: pd.DataFrame, x: str, y: str, height: float, colours: dict[str, str]) -> None:
+    """Draw a horizontal box for the values at each place along y, in the colour of its model."""
+    if data.empty:
         return
-    tint = tuple(1 - 0.3 * (1 - channel) for channel in to_rgb(colour))
-    line = {"color": colour, "linewidth": 0.6}
-    axes.boxplot(
-        values,
-        positions=[centre],
-        widths=height,
-        orientation="horizontal",
-        manage_ticks=False,
-        showfliers=False,
-        patch_artist=True,
-        boxprops={"facecolor": tint, "edgecolor": colour, "linewidth": 0.6},
-        whiskerprops=line,
-        capprops=line,
-        medianprops={"color": colour, "linewidth": 1.2},
-        zorder=2,
-    )
+    distance = np.diff(np.sort(data[y].unique())).min(initial=1.0)  # seaborn's unit of width
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "vert: bool was deprecated")  # seaborn 0.13.2 calls matplotlib so
+        sns.boxplot(
+            data,
+            x=x,
+            y=y,
+            hue="model",
+            hue_order=list(colours),
+            palette=colours,
+            fill=False,
+            orient="h",
+            native_scale=True,
+            dodge=False,
+            width=height / distance,
+            showfliers=False,
+            linewidth=0.6,
+            medianprops={"linewidth": 1.2},
+            legend=False,
+            zorder=2,
+            ax=axes,
+        )
 
 
-def _points(axes: Axes, values: np.ndarray, centre: float, reach: float, colours: Sequence[str]) -> None:
-    """Draw a point a value, spread vertically by at most `reach` where values are dense."""
-    if len(values):
-        y = centre + reach * _spread(values)
-        axes.scatter(values, y, s=3.5, c=colours, alpha=0.65, linewidths=0, zorder=3, clip_on=False)
+def _points(axes: Axes, data: pd.DataFrame, x: str, y: str, hue: str, colours: dict[str, str]) -> None:
+    """Draw a point a row."""
+    if data.empty:  # seaborn warns of a palette without data
+        return
+    style = {"s": 3.5, "alpha": 0.65, "linewidth": 0, "zorder": 3, "clip_on": False, "legend": False}
+    sns.scatterplot(data, x=x, y=y, hue=hue, hue_order=list(colours), palette=colours, ax=axes, **style)
+    axes.set(xlabel="", ylabel="")  # seaborn wrote the columns' names
 
 
 def _spread(values: np.ndarray) -> np.ndarray:
@@ -428,6 +447,8 @@ def _spread(values: np.ndarray) -> np.ndarray:
     The van der Corput sequence over the sorted values, as wide as they are dense (quasirandom points of R's
     ggbeeswarm).
     """
+    if not len(values):
+        return values
     order = np.argsort(values, kind="stable")
     places = np.empty(len(values))
     places[order] = [int(f"{rank:b}"[::-1], 2) / 2 ** len(f"{rank:b}") for rank in range(1, len(values) + 1)]
@@ -442,14 +463,13 @@ def _mean(axes: Axes, mean: float, low: float, high: float, centre: float) -> No
     axes.plot(mean, centre, "D", color="black", markersize=2.5, markeredgewidth=0, zorder=5)
 
 
-def _band(axes: Axes, runs: Sequence[pd.Series], colour: str, **marker: Any) -> None:
-    """Draw the mean of several runs over their steps, and their range as a band."""
-    table = pd.concat(runs, axis=1).sort_index().dropna(how="all")
-    table = table.iloc[:: max(1, len(table) // 500)]  # a line needs no more points than the print has dots
-    axes.plot(table.index, table.mean(axis=1), color=colour, **marker)
-    if len(runs) > 1:
-        low, high = table.min(axis=1), table.max(axis=1)
-        axes.fill_between(table.index, low, high, color=colour, alpha=0.2, linewidth=0)
+def _lines(axes: Axes, data: pd.DataFrame, y: str, colours: dict[str, str], **marker: Any) -> None:
+    """Draw the mean of each model's runs over the steps, and their range as a band."""
+    if data.empty:
+        return
+    band = {"errorbar": ("pi", 100), "err_kws": {"alpha": 0.2, "linewidth": 0}}
+    style = {"hue": "model", "hue_order": list(colours), "palette": colours, "legend": False, "linewidth": 1}
+    sns.lineplot(data, x="step", y=y, ax=axes, **style, **band, **marker)
 
 
 _TRUTH: dict[str, Any] = {

@@ -20,15 +20,15 @@ class Predictor:
 
     Args:
         network: logits (batch, class, [z,] y, x) from images (batch, channel, [z,] y, x).
-        patch: the size it was trained on, [z] y x. A 2D network sees whole slices, padded to at least the patch; a 3D
-            network a window of the patch's size, moved over the volume.
+        patch: the size it was trained on, [z] y x. The network sees windows of just this size, moved over each slice
+            or over the volume: what squeeze-excite averages over is then as large as in training.
         context: neighbouring slices on each side that a 2D network sees as channels.
         window: HU that become -1 and 1.
         device: where to compute.
         precision: `fp32`, `bf16` or `fp16`.
-        overlap: share of a window that the next one covers too (3D).
+        overlap: share of a window that the next one covers too.
         mirror: average over all flips of the image's axes.
-        batch_size: slices or windows computed at once.
+        batch_size: windows computed at once.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Predictor:
         was_training = self.network.training
         self.network.eval()
         try:
-            yield from self._slices(image) if len(self.patch) == 2 else self._windows(image)
+            yield from self._windows(image)
         finally:
             self.network.train(was_training)
 
@@ -77,62 +77,50 @@ class Predictor:
         assert total is not None
         return total / len(flips)
 
-    def _slices(self, image: Array) -> Iterator[Array]:
-        depth, rows, columns = image.shape
-        divisor = int(self.network.divisor)  # type: ignore[arg-type]
-        height, width = (-(-max(n, p) // divisor) * divisor for n, p in zip((rows, columns), self.patch, strict=True))
-        top, left = (height - rows) // 2, (width - columns) // 2
-        for start in range(0, depth, self.batch_size):
-            slices = range(start, min(start + self.batch_size, depth))
-            padded = np.full((len(slices), 2 * self.context + 1, height, width), volumes.AIR_HU, np.int16)
-            inner = padded[:, :, top : top + rows, left : left + columns]
-            for target, z in zip(inner, slices, strict=True):
-                target[...] = image[sampling.neighbours(z, self.context, depth)]
-            result = self._softmax(torch.from_numpy(padded))[:, :, top : top + rows, left : left + columns]
-            yield np.ascontiguousarray(result.cpu().numpy().swapaxes(0, 1))
-
     def _windows(self, image: Array) -> Iterator[Array]:
-        """Gaussian-weighted sliding windows, as in nnU-Net (Isensee et al. 2021), one layer along z at a time."""
-        pads = [max(0, p - n) for n, p in zip(image.shape, self.patch, strict=True)]
-        before = [pad // 2 for pad in pads]
-        if any(pads):
-            image = np.pad(
-                image,
-                [(first, pad - first) for first, pad in zip(before, pads, strict=True)],
-                constant_values=int(volumes.AIR_HU),
-            )
-        weight = gaussian(self.patch)
-        z_starts, y_starts, x_starts = (
-            starts(n, p, self.overlap) for n, p in zip(image.shape, self.patch, strict=True)
-        )
-        depth = self.patch[0]
-        total: Array | None = None  # probabilities times weight, (class z y x), from slice `at` on
-        weights = np.zeros((depth, *image.shape[1:]), np.float32)
-        corners = list(itertools.product(y_starts, x_starts))
-        keep = (
-            slice(before[1], image.shape[1] - (pads[1] - before[1])),
-            slice(before[2], image.shape[2] - (pads[2] - before[2])),
-        )
-        last_slice = image.shape[0] - (pads[0] - before[0])
-        for at, after in zip(z_starts, [*z_starts[1:], image.shape[0]], strict=True):
+        """Gaussian-weighted sliding windows, as in nnU-Net (Isensee et al. 2021), some layers along z at a time."""
+        window = (1,) * (3 - len(self.patch)) + self.patch
+        image, inner = padded(image, window)
+        weight = gaussian(window)
+        z_starts, y_starts, x_starts = (starts(n, w, self.overlap) for n, w in zip(image.shape, window, strict=True))
+        layers = -(-self.batch_size // (len(y_starts) * len(x_starts)))  # that are computed together
+        groups = [z_starts[first : first + layers] for first in range(0, len(z_starts), layers)]
+        span = max(group[-1] - group[0] for group in groups) + window[0]
+        total: Array | None = None  # probabilities times weight, (class z y x), from the group's first slice on
+        weights = np.zeros((span, *image.shape[1:]), np.float32)
+        for group, after in zip(groups, [*(group[0] for group in groups[1:]), len(image)], strict=True):
+            corners = list(itertools.product(group, y_starts, x_starts))
             for first in range(0, len(corners), self.batch_size):
                 part = corners[first : first + self.batch_size]
-                crops = np.stack(
-                    [image[at : at + depth, y : y + self.patch[1], x : x + self.patch[2]] for y, x in part]
-                )
-                results = self._softmax(torch.from_numpy(crops)[:, None]).cpu().numpy()
+                results = self._softmax(torch.from_numpy(np.stack([self._crop(image, corner) for corner in part])))
                 if total is None:
                     total = np.zeros((results.shape[1], *weights.shape), np.float32)
-                for (y, x), result in zip(part, results, strict=True):
-                    where = (slice(y, y + self.patch[1]), slice(x, x + self.patch[2]))
-                    total[:, :, *where] += result * weight
-                    weights[:, *where] += weight
+                for (z, y, x), result in zip(part, results.cpu().numpy(), strict=True):
+                    where = tuple(slice(c, c + w) for c, w in zip((z - group[0], y, x), window, strict=True))
+                    total[:, *where] += result.reshape(-1, *window) * weight
+                    weights[where] += weight
             assert total is not None
-            done = after - at
-            low, high = max(at, before[0]) - at, min(after, last_slice) - at
-            yield total[:, low:high, *keep] / weights[low:high, *keep]
-            total[:, : depth - done], weights[: depth - done] = total[:, done:].copy(), weights[done:].copy()
-            total[:, depth - done :], weights[depth - done :] = 0.0, 0.0
+            done = after - group[0]
+            low, high = (min(max(z, group[0]), after) - group[0] for z in (inner[0].start, inner[0].stop))
+            yield total[:, low:high, *inner[1:]] / weights[low:high, *inner[1:]]
+            total[:, : span - done], weights[: span - done] = total[:, done:].copy(), weights[done:].copy()
+            total[:, span - done :], weights[span - done :] = 0.0, 0.0
+
+    def _crop(self, image: Array, corner: Sequence[int]) -> Array:
+        """The window of an image (HU, z y x) that starts at a corner, (channel, [z,] y, x)."""
+        z, y, x = corner
+        if len(self.patch) == 2:
+            slices = sampling.neighbours(z, self.context, len(image))
+            return image[slices, y : y + self.patch[0], x : x + self.patch[1]]
+        return image[None, z : z + self.patch[0], y : y + self.patch[1], x : x + self.patch[2]]
+
+
+def padded(image: Array, size: Sequence[int]) -> tuple[Array, tuple[slice, ...]]:
+    """An image (HU, z y x) with air around it where it is smaller than the size, and where in it the image lies."""
+    pads = [max(0, s - n) for n, s in zip(image.shape, size, strict=True)]
+    inner = tuple(slice(pad // 2, pad // 2 + n) for n, pad in zip(image.shape, pads, strict=True))
+    around = [(pad // 2, pad - pad // 2) for pad in pads]
+    return (np.pad(image, around, constant_values=int(volumes.AIR_HU)) if any(pads) else image), inner
 
 
 def starts(length: int, window: int, overlap: float) -> list[int]:
