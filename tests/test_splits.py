@@ -52,6 +52,41 @@ def test_fractions_are_respected(cases, test, validation, seed):
     assert len(fold["validation"]) == math.ceil(round(rest * validation, 6))
 
 
+scans = st.dictionaries(st.text("abc01", min_size=1, max_size=3), st.integers(1, 4), min_size=8, max_size=30)
+
+
+@quick
+@given(scans, st.sampled_from(["holdout", "kfold"]), seeds)
+def test_a_patient_has_one_role_in_a_fold(scans, method, seed):
+    cases = [f"{patient}_ct{number}" for patient, count in scans.items() for number in range(count)]
+    for fold in splits.split(cases, method=method, seed=seed, patient="^[^_]+"):
+        assert sorted(case for members in fold.values() for case in members) == sorted(cases)
+        roles = {(case.split("_")[0], role) for role, members in fold.items() for case in members}
+        assert len(roles) == len(scans)
+
+
+def test_the_patient_is_the_first_group_of_the_expression():
+    cases = ["ct1-p1", "ct2-p1", "ct1-p2"]
+    assert splits.patients(cases, "-(p[0-9])") == {"p1": ["ct1-p1", "ct2-p1"], "p2": ["ct1-p2"]}
+
+
+def test_one_patient_in_two_roles_of_a_split_file_is_refused(tmp_path):
+    table = tmp_path / "split.csv"
+    table.write_text("case,fold,role\np1_a,0,train\np1_b,0,test\np2_a,0,test\n")
+    cases = ["p1_a", "p1_b", "p2_a"]
+    assert len(splits.split(cases, method="file", file=table)) == 1
+    with pytest.raises(
+        InputError, match=r"split\.csv: patient p1 has two roles in fold 0: p1_a is train, p1_b is test"
+    ):
+        splits.split(cases, method="file", file=table, patient="^[^_]+")
+
+
+@pytest.mark.parametrize(("pattern", "problem"), [("(", "no regular expression"), ("^x", "finds no patient in .* p1")])
+def test_an_expression_that_finds_no_patient_is_refused(pattern, problem):
+    with pytest.raises(InputError, match=problem):
+        splits.split(["p1", "p2"], method="holdout", patient=pattern)
+
+
 def test_rounding_up_does_not_see_the_last_bit():
     """0.07 * 100 is a little more than 7 in binary."""
     cases = [str(case) for case in range(101)]

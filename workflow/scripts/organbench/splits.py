@@ -8,7 +8,8 @@ each boundary between roles.
 import csv
 import hashlib
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from organbench.errors import InputError
@@ -38,6 +39,7 @@ def split(
     folds: int = 5,
     seed: int = 0,
     file: str | Path | None = None,
+    patient: str | None = None,
 ) -> list[Fold]:
     """Divide the cases; one mapping of role to cases a fold.
 
@@ -50,44 +52,96 @@ def split(
         folds: number of folds (`kfold`).
         seed: another seed, another division.
         file: the table of method `file`.
+        patient: a regular expression that finds the patient in a case's name, see `patients`. Shares and folds then
+            count patients.
 
     Returns:
-        For each fold the cases of each role, in natural order. A case has one role in a fold.
+        For each fold the cases of each role, in natural order. A case, and a patient, has one role in a fold.
 
     Raises:
         InputError: too few cases for the method, or a table that does not fit the cases.
     """
     if len(set(cases)) != len(cases):
         raise InputError("the same case is listed twice; give every case its own name")
+    scans = patients(cases, patient)
     if method == "file":
         if file is None:
             raise InputError("split.method is file, but split.file is not set; name a CSV with columns case,fold,role")
-        return read(file, cases)
-    order = shuffled(cases, seed)
+        folds_read = read(file, cases)
+        check_patients(folds_read, scans, file)
+        return folds_read
+    order = shuffled(list(scans), seed)
     if method == "holdout":
         tested = [order[: max(1, round(len(order) * test_fraction))]]
     elif method == "kfold":
         if len(order) < folds:
-            raise InputError(f"split.folds is {folds}, but there are only {len(order)} cases; ask for fewer folds")
+            raise InputError(f"split.folds is {folds}, but there are only {len(order)} patients; ask for fewer folds")
         tested = [order[len(order) * k // folds : len(order) * (k + 1) // folds] for k in range(folds)]
     elif method == "official":
-        tested = [[case for case in order if case in OFFICIAL_TEST]]
+        tested = [[name for name in order if OFFICIAL_TEST.intersection(scans[name])]]
         if not tested[0]:
             raise InputError("split.method is official, but none of CT-ORG's test cases 0 to 20 is there; use holdout")
     else:
         raise ValueError(f"unknown split method {method!r}")
     result = []
     for test in tested:
-        rest = [case for case in order if case not in set(test)]
+        rest = [name for name in order if name not in set(test)]
         count = math.ceil(round(len(rest) * validation_fraction, 6))  # 0.07 * 100 is a little more than 7
         if len(rest) - count < 1:
             raise InputError(
-                f"{len(order)} cases leave none to train on beside {len(test)} test and {count} validation cases; "
+                f"{len(order)} patients leave none to train on beside {len(test)} for test and {count} for validation; "
                 "add cases, or lower split.test_fraction or split.validation_fraction"
             )
         fold = {"train": rest[count:], "validation": rest[:count], "test": test}
-        result.append({role: sorted(members, key=natural) for role, members in fold.items()})
+        result.append(
+            {role: sorted((c for name in names for c in scans[name]), key=natural) for role, names in fold.items()}
+        )
     return result
+
+
+def patients(cases: Sequence[str], pattern: str | None) -> dict[str, list[str]]:
+    """Each patient's cases.
+
+    Args:
+        cases: names of all cases.
+        pattern: a regular expression; the patient is what its first group, or else the whole of it, finds in a case's
+            name: `^[^_]+` takes `p01_ct1` and `p01_ct2` for two scans of p01. None: every case is a patient.
+
+    Raises:
+        InputError: it is no regular expression, or finds nothing in a case's name.
+    """
+    if pattern is None:
+        return {case: [case] for case in cases}
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        raise InputError(f"config, split.patient: {pattern!r} is no regular expression ({error})") from None
+    found: dict[str, list[str]] = {}
+    for case in cases:
+        match = expression.search(case)
+        name = match and (match[1] if expression.groups else match[0])
+        if not name:
+            raise InputError(f"config, split.patient: {pattern!r} finds no patient in the name of case {case}")
+        found.setdefault(name, []).append(case)
+    return found
+
+
+def check_patients(folds: Sequence[Fold], scans: Mapping[str, Sequence[str]], path: str | Path) -> None:
+    """Check that no patient has two roles in a fold.
+
+    Raises:
+        InputError: one has; the message names two of the scans.
+    """
+    for number, fold in enumerate(folds):
+        role_of = {case: role for role, members in fold.items() for case in members}
+        for name, cases in scans.items():
+            first, *others = [case for case in cases if case in role_of] or [""]
+            for other in others:
+                if role_of[other] != role_of[first]:
+                    raise InputError(
+                        f"{path}: patient {name} has two roles in fold {number}: {first} is {role_of[first]}, "
+                        f"{other} is {role_of[other]}; give all scans of a patient the same"
+                    )
 
 
 def read(path: str | Path, cases: Sequence[str]) -> list[Fold]:
