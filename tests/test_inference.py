@@ -334,3 +334,14 @@ def test_only_the_largest_part_of_the_named_organs_is_kept(tmp_path):
     expected = whole.copy()
     expected[1:3, 12:14, 2:4] = 0
     assert np.array_equal(kept, expected)
+
+
+def test_parts_that_are_smaller_than_the_organ_may_be_go(tmp_path):
+    labels = np.zeros((4, 16, 16), np.uint8)
+    labels[1:3, 2:8, 2:8], labels[1:3, 12:14, 2:4] = 1, 1  # 72 and 8 voxels of 0.045 ml
+    labels[1:3, 12:14, 12:14] = 5
+    case = make_case(tmp_path, labels=labels, noise=0.0)
+    assert np.array_equal(predict_case(predictor(Threshold()), case, smallest_ml=[0.36, 0.0]), case.label)
+    expected = np.array(case.label)
+    expected[1:3, 12:14, 2:4] = 0
+    assert np.array_equal(predict_case(predictor(Threshold()), case, smallest_ml=[0.37, 0.0]), expected)

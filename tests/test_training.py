@@ -642,6 +642,14 @@ def test_the_training_script_writes_what_the_rule_promises(trained):
     assert json.loads((run / "cost.json").read_text())["parameters"] > 0
     content = torch.load(run / "weights.pt", weights_only=True)
     assert content["recipe"]["organs"] == list(ORGANS)
+    liver, bladder = 4 * 11 * 9 * 0.045, 2 * 3 * 3 * 0.045  # ml, see tiny.label_map
+    assert content["recipe"]["organ_ml"] == pytest.approx([liver, bladder])
+
+
+def test_an_organs_usual_volume_is_the_median_of_those_who_have_it(tmp_path):
+    patients = [make_case(tmp_path, name, label_map(bladder=name == "b")) for name in "abc"]
+    assert training.organ_ml(patients, list(ORGANS))[1] == pytest.approx(2 * 3 * 3 * 0.045)
+    assert training.organ_ml(patients[:1], list(ORGANS))[1] == 0.0
 
 
 def test_training_twice_gives_the_same_file(trained):
@@ -672,7 +680,7 @@ def test_the_prediction_script_writes_a_label_map(trained):
         folder,
         inputs={"weights": str(run / "weights.pt"), "image": str(folder / "a" / "image.npy")},
         outputs=[str(target)],
-        params={"settings": {"overlap": 0.5, "mirror": True, "keep_largest": ["bladder"]}},
+        params={"settings": {"overlap": 0.5, "mirror": True, "smallest_part": 0.5, "keep_largest": ["bladder"]}},
     )
     prediction, reference = (sitk.ReadImage(str(path)) for path in (target, folder / "labels-a.nii.gz"))
     assert prediction.GetSize() == reference.GetSize()

@@ -8,6 +8,7 @@ import pytest
 import SimpleITK as sitk
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 
 from organbench import volumes
 from organbench.errors import InputError
@@ -318,9 +319,19 @@ def test_keep_largest_leaves_one_part_and_other_organs():
     expected = labels.copy()
     expected[2, 2, 2] = 0
     expected[4, 5, 3:7] = 0
-    volumes.keep_largest(labels, 1)
+    volumes.remove_parts(labels, 1, only_largest=True)
     np.testing.assert_array_equal(labels, expected)
-    volumes.keep_largest(labels, 5)  # an organ that is not there
+    volumes.remove_parts(labels, 5, only_largest=True)  # an organ that is not there
+    np.testing.assert_array_equal(labels, expected)
+
+
+@given(shape=st.tuples(*[st.integers(1, 8)] * 3), smallest=st.integers(1, 9), seed=st.integers(0, 99))
+@quick
+def test_small_parts_go_and_all_else_stays(shape, smallest, seed):
+    labels = np.random.default_rng(seed).choice(np.array([0, 1, 2], np.uint8), shape, p=[0.5, 0.3, 0.2])
+    parts, _ = ndimage.label(labels == 1)  # an independent implementation
+    expected = np.where((labels == 1) & (np.bincount(parts.ravel())[parts] < smallest), 0, labels)
+    volumes.remove_parts(labels, 1, smallest=smallest)
     np.testing.assert_array_equal(labels, expected)
 
 

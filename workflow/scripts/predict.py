@@ -20,7 +20,11 @@ with job_log(snakemake.log[0]) as logger:
         mirror=settings["mirror"],
     )
     case = cases.load(Path(snakemake.input.image).parent)
-    keep = [recipe["organs"].index(organ) + 1 for organ in settings["keep_largest"]]
-    prediction = inference.predict_case(predictor, case, keep)
+    prediction = inference.predict_case(
+        predictor,
+        case,
+        smallest_ml=[settings["smallest_part"] * volume for volume in recipe["organ_ml"]],
+        keep_largest=[recipe["organs"].index(organ) + 1 for organ in settings["keep_largest"]],
+    )
     cases.write_prediction(prediction, case, snakemake.output[0])
     logger.info("predicted %s on %s, %s", case.name, device, recipe["precision"])

@@ -1,6 +1,7 @@
 """Whole-volume prediction in bounded memory, back on the original grid."""
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -166,15 +167,22 @@ def load(path: Any, device: torch.device) -> tuple[nn.Module, dict[str, Any]]:
     return devices.place(network, device, dims), recipe
 
 
-def predict_case(predictor: Predictor, case: Case, keep_largest: Sequence[int] = ()) -> Array:
+def predict_case(
+    predictor: Predictor, case: Case, smallest_ml: Sequence[float] = (), keep_largest: Sequence[int] = ()
+) -> Array:
     """Organ indices of a whole case on its original grid, in the working orientation (uint8, z y x).
 
     Args:
         predictor: a trained network.
         case: the prepared case.
+        smallest_ml: for each organ the volume (ml) below which a connected part of it is taken for a speck and becomes
+            background.
         keep_largest: organ indices of which only the largest connected part stays.
     """
     prediction = volumes.restore(predictor.probabilities(case.image), case.working, case.oriented)
-    for organ in keep_largest:
-        volumes.keep_largest(prediction, organ)
+    voxels = {organ: math.ceil(ml / case.oriented.voxel_ml - 1e-6) for organ, ml in enumerate(smallest_ml, start=1)}
+    for organ in sorted({organ for organ, smallest in voxels.items() if smallest > 1} | set(keep_largest)):
+        volumes.remove_parts(
+            prediction, organ, smallest=max(1, voxels.get(organ, 1)), only_largest=organ in keep_largest
+        )
     return prediction

@@ -117,6 +117,7 @@ def train(
         "window": list(window),
         "precision": precision,
         "organs": list(organs),
+        "organ_ml": organ_ml(training, organs),
     }
     torch.manual_seed(seed)
     network = networks.build(
@@ -216,6 +217,12 @@ def train(
         **devices.describe(device),
     }
     return network, recipe, progress.rows, cost
+
+
+def organ_ml(cases: Sequence[Case], organs: Sequence[str]) -> list[float]:
+    """Each organ's usual volume in ml: the median over the cases that show it, 0 where none does."""
+    volumes = [[case.info["original_voxels"][organ] * case.original.voxel_ml for case in cases] for organ in organs]
+    return [float(np.median([v for v in values if v > 0] or [0.0])) for values in volumes]
 
 
 def due(step: int, settings: Mapping[str, Any]) -> bool:

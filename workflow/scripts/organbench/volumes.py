@@ -470,8 +470,23 @@ def grid_json(grid: Grid) -> dict[str, Any]:
     return asdict(grid)
 
 
-def keep_largest(labels: Array, organ: int) -> None:
-    """Turn all but the largest connected part (faces touching) of an organ into background, in place (z y x)."""
-    mask = sitk.GetImageFromArray((labels == organ).astype(np.uint8))
-    parts = sitk.RelabelComponent(sitk.ConnectedComponent(mask), sortByObjectSize=True)
-    labels[sitk.GetArrayViewFromImage(parts) > 1] = 0  # a view is valid only while its image lives
+def remove_parts(labels: Array, organ: int, *, smallest: int = 1, only_largest: bool = False) -> None:
+    """Turn connected parts (faces touching) of an organ into background, in place.
+
+    Args:
+        labels: organ indices (z y x).
+        organ: the organ's index.
+        smallest: parts of fewer voxels go.
+        only_largest: all but the largest go.
+    """
+    found = labels == organ
+    box = tuple(
+        slice(lines[0], lines[-1] + 1) if len(lines) else slice(0)
+        for lines in (np.flatnonzero(found.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1)))
+    )
+    if not found[box].size:
+        return
+    mask = sitk.GetImageFromArray(found[box].astype(np.uint8))
+    parts = sitk.RelabelComponent(sitk.ConnectedComponent(mask), minimumObjectSize=smallest, sortByObjectSize=True)
+    kept = sitk.GetArrayViewFromImage(parts)  # a view is valid only while its image lives
+    labels[box][found[box] & ((kept != 1) if only_largest else (kept == 0))] = 0
