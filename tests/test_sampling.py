@@ -94,17 +94,27 @@ def test_reading_ahead_is_bounded_and_ends_with_the_loop(patients, monkeypatch):
 @given(foreground=st.sampled_from([0.0, 0.25, 0.5, 1.0]))
 @examples(4)
 def test_the_foreground_share_of_a_batch_is_near_an_organ(patients, foreground):
-    plan = drawing(batch_size=8, foreground=foreground, margin=(0, 0))
+    plan = drawing(batch_size=8, foreground=foreground, patch=(4, 8, 8), margin=(0, 0, 0))
     for step in range(10):
-        shows_organ = batch(patients, plan, step)[1].any(axis=(1, 2))
+        shows_organ = batch(patients, plan, step)[1].any(axis=(1, 2, 3))
         assert shows_organ[: round(8 * foreground)].all()
+
+
+def test_slices_beyond_an_organs_ends_are_shown(tmp_path):
+    labels = np.zeros((60, 16, 16), np.uint8)
+    labels[29:31, 6:10, 6:10] = 1  # slices of 5 mm
+    patient = make_case(tmp_path, "a", labels)
+    plan = drawing(foreground=1.0, batch_size=50)
+    drawn = [z for step in range(20) for _, (z, _, _) in centres([patient], plan, step)]
+    assert (min(drawn), max(drawn)) == (23, 36)
+    assert np.bincount(drawn, minlength=37)[24:36].min() > 40  # each about as often
 
 
 def test_organs_are_drawn_evenly_however_rare(patients):
     voxels = sum(np.bincount(case.label.ravel(), minlength=3) for case in patients)
     assert voxels[1] > 50 * voxels[2]  # the bladder is rare
-    plan = drawing(foreground=1.0, margin=(0, 0), batch_size=16)
-    with_bladder = [(batch(patients, plan, step)[1] == 2).any(axis=(1, 2)) for step in range(100)]
+    plan = drawing(foreground=1.0, patch=(4, 8, 8), margin=(0, 0, 0), batch_size=16)
+    with_bladder = [(batch(patients, plan, step)[1] == 2).any(axis=(1, 2, 3)) for step in range(100)]
     assert np.mean(with_bladder) == pytest.approx(0.5, abs=0.05)  # 4 standard deviations of 1600 draws
     by_chance = drawing(foreground=0.0, margin=(0, 0), batch_size=16)
     with_bladder = [(batch(patients, by_chance, step)[1] == 2).any(axis=(1, 2)) for step in range(100)]

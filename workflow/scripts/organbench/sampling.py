@@ -14,6 +14,7 @@ from organbench.cases import Case
 from organbench.volumes import AIR_HU, Array
 
 JITTER = 0.25  # an organ's voxel lies at most this share of the patch off its centre
+BEYOND_MM = 30.0  # and a 2D crop at most this far above or below it: what an organ's ends look like is learned, too
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,10 @@ def centres(cases: Sequence[Case], sampling: Sampling, step: int) -> list[tuple[
             organ = organs[random.integers(len(organs))]
             index = having[organ][random.integers(len(having[organ]))]
             points = cases[index].points[organ]
-            voxel = points[random.integers(len(points))] + np.rint(random.uniform(-JITTER, JITTER, 3) * patch)
+            reach = JITTER * np.array(patch)
+            if len(sampling.patch) == 2:
+                reach[0] = BEYOND_MM / cases[index].working.spacing[2]
+            voxel = points[random.integers(len(points))] + np.rint(random.uniform(-1, 1, 3) * reach)
         else:
             index = int(random.integers(len(cases)))
             voxel = random.integers(cases[index].image.shape)
