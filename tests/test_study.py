@@ -123,7 +123,8 @@ def test_a_contender_overrides_the_training(resolve, defaults):
     assert plain == ({"network": "unet", "dims": 2}, common)
     assert cube[0] == {"network": "ghostunet", "dims": 3, "ratio": 4}
     augmentation = defaults["training"]["augmentation"] | {"flip": ["x"]}
-    assert cube[1] == common | {"patch": [32, 64, 64], "learning_rate": 0.01, "augmentation": augmentation}
+    changed = {"patch": [32, 64, 64], "learning_rate": 0.01, "augmentation": augmentation}
+    assert cube[1] == common | changed | {"context": 0}  # a 3D network sees its neighbours anyway
     assert config["training"] == defaults["training"]
 
 

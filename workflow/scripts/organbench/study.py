@@ -176,6 +176,8 @@ def model_settings(config: Config, name: str) -> tuple[Config, Config]:
             near = difflib.get_close_matches(key, sorted(options | set(training)), n=1)
             hint = f"did you mean {near[0]}?" if near else f"its options: {', '.join(sorted(options))}"
             raise InputError(f"config, models.{name}: unknown key {key}; {hint}")
+    if network.get("dims", 2) == 3 and not entry.get("context"):
+        training["context"] = 0  # a 3D network sees its neighbouring slices anyway
     return network, training
 
 
