@@ -15,7 +15,7 @@ from torch import nn
 
 from organbench import cases, devices, inference, networks
 from organbench.errors import InputError
-from organbench.inference import Predictor, gaussian, predict_case, starts
+from organbench.inference import Predictor, body_box, gaussian, predict_case, starts
 
 CPU = torch.device("cpu")
 
@@ -51,7 +51,7 @@ shapes = st.tuples(*[st.integers(1, 21)] * 3)
 @examples(100)
 def test_windows_of_the_patch_make_up_any_volume(shape, patch, context, overlap, batch_size, mirror):
     context = context if len(patch) == 2 else 0
-    image, network = scan(shape), Pointwise()
+    image, network = np.maximum(scan(shape), -499), Pointwise()  # a patient from edge to edge
     ours = predictor(network, patch=patch, context=context, overlap=overlap, batch_size=batch_size, mirror=mirror)
     result = joined(ours.probabilities(image))
     assert result.dtype == np.float32
@@ -61,6 +61,34 @@ def test_windows_of_the_patch_make_up_any_volume(shape, patch, context, overlap,
         assert count <= batch_size
         assert channels == 2 * context + 1
         assert tuple(size) == patch  # never another field of view than in training
+
+
+@given(
+    shape=shapes,
+    patch=st.sampled_from([2, 3]).flatmap(lambda dims: st.tuples(*[st.integers(1, 12)] * dims)),
+    corner=st.tuples(*[st.integers(0, 20)] * 2),
+    size=st.tuples(*[st.integers(1, 8)] * 2),
+)
+@examples(60)
+def test_only_the_box_around_the_body_is_computed(shape, patch, corner, size):
+    image = np.full(shape, -1024, np.int16)
+    (y, x), (height, width) = (min(c, n - 1) for c, n in zip(corner, shape[1:], strict=True)), size
+    body = (shape[0] // 2, slice(y, y + height), slice(x, x + width))
+    image[body] = 40
+    result = joined(predictor(patch=patch).probabilities(image))
+    assert close(result[:, *body], pointwise(image)[:, *body])
+    assert close(result.sum(axis=0), np.ones(shape))
+    rows, columns = body_box(image, patch[-2:])
+    for lines, start, extent, least, length in (
+        (rows, y, height, patch[-2], shape[1]),
+        (columns, x, width, patch[-1], shape[2]),
+    ):
+        assert 0 <= lines.start <= start
+        assert min(start + extent, length) <= lines.stop <= length
+        assert lines.stop - lines.start == min(length, max(least, min(extent, length - start)))
+    outside = np.ones(shape[1:], bool)
+    outside[rows, columns] = False
+    assert (result[0][:, outside] == 1).all()
 
 
 def test_the_window_decides_what_the_network_sees():

@@ -15,6 +15,8 @@ from organbench.cases import Case
 from organbench.errors import InputError
 from organbench.volumes import Array
 
+BODY_HU = -500  # half-way between air and water; lungs lie within the body's box
+
 
 class Predictor:
     """A trained network and all it needs to turn a CT into probabilities.
@@ -50,11 +52,19 @@ class Predictor:
         self.overlap, self.mirror, self.batch_size = overlap, mirror, batch_size
 
     def probabilities(self, image: Array) -> Iterator[Array]:
-        """Consecutive slabs of slices, each (class z y x) float32, that make up the image (int16 HU, z y x)."""
+        """Consecutive slabs of slices, each (class z y x) float32, that make up the image (int16 HU, z y x).
+
+        Only the box that holds the body is computed; around it all is background.
+        """
+        rows, columns = body_box(image, self.patch[-2:])
         was_training = self.network.training
         self.network.eval()
         try:
-            yield from self._windows(image)
+            for inner in self._windows(image[:, rows, columns]):
+                slab = np.zeros((*inner.shape[:2], *image.shape[1:]), np.float32)
+                slab[0] = 1.0
+                slab[:, :, rows, columns] = inner
+                yield slab
         finally:
             self.network.train(was_training)
 
@@ -114,6 +124,24 @@ class Predictor:
             slices = sampling.neighbours(z, self.context, len(image))
             return image[slices, y : y + self.patch[0], x : x + self.patch[1]]
         return image[None, z : z + self.patch[0], y : y + self.patch[1], x : x + self.patch[2]]
+
+
+def body_box(image: Array, least: Sequence[int]) -> tuple[slice, slice]:
+    """Rows and columns with anything denser than air in some slice of an image (HU, z y x).
+
+    Where the image allows it they are at least so many (y x), so that a window shows what surrounds the body.
+    """
+    dense = np.zeros(image.shape[1:], bool)
+    for plane in image:
+        dense |= plane > BODY_HU
+    box = []
+    for axis, size in enumerate(least):
+        lines = np.flatnonzero(dense.any(axis=1 - axis))
+        low, high = (int(lines[0]), int(lines[-1]) + 1) if len(lines) else (0, 0)
+        length = image.shape[1 + axis]
+        low = max(0, min(low - max(0, size - (high - low)) // 2, length - size))
+        box.append(slice(low, min(length, max(high, low + size))))
+    return box[0], box[1]
 
 
 def padded(image: Array, size: Sequence[int]) -> tuple[Array, tuple[slice, ...]]:
