@@ -1,6 +1,8 @@
 """The smallest study, end to end, through Snakemake; then again, bit for bit."""
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,16 +16,38 @@ import torch
 REPOSITORY = Path(__file__).parent.parent
 
 
+def checkout(folder):
+    """A copy of what a user clones, without results."""
+    for name in ("Snakefile", "config.yaml", "config", "envs", "profiles", "workflow"):
+        source = REPOSITORY / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, folder / name)
+    return folder
+
+
 def snakemake(folder, *arguments):
-    command = [sys.executable, "-m", "snakemake", "-s", REPOSITORY / "Snakefile", "--directory", folder, "--cores", "2"]
-    command += ["--configfile", REPOSITORY / "config/smoke.yaml", "--resources", "gpu=0", *arguments]
-    result = subprocess.run(command, capture_output=True, text=True, env=dict(os.environ, PYTHONDONTWRITEBYTECODE="1"))
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--resources", "gpu=0"]
+    command += ["--configfile", "config/smoke.yaml", *arguments]
+    environment = dict(os.environ, PYTHONDONTWRITEBYTECODE="1")
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
     return result.returncode, result.stdout + result.stderr
+
+
+def jobs_to_run(folder, *arguments):
+    """How many jobs of each rule a dry run lists."""
+    code, output = snakemake(folder, "-n", *arguments)
+    assert code == 0, output[-3000:]
+    if "Nothing to be done" in output:
+        return {}
+    table = output.split("Job stats:")[1].split("total")[0]
+    return {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", table, flags=re.M)}
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("smoke")
+    folder = checkout(tmp_path_factory.mktemp("smoke"))
     code, output = snakemake(folder)
     assert code == 0, output[-3000:]
     return folder
@@ -59,13 +83,44 @@ def test_predictions_lie_on_the_scanners_grid(finished):
 
 
 def test_nothing_is_left_to_do(finished):
-    code, output = snakemake(finished, "-n")
-    assert code == 0
-    assert "Nothing to be done" in output
+    assert jobs_to_run(finished) == {}
+
+
+def test_a_new_checkout_of_the_same_code_remakes_nothing(finished):
+    for file in (finished / "workflow/scripts/organbench").rglob("*.py"):
+        file.touch()
+    assert jobs_to_run(finished) == {}
+
+
+def test_a_change_of_code_remakes_what_it_shapes(finished):
+    library = finished / "workflow/scripts/organbench"
+    drawing = {"figure_dice_by_organ", "figure_learning_curves", "figure_overlays", "figure_paired_differences"}
+    for file, expected in (
+        ("figures.py", dict.fromkeys(drawing | {"all"}, 1)),
+        (
+            "networks/unet.py",
+            {"train": 1, "predict": 2, "evaluate": 2, "tables": 1, **dict.fromkeys(drawing, 1), "all": 1},
+        ),
+    ):
+        before = (library / file).read_bytes()
+        (library / file).write_bytes(before + b"# changed\n")
+        assert jobs_to_run(finished) == expected
+        (library / file).write_bytes(before)
+
+
+def test_a_new_test_case_trains_nothing_and_a_new_training_case_does(finished):
+    known = (finished / "results/smoke/split.csv").read_text()
+    for role, trained in (("test", 0), ("train", 2)):
+        (finished / "split.csv").write_text(f"{known}5,0,{role}\n")
+        changes = "split={method: file, file: split.csv}", "dataset={phantom: {cases: 6}}"
+        jobs = jobs_to_run(finished, "--config", *changes)
+        assert jobs["convert"] == 1
+        assert jobs.get("train", 0) == trained
+        assert jobs["predict"] == (2 if role == "test" else 4)
 
 
 def test_a_second_run_agrees_bit_for_bit(finished, tmp_path):
-    code, output = snakemake(tmp_path)
+    code, output = snakemake(checkout(tmp_path))
     assert code == 0, output[-3000:]
     compared = 0
     for first in finished.glob("results/smoke/runs/*/*/weights.pt"):

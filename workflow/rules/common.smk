@@ -1,6 +1,7 @@
 """Names and input functions. Everything that decides which jobs there are is decided here, while parsing."""
 
 import ast
+import os
 import sys
 from pathlib import Path
 
@@ -75,10 +76,8 @@ def code(script, network=None):
                 for module in (candidate.with_suffix(".py"), candidate / "__init__.py"):
                     if module.is_file():
                         waiting.append(module)
-    return sorted(
-        workflow.source_path(f"../scripts/{file.relative_to(SCRIPTS).as_posix()}")
-        for file in found - {SCRIPTS / script}
-    )
+    # By its path from here: Snakemake then compares contents, so that a new checkout of the same code remakes nothing.
+    return sorted(os.path.relpath(file) for file in found - {SCRIPTS / script})
 
 
 def cases_in(wildcards, *roles):
