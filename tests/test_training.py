@@ -3,7 +3,10 @@
 import itertools
 import json
 import logging
+import os
 import runpy
+import shutil
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,8 +18,8 @@ import torch
 from tiny import GHOSTUNET, NO_AUGMENTATION, ORGANS, UNET, WINDOW, label_map, make_case, training_settings
 from torch import nn
 
-from organbench import augmentation, devices, losses, networks, sampling, training
-from organbench.errors import InputError
+from organbench import augmentation, devices, inference, losses, networks, sampling, training
+from organbench.errors import InputError, StoppedError
 
 SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
 CPU = torch.device("cpu")
@@ -209,6 +212,61 @@ def test_the_learning_rate_then_falls_as_the_schedule_says():
     assert [training.learning_rate(step, settings) for step in range(3)] == pytest.approx([0.1, 0.2, 0.3])
 
 
+def test_the_average_of_the_weights_is_kept_and_validated(patients, tmp_path, monkeypatch):
+    """Against the average of the weights after each step, worked out by hand."""
+    decay, seen, expected = 0.6, [], {}
+
+    def remember(module, *_):
+        if module.training:
+            seen.append(weights_of(module))
+
+    build = networks.build
+    monkeypatch.setattr(
+        training.networks, "build", lambda *a, **o: (n := build(*a, **o)).register_forward_pre_hook(remember) and n
+    )
+    plain = train(patients, tmp_path / "none", steps=5, norm="instance")
+    after = [*seen[1:5], weights_of(plain[0])]
+    kept = train(patients, tmp_path / "none", steps=5, norm="instance", ema=decay)
+    expected = after[0]
+    for weights in after[1:]:
+        expected = {key: decay * expected[key] + (1 - decay) * value for key, value in weights.items()}
+    for key, value in kept[0].state_dict().items():
+        torch.testing.assert_close(value, expected[key])
+    assert not same_weights(plain[0].state_dict(), kept[0].state_dict())
+
+
+def test_deep_supervision_halves_the_weight_of_each_coarser_level():
+    labels = torch.randint(3, (2, 8, 8))
+    logits = [torch.randn(2, 3, n, n) for n in (8, 4, 2)]
+    one_by_one = [losses.dice_ce(part, labels[:, :: 2**k, :: 2**k]) for k, part in enumerate(logits)]
+    expected = (one_by_one[0] + one_by_one[1] / 2 + one_by_one[2] / 4) / 1.75
+    torch.testing.assert_close(training.supervised(losses.dice_ce, logits, labels), expected)
+    assert training.supervised(losses.dice_ce, logits[0], labels) == one_by_one[0]
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler, and there is none")
+def test_a_compiled_network_learns_the_same(patients, tmp_path):
+    plain = train(patients, tmp_path / "none", steps=3)
+    compiled = train(patients, tmp_path / "none", steps=3, compile=True)
+    for key, value in compiled[0].state_dict().items():
+        torch.testing.assert_close(value, plain[0].state_dict()[key], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"options": GHOSTUNET | {"ratio": 0}}, "ratio must be 2 or more"),
+        ({"options": UNET | {"features": []}}, "features must be"),
+        ({"options": UNET | {"features": "many"}}, "config, models: "),
+        ({"patch": [16, 17]}, r"patch: \[16, 17\] must be divisible by 2"),
+    ],
+)
+def test_what_a_network_does_not_allow_is_refused_in_one_line(patients, tmp_path, changes, problem):
+    with pytest.raises(InputError, match=problem) as caught:
+        train(patients, tmp_path / "none", **changes)
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("name", "kind"), [("adamw", torch.optim.AdamW), ("adam", torch.optim.Adam), ("sgd", torch.optim.SGD)]
 )
@@ -294,10 +352,11 @@ def test_validation_is_the_mean_over_the_cases_that_score_an_organ(patients):
         """Labels case by case: right, but for a bladder where there is none, and none where there is one."""
 
         def __init__(self, cases):
-            self.answers = iter(np.where(case.label == 2, 0, case.label).astype(np.uint8) for case in cases)
+            self.answers = iter(np.where(case.label == 2, 0, case.label) for case in cases)
 
-        def labels(self, image):
-            return next(self.answers)
+        def probabilities(self, image):
+            answer = next(self.answers)
+            yield from (np.eye(3)[part].transpose(3, 0, 1, 2) for part in (answer[:2], answer[2:]))
 
     a, b, _ = patients  # b has no bladder
     assert training.validate(Oracle([a, b]), [a, b], list(ORGANS)) == {"liver": 1.0, "bladder": 0.0}
@@ -323,7 +382,7 @@ NAN = float("nan")
 def test_the_weights_that_are_kept(patients, tmp_path, monkeypatch, weights, dice, kept):
     scores, after = iter(dice), {}
 
-    def scripted(predictor, cases, organs):
+    def scripted(predictor, cases, organs, between):
         after[2 * len(after) + 2] = weights_of(predictor.network)
         return {"liver": next(scores), "bladder": NAN}
 
@@ -365,8 +424,9 @@ def interrupt(monkeypatch, after):
         {"options": UNET, "optimizer": "adamw"},
         {"options": GHOSTUNET, "optimizer": "sgd", "weights": "best", "learning_rate": 0.001},
         {"options": UNET | {"dims": 3}, "patch": [4, 8, 8], "optimizer": "adam", "precision": "bf16"},
+        {"options": GHOSTUNET | {"features": [4, 6, 8]}, "ema": 0.7, "deep_supervision": True, "weights": "best"},
     ],
-    ids=["unet", "ghostunet", "3d"],
+    ids=["unet", "ghostunet", "3d", "ema"],
 )
 def test_an_interruption_changes_nothing(patients, tmp_path, monkeypatch, changes, after):
     options = {"validation": patients[:1], "steps": 7} | changes
@@ -382,13 +442,55 @@ def test_an_interruption_changes_nothing(patients, tmp_path, monkeypatch, change
     assert whole[1] == resumed[1]
 
 
+def told_to_end(monkeypatch, room, name, after):
+    """Let SIGTERM come after some calls of a function of a room, in the next training only."""
+    whole, calls = getattr(room, name), itertools.count(1)
+
+    def counting(*args, **options):
+        if next(calls) == after:
+            monkeypatch.setattr(room, name, whole)
+            os.kill(os.getpid(), signal.SIGTERM)
+        return whole(*args, **options)
+
+    monkeypatch.setattr(room, name, counting)
+
+
+@pytest.mark.parametrize(
+    ("room", "name", "after", "step"),
+    [
+        (training.augmentation, "augment", 1, 1),
+        (training.augmentation, "augment", 5, 5),
+        (inference, "scaled", 1, 2),  # within the validation after step 2
+        (inference, "scaled", 99, None),
+        (training.metrics, "overlap", 3, 6),  # at the end of a validation
+    ],
+)
+def test_sigterm_leaves_a_checkpoint_and_changes_nothing(patients, tmp_path, monkeypatch, room, name, after, step):
+    options = {"validation": patients[:1], "steps": 7, "weights": "best"}
+    whole = train(patients, tmp_path / "none", **options)
+    checkpoint = tmp_path / "checkpoint.pt"
+    before = signal.getsignal(signal.SIGTERM)
+    told_to_end(monkeypatch, room, name, after)
+    if step is None:
+        train(patients, checkpoint, **options)
+        assert not checkpoint.exists()
+        return
+    with pytest.raises(StoppedError, match=f"after step {step} of 7"):
+        train(patients, checkpoint, **options)
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert torch.load(checkpoint, weights_only=True)["progress"]["step"] == step
+    resumed = train(patients, checkpoint, **options)
+    assert same_weights(whole[0].state_dict(), resumed[0].state_dict())
+    assert history(whole[2]) == history(resumed[2])
+
+
 def test_steps_after_the_checkpoint_are_repeated(patients, tmp_path, monkeypatch):
     whole = train(patients, tmp_path / "none")
     write, checkpoint = training.write_checkpoint, tmp_path / "checkpoint.pt"
 
-    def only_the_second(path, stamp, network, optimizer, scaler, progress):
+    def only_the_second(path, stamp, states, progress):
         if progress.step == 2:
-            write(path, stamp, network, optimizer, scaler, progress)
+            write(path, stamp, states, progress)
 
     monkeypatch.setattr(training, "write_checkpoint", only_the_second)
     interrupt(monkeypatch, 5)
@@ -592,6 +694,7 @@ def run_script(name, folder, *, inputs, outputs, params, **others):
         log=[str(folder / f"{name}.log")],
         threads=1,
         resources=SimpleNamespace(gpu=0),
+        scriptdir=str(SCRIPTS),
         **others,
     )
     runpy.run_path(str(SCRIPTS / f"{name}.py"), init_globals={"snakemake": job})

@@ -24,6 +24,7 @@ with job_log(snakemake.log[0]) as logger:
         [[case.name, case.info["checksum"]] for case in train_on],
         [[case.name, case.info["checksum"]] for case in validate_on],
         devices.describe(device),
+        Path(snakemake.scriptdir, "train.py"),
         *(Path(file) for file in snakemake.input.code),
     )
     network, recipe, rows, cost = training.train(

@@ -2,11 +2,19 @@
 
 import logging
 import os
+import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+TERMINATED = 128 + signal.SIGTERM  # what a shell reports of a process that SIGTERM ended
+
+
+class StoppedError(Exception):
+    """The job was asked to end and has left behind what it needs to go on."""
 
 
 class InputError(ValueError):
@@ -17,7 +25,8 @@ class InputError(ValueError):
 def job_log(path: str | Path) -> Iterator[logging.Logger]:
     """Log a job to its own file and to stderr; turn an `InputError` into one line and exit status 1.
 
-    Any other exception is written to the log with its traceback and raised on.
+    `StoppedError` ends the job with one line and the exit status of SIGTERM. Any other exception is written to the log
+    with its traceback and raised on.
     """
     logger = logging.getLogger("organbench")
     logger.setLevel(logging.INFO)
@@ -33,6 +42,9 @@ def job_log(path: str | Path) -> Iterator[logging.Logger]:
     except InputError as error:
         logger.error("error: %s", error)
         sys.exit(1)
+    except StoppedError as stopped:
+        logger.error("stopped: %s", stopped)
+        sys.exit(TERMINATED)
     except Exception:
         to_screen.setLevel(logging.CRITICAL)  # Python prints the traceback itself
         logger.exception("the job failed")
@@ -41,6 +53,28 @@ def job_log(path: str | Path) -> Iterator[logging.Logger]:
         for handler in handlers:
             logger.removeHandler(handler)
             handler.close()
+
+
+@contextmanager
+def termination() -> Iterator[Callable[[], bool]]:
+    """Give a function that says whether SIGTERM has come, which schedulers send at the time limit.
+
+    The signal no longer ends the process inside the block. Only the main thread can catch it; others are told False.
+    """
+    came = False
+
+    def note(*_: object) -> None:
+        nonlocal came
+        came = True
+
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: came
+        return
+    before = signal.signal(signal.SIGTERM, note)
+    try:
+        yield lambda: came
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -185,7 +185,11 @@ def load(path: Any, device: torch.device) -> tuple[nn.Module, dict[str, Any]]:
         content = torch.load(path, map_location="cpu", weights_only=True)
         recipe = content["recipe"]
         network = networks.build(
-            recipe["network"], in_channels=recipe["in_channels"], classes=recipe["classes"], norm=recipe["norm"]
+            recipe["network"],
+            in_channels=recipe["in_channels"],
+            classes=recipe["classes"],
+            norm=recipe["norm"],
+            deep_supervision=recipe.get("deep_supervision", False),
         )
         network.load_state_dict(content["state_dict"])
         dims = len(recipe["patch"])

@@ -6,7 +6,7 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
 from organbench import augmentation, devices, losses, metrics, networks, sampling
 from organbench.cases import Case
-from organbench.errors import atomic
+from organbench.errors import InputError, StoppedError, atomic, termination
 from organbench.inference import Predictor
 
 LOG_SECONDS = 10.0  # a progress line at most this often
@@ -28,11 +29,12 @@ POLYNOMIAL = 0.9  # exponent of the polynomial decay, as in nnU-Net
 
 @dataclass
 class Progress:
-    """Where training stands: all that a checkpoint holds beside the states of network and optimizer."""
+    """Where training stands: what a checkpoint holds beside the states of network, optimizer and the like."""
 
     step: int = 0
     seconds: float = 0.0
     rows: list[dict[str, float]] = field(default_factory=list)
+    validation_due: bool = False  # the last step's validation was not finished
     best_dice: float = -1.0
     best_weights: dict[str, Tensor] | None = None
 
@@ -103,7 +105,11 @@ def train(
         Dice of each organ (NaN between validations) and seconds since the start; and the cost.
 
     The weights that are kept are those after the last step, or, with `weights: best`, those of the validation with the
-    highest mean Dice over organs.
+    highest mean Dice over organs; with `ema` their exponential moving average (Polyak and Juditsky 1992).
+
+    Raises:
+        InputError: the network does not allow an option's value or the patch.
+        StoppedError: SIGTERM came; the checkpoint is written.
     """
     precision = devices.precision(settings["precision"], device)
     patch, dims = tuple(settings["patch"]), len(settings["patch"])
@@ -112,6 +118,7 @@ def train(
         "in_channels": 2 * settings["context"] + 1,
         "classes": len(organs) + 1,
         "norm": settings["norm"],
+        "deep_supervision": settings["deep_supervision"],
         "patch": list(patch),
         "context": settings["context"],
         "window": list(window),
@@ -120,16 +127,20 @@ def train(
         "organ_ml": organ_ml(training, organs),
     }
     torch.manual_seed(seed)
-    network = networks.build(
-        options, in_channels=recipe["in_channels"], classes=recipe["classes"], norm=settings["norm"]
-    )
+    network = build(recipe)
     cost: dict[str, Any] = {**count(network, recipe["in_channels"], patch)}
     network = devices.place(network, device, dims).train()
     optimizer = make_optimizer(network, settings)
     scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
+    states: dict[str, Any] = {"network": network, "optimizer": optimizer, "scaler": scaler}
+    kept = network  # whose weights are validated and kept
+    if settings["ema"]:
+        averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings["ema"]), use_buffers=True)
+        states["averaged"], kept = averaged, averaged.module
+    computed = torch.compile(network) if settings["compile"] else network
     loss_of = losses.loss(settings["loss"])
     predictor = Predictor(
-        network, patch=patch, context=settings["context"], window=window, device=device, precision=precision
+        kept, patch=patch, context=settings["context"], window=window, device=device, precision=precision
     )
     sampler = sampling.Sampling(
         seed=seed,
@@ -139,7 +150,7 @@ def train(
         context=settings["context"],
         foreground=settings["foreground"],
     )
-    progress = resume(checkpoint, stamp, network, optimizer, scaler, logger)
+    progress = resume(checkpoint, stamp, states, logger)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
 
@@ -147,68 +158,90 @@ def train(
     waiting: list[tuple[int, float, Tensor]] = []  # losses that are still on the device
     started = saved = told = time.monotonic()
     before = progress.seconds
-    bar = tqdm(total=steps, initial=progress.step, disable=not sys.stderr.isatty(), unit="step")
-    for images, labels in sampling.batches(training, sampler, progress.step, steps, workers=workers):
-        step = progress.step
-        rate = learning_rate(step, settings)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        inputs, targets = augmentation.augment(
-            to_device(images, device),
-            to_device(labels, device),
-            patch,
-            settings["augmentation"],
-            window,
-            seed=seed,
-            step=step,
-        )
-        inputs = inputs.contiguous(memory_format=devices.memory_format(dims))
-        optimizer.zero_grad(set_to_none=True)
-        with devices.autocast(device, precision):
-            logits = network(inputs)
-        loss = loss_of(logits, targets)
-        scaler.scale(loss).backward()
-        scaler.unscale_(optimizer)
-        nn.utils.clip_grad_norm_(network.parameters(), settings["gradient_clip"])
-        scaler.step(optimizer)
-        scaler.update()
 
-        waiting.append((step, rate, loss.detach()))
-        progress.step += 1
-        bar.update()
-        now = time.monotonic()
-        last = progress.step == steps
-        if not (last or now - told > LOG_SECONDS or now - saved > checkpoint_seconds or due(progress.step, settings)):
-            continue
-        progress.seconds = before + now - started
+    def take_stock() -> None:
+        """Bring the waiting losses into the history."""
+        progress.seconds = before + time.monotonic() - started
         for at, used, value in waiting:
             row = {"step": at + 1, "learning_rate": used, "loss": float(value)}
             progress.rows.append(row | dict.fromkeys((f"dice_{organ}" for organ in organs), float("nan")))
             progress.rows[-1]["seconds"] = round(progress.seconds, 3)
         waiting.clear()
-        message = f"step {progress.step}/{steps}  loss {progress.rows[-1]['loss']:.4f}  learning rate {rate:.2e}"
-        message += f"  {(progress.step / progress.seconds):.2f} steps/s"
-        if validation and (last or due(progress.step, settings)):
-            dice = validate(predictor, validation, organs)
-            progress.rows[-1].update({f"dice_{organ}": value for organ, value in dice.items()})
-            mean = mean_of(list(dice.values()))
-            message += "  Dice " + ", ".join(f"{organ} {value:.3f}" for organ, value in dice.items())
-            if settings["weights"] == "best" and mean > progress.best_dice:
-                progress.best_dice = mean
-                progress.best_weights = {
-                    key: value.detach().cpu().clone() for key, value in network.state_dict().items()
-                }
-        bar.set_postfix_str(f"loss {progress.rows[-1]['loss']:.4f}")
-        logger.info(message)
-        told = time.monotonic()
-        if not last and told - saved > checkpoint_seconds:
-            progress.seconds = before + told - started
-            write_checkpoint(checkpoint, stamp, network, optimizer, scaler, progress)
-            saved = time.monotonic()
-    bar.close()
-    progress.seconds = before + time.monotonic() - started
+
+    def check_for_end() -> None:
+        if ending():
+            take_stock()
+            write_checkpoint(checkpoint, stamp, states, progress)
+            raise StoppedError(f"told to end after step {progress.step} of {steps}; the next run goes on from there")
+
+    def validate_now() -> str:
+        """Validate, and say how it went."""
+        dice = validate(predictor, validation, organs, between=check_for_end)
+        progress.rows[-1].update({f"dice_{organ}": value for organ, value in dice.items()})
+        progress.validation_due = False
+        mean = mean_of(list(dice.values()))
+        if settings["weights"] == "best" and mean > progress.best_dice:
+            progress.best_dice = mean
+            progress.best_weights = {key: value.detach().cpu().clone() for key, value in kept.state_dict().items()}
+        return "  Dice " + ", ".join(f"{organ} {value:.3f}" for organ, value in dice.items())
+
+    with (
+        termination() as ending,
+        tqdm(total=steps, initial=progress.step, disable=not sys.stderr.isatty(), unit="step") as bar,
+    ):
+        if progress.validation_due:
+            logger.info(f"step {progress.step}/{steps}{validate_now()}")
+        for images, labels in sampling.batches(training, sampler, progress.step, steps, workers=workers):
+            step = progress.step
+            rate = learning_rate(step, settings)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            inputs, targets = augmentation.augment(
+                to_device(images, device),
+                to_device(labels, device),
+                patch,
+                settings["augmentation"],
+                window,
+                seed=seed,
+                step=step,
+            )
+            inputs = inputs.contiguous(memory_format=devices.memory_format(dims))
+            optimizer.zero_grad(set_to_none=True)
+            with devices.autocast(device, precision):
+                logits = computed(inputs)
+            loss = supervised(loss_of, logits, targets)
+            scaler.scale(loss).backward()
+            scaler.unscale_(optimizer)
+            nn.utils.clip_grad_norm_(network.parameters(), settings["gradient_clip"])
+            scaler.step(optimizer)
+            scaler.update()
+            if "averaged" in states:
+                states["averaged"].update_parameters(network)
+
+            waiting.append((step, rate, loss.detach()))
+            progress.step += 1
+            bar.update()
+            now = time.monotonic()
+            last = progress.step == steps
+            if last or now - told > LOG_SECONDS or now - saved > checkpoint_seconds or due(progress.step, settings):
+                take_stock()
+                bar.set_postfix_str(f"loss {progress.rows[-1]['loss']:.4f}")
+                message = f"step {progress.step}/{steps}  loss {progress.rows[-1]['loss']:.4f}"
+                message += f"  learning rate {rate:.2e}  {(progress.step / progress.seconds):.2f} steps/s"
+                progress.validation_due = bool(validation) and (last or due(progress.step, settings))
+                if progress.validation_due:
+                    message += validate_now()
+                logger.info(message)
+                told = time.monotonic()
+                if not last and told - saved > checkpoint_seconds:
+                    take_stock()
+                    write_checkpoint(checkpoint, stamp, states, progress)
+                    saved = time.monotonic()
+            if not last:
+                check_for_end()
+    take_stock()
     if progress.best_weights is not None:
-        network.load_state_dict(progress.best_weights)
+        kept.load_state_dict(progress.best_weights)
     cost |= {
         "training_seconds": round(progress.seconds, 3),
         "samples_per_second": round(steps * settings["batch_size"] / max(progress.seconds, 1e-9), 3),
@@ -216,7 +249,50 @@ def train(
         **devices.peak_memory(device),
         **devices.describe(device),
     }
-    return network, recipe, progress.rows, cost
+    return kept, recipe, progress.rows, cost
+
+
+def build(recipe: Mapping[str, Any]) -> nn.Module:
+    """Build the network of a recipe, and see that it takes the patch.
+
+    Raises:
+        InputError: an option has a value that the network does not allow, or the patch cannot be halved as often as the
+            network does.
+    """
+    try:
+        network = networks.build(
+            recipe["network"],
+            in_channels=recipe["in_channels"],
+            classes=recipe["classes"],
+            norm=recipe["norm"],
+            deep_supervision=recipe["deep_supervision"],
+        )
+    except (ValueError, TypeError, ArithmeticError, RuntimeError) as error:
+        raise InputError(f"config, models: {dict(recipe['network'])}: {error}") from None
+    divisor = int(network.divisor)  # type: ignore[arg-type]
+    if any(length % divisor for length in recipe["patch"]):
+        raise InputError(
+            f"config, training.patch: {recipe['patch']} must be divisible by {divisor} for {dict(recipe['network'])}"
+        )
+    return network
+
+
+def supervised(loss_of: losses.Loss, logits: Tensor | Sequence[Tensor], labels: Tensor) -> Tensor:
+    """The loss of a network's logits; of several sizes the mean, each size with half the weight of the one before.
+
+    Args:
+        loss_of: a loss of logits (batch, class, [z,] y, x) and labels (batch, [z,] y, x).
+        logits: one, or the full size and coarser ones (deep supervision, weighted as in nnU-Net).
+        labels: of the full size; coarser ones take every second, fourth, ... voxel.
+    """
+    if isinstance(logits, Tensor):
+        return loss_of(logits, labels)
+    total, weights = torch.zeros((), device=labels.device), 0.0
+    for level, part in enumerate(logits):
+        steps = [slice(None, None, full // n) for full, n in zip(labels.shape[1:], part.shape[2:], strict=True)]
+        total = total + loss_of(part, labels[:, *steps]) / 2**level
+        weights += 1 / 2**level
+    return total / weights
 
 
 def organ_ml(cases: Sequence[Case], organs: Sequence[str]) -> list[float]:
@@ -236,12 +312,21 @@ def to_device(array: np.ndarray, device: torch.device) -> Tensor:
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
 
 
-def validate(predictor: Predictor, cases: Sequence[Case], organs: Sequence[str]) -> dict[str, float]:
-    """Mean Dice of each organ over the cases that score it, on the working grid; NaN where none does."""
+def validate(
+    predictor: Predictor, cases: Sequence[Case], organs: Sequence[str], between: Callable[[], None] = lambda: None
+) -> dict[str, float]:
+    """Mean Dice of each organ over the cases that score it, on the working grid; NaN where none does.
+
+    `between` is called every few slices.
+    """
     scores: dict[str, list[float]] = {organ: [] for organ in organs}
     for case in cases:
+        parts = []
+        for slab in predictor.probabilities(case.image):
+            parts.append(slab.argmax(axis=0).astype(np.uint8))
+            between()
         rows = metrics.overlap(
-            np.asarray(case.label), predictor.labels(case.image), organs=organs, voxel_ml=case.working.voxel_ml
+            np.asarray(case.label), np.concatenate(parts), organs=organs, voxel_ml=case.working.voxel_ml
         )
         for row in rows.to_dict("records"):
             scores[str(row["organ"])].append(row["dice"])
@@ -268,37 +353,24 @@ def count(network: nn.Module, in_channels: int, patch: Sequence[int]) -> dict[st
     }
 
 
-def write_checkpoint(
-    path: Path,
-    stamp: str,
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    scaler: torch.amp.GradScaler,
-    progress: Progress,
-) -> None:
-    """Write all that training needs to go on; whole or not at all."""
-    content = {
-        "stamp": stamp,
-        "network": network.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "scaler": scaler.state_dict(),
-        "progress": vars(progress),
-    }
+def write_checkpoint(path: Path, stamp: str, states: Mapping[str, Any], progress: Progress) -> None:
+    """Write all that training needs to go on; whole or not at all.
+
+    Args:
+        path: the checkpoint's file.
+        stamp: of everything that shapes the weights.
+        states: what has a `state_dict`, by name.
+        progress: the rest.
+    """
+    content = {name: part.state_dict() for name, part in states.items()}
     buffer = io.BytesIO()
-    torch.save(content, buffer)
+    torch.save({**content, "stamp": stamp, "progress": vars(progress)}, buffer)
     with atomic(path) as temporary:
         temporary.write_bytes(buffer.getbuffer())
 
 
-def resume(
-    path: Path,
-    stamp: str,
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    scaler: torch.amp.GradScaler,
-    logger: logging.Logger,
-) -> Progress:
-    """Load a checkpoint into network and optimizer; one that is damaged or of another training is set aside."""
+def resume(path: Path, stamp: str, states: Mapping[str, Any], logger: logging.Logger) -> Progress:
+    """Load a checkpoint into `states`; one that is damaged or of another training is set aside."""
     if not path.exists():
         return Progress()
     try:
@@ -311,9 +383,8 @@ def resume(
         path.replace(aside)
         logger.warning("%s: set aside as %s, because %s; training starts anew", path, aside.name, reason)
         return Progress()
-    network.load_state_dict(content["network"])
-    optimizer.load_state_dict(content["optimizer"])
-    scaler.load_state_dict(content["scaler"])
+    for name, part in states.items():
+        part.load_state_dict(content[name])
     progress = Progress(**content["progress"])
     logger.info("going on from %s after %d steps", path, progress.step)
     return progress

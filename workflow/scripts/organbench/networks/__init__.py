@@ -6,7 +6,9 @@ A network file defines a class `Network`, a plain `nn.Module` whose constructor 
 - the network's own options, under the names they have in the study's `models` entry.
 
 `forward` takes an image of (batch, in_channels, [z,] y, x) and returns logits of (batch, classes, [z,] y, x).
-The attribute `divisor` is the number by which every spatial size of the image must be divisible.
+A constructor that also takes `deep_supervision` offers it: in training mode `forward` then returns a list of logits,
+the full size first, then each half the size of the one before. The attribute `divisor` is the number by which every
+spatial size of the image must be divisible.
 
 Importing this package does not import torch; building a network does.
 """
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 # What all contenders share, and what therefore is no contender's own option.
-_SHARED = {"in_channels", "classes", "norm"}
+_SHARED = {"in_channels", "classes", "norm", "deep_supervision"}
 
 
 def available() -> list[str]:
@@ -50,7 +52,9 @@ def options_of(name: str) -> list[str]:
     raise ValueError(f"{file}: defines no class Network with a constructor of keyword arguments")
 
 
-def build(options: Mapping[str, Any], *, in_channels: int, classes: int, norm: str = "batch") -> nn.Module:
+def build(
+    options: Mapping[str, Any], *, in_channels: int, classes: int, norm: str = "batch", deep_supervision: bool = False
+) -> nn.Module:
     """Build a contender from its entry in the study's `models`.
 
     Args:
@@ -59,13 +63,15 @@ def build(options: Mapping[str, Any], *, in_channels: int, classes: int, norm: s
         in_channels: channels of the image, 1 for a CT.
         classes: channels of the logits, background included.
         norm: normalisation layers of the whole network: `batch`, `instance` or `group`.
+        deep_supervision: in training, logits of coarser levels too.
 
     Returns:
         The network, initialised from torch's global random state, in training mode. Its attribute `divisor` is the
         number by which every spatial size of the input must be divisible.
 
     Raises:
-        ValueError: if there is no such network, an option is unknown or missing, or its value is not allowed.
+        ValueError: if there is no such network, an option is unknown or missing, its value is not allowed, or the
+            network offers no deep supervision and is asked for it.
     """
     own = dict(options)
     name = own.pop("network", None)
@@ -77,4 +83,8 @@ def build(options: Mapping[str, Any], *, in_channels: int, classes: int, norm: s
     needed = {key for key in known if parameters[key].default is inspect.Parameter.empty}
     if missing := sorted(needed - own.keys()):
         raise ValueError(f"network {name}: missing option {', '.join(missing)}")
+    if deep_supervision:
+        if "deep_supervision" not in parameters:
+            raise ValueError(f"network {name}: offers no deep supervision; set training.deep_supervision to false")
+        own["deep_supervision"] = True
     return network(**own, in_channels=in_channels, classes=classes, norm=norm)

@@ -6,7 +6,7 @@ brought to a finer level by transposed convolution (nor is that of interpolation
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import pairwise
 
 import torch
@@ -137,20 +137,20 @@ def check_size(image: Tensor, divisor: int) -> None:
         raise ValueError(f"image of {size} voxels: every size must be divisible by {divisor}")
 
 
-def initialise(network: nn.Module, *, head: nn.Module) -> None:
+def initialise(network: nn.Module, *, heads: Collection[nn.Module]) -> None:
     """Initialise a network's weights from torch's global random state.
 
     Convolutions as in He et al. 2015, so that a ReLU network keeps the variance of its features. Transposed
-    convolutions and the head, which no ReLU follows, keep it too; torch counts the inputs of a transposed convolution
+    convolutions and heads, which no ReLU follows, keep it too; torch counts the inputs of a transposed convolution
     differently. A head that starts near zero learned two to three times more slowly.
 
     Args:
         network: changed in place.
-        head: the network's last layer, a convolution.
+        heads: the network's last layers, convolutions.
     """
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.Conv3d):
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="linear" if layer is head else "relu")
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="linear" if layer in heads else "relu")
         elif isinstance(layer, nn.ConvTranspose2d | nn.ConvTranspose3d):
             nn.init.normal_(layer.weight, std=layer.in_channels**-0.5)
         else:
@@ -168,6 +168,7 @@ class UShape(nn.Module):
         classes: channels of the logits, background included.
         features: channels of each level, the finest first; their number is the number of levels.
         dims: spatial dimensions, 2 or 3.
+        deep_supervision: in training, logits of every level on the way up (Lee et al., AISTATS 2015, as in nnU-Net).
 
     Attributes:
         divisor: every spatial size of the image must be divisible by it.
@@ -184,6 +185,7 @@ class UShape(nn.Module):
         classes: int,
         features: Sequence[int],
         dims: int,
+        deep_supervision: bool = False,
     ) -> None:
         super().__init__()
         check_dims(dims, features)
@@ -195,16 +197,19 @@ class UShape(nn.Module):
         self.ups = nn.ModuleList(upsampling(coarse, fine, dims=dims) for fine, coarse in levels)
         self.joins = nn.ModuleList(block(2 * fine, fine) for fine, _ in levels)
         self.head = convolution(features[0], classes, dims=dims, kernel=1, bias=True)
-        initialise(self, head=self.head)
+        coarser = features[1:-1] if deep_supervision else []
+        self.side_heads = nn.ModuleList(convolution(n, classes, dims=dims, kernel=1, bias=True) for n in coarser)
+        initialise(self, heads=[self.head, *self.side_heads])
 
-    def forward(self, image: Tensor) -> Tensor:
+    def forward(self, image: Tensor) -> Tensor | list[Tensor]:
         """Logits of every class.
 
         Args:
             image: (batch, in_channels, [z,] y, x).
 
         Returns:
-            (batch, classes, [z,] y, x).
+            (batch, classes, [z,] y, x); with deep supervision and in training a list of them, each half the size of the
+            one before.
 
         Raises:
             ValueError: if a spatial size is not divisible by `divisor`.
@@ -215,6 +220,10 @@ class UShape(nn.Module):
         for down in self.downs:
             skips.append(x)
             x = down(max_pool(x))
+        side_heads = list(self.side_heads) if self.training else []
+        logits: list[Tensor] = []
         for up, join in zip(self.ups, self.joins, strict=True):
             x = join(torch.cat([skips.pop(), up(x)], dim=1))
-        return self.head(x)
+            if side_heads:
+                logits.insert(0, side_heads.pop()(x))
+        return [self.head(x), *logits] if logits else self.head(x)

@@ -110,6 +110,7 @@ class Network(UShape):
         norm: `batch`, `instance` or `group`.
         block: `bottleneck`, a ghost bottleneck with squeeze-excite a level, or `module`, two 3x3 ghost modules a level.
         ratio: how many times fewer channels a ghost module's primary convolution makes than the module; 2 or more.
+        deep_supervision: in training, logits of every level on the way up.
 
     Attributes:
         divisor: every spatial size of the image must be divisible by it.
@@ -128,6 +129,7 @@ class Network(UShape):
         norm: str = "batch",
         block: str = "bottleneck",
         ratio: int = 2,
+        deep_supervision: bool = False,
     ) -> None:
         if block not in ("bottleneck", "module"):
             raise ValueError(f"block must be bottleneck or module, not {block!r}")
@@ -142,4 +144,11 @@ class Network(UShape):
                 GhostModule(in_chs=out_chs, out_chs=out_chs, dims=dims, norm=norm, kernel=3, ratio=ratio),
             )
 
-        super().__init__(block=ghosts, in_channels=in_channels, classes=classes, features=features, dims=dims)
+        super().__init__(
+            block=ghosts,
+            in_channels=in_channels,
+            classes=classes,
+            features=features,
+            dims=dims,
+            deep_supervision=deep_supervision,
+        )

@@ -30,6 +30,7 @@ class Network(UShape):
         features: channels of each level, the finest first; their number is the number of levels.
         dims: spatial dimensions, 2 or 3.
         norm: `batch`, `instance` or `group`.
+        deep_supervision: in training, logits of every level on the way up.
 
     Attributes:
         divisor: every spatial size of the image must be divisible by it.
@@ -39,7 +40,14 @@ class Network(UShape):
     """
 
     def __init__(
-        self, *, in_channels: int, classes: int, features: Sequence[int], dims: int = 2, norm: str = "batch"
+        self,
+        *,
+        in_channels: int,
+        classes: int,
+        features: Sequence[int],
+        dims: int = 2,
+        norm: str = "batch",
+        deep_supervision: bool = False,
     ) -> None:
         super().__init__(
             block=partial(double_convolution, dims=dims, norm=norm),
@@ -47,4 +55,5 @@ class Network(UShape):
             classes=classes,
             features=features,
             dims=dims,
+            deep_supervision=deep_supervision,
         )
