@@ -244,6 +244,7 @@ def test_deep_supervision_halves_the_weight_of_each_coarser_level():
     assert training.supervised(losses.dice_ce, logits[0], labels) == one_by_one[0]
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated")
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler, and there is none")
 def test_a_compiled_network_learns_the_same(patients, tmp_path):
     plain = train(patients, tmp_path / "none", steps=3)

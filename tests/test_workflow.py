@@ -65,7 +65,7 @@ def test_every_file_of_the_contract_is_there(finished):
     per_case = pd.read_csv(results / "tables/per_case.csv")
     assert len(per_case) == 2 * 2 * 3
     assert per_case["reference_ml"].gt(0).any()
-    for table in ("summary", "comparison", "cases"):
+    for table in ("summary", "comparison", "cases", "networks"):
         assert len(pd.read_csv(results / f"tables/{table}.csv"))
     for name in ("dice_by_organ", "learning_curves", "overlays", "paired_differences"):
         for suffix in ("png", "svg"):
@@ -99,7 +99,15 @@ def test_a_change_of_code_remakes_what_it_shapes(finished):
         ("figures.py", dict.fromkeys(drawing | {"all"}, 1)),
         (
             "networks/unet.py",
-            {"train": 1, "predict": 2, "evaluate": 2, "tables": 1, **dict.fromkeys(drawing, 1), "all": 1},
+            {
+                "check_networks": 1,
+                "train": 1,
+                "predict": 2,
+                "evaluate": 2,
+                "tables": 1,
+                **dict.fromkeys(drawing, 1),
+                "all": 1,
+            },
         ),
     ):
         before = (library / file).read_bytes()

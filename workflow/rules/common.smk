@@ -52,14 +52,13 @@ wildcard_constraints:
     seed=r"\d+",
 
 
-def code(script, network=None):
+def code(script, *networks):
     """The library files that a script depends on, found by following its imports; code is an input.
 
-    Networks are imported by name when a study asks for them, so a job names the one it needs.
+    Networks are imported by name when a study asks for them, so a job names those it needs.
     """
     waiting = [SCRIPTS / script]
-    if network:
-        waiting.append(SCRIPTS / "organbench" / "networks" / f"{network}.py")
+    waiting += [SCRIPTS / "organbench" / "networks" / f"{name}.py" for name in networks]
     found = set()
     while waiting:
         file = waiting.pop()
@@ -105,10 +104,20 @@ def prediction_code(wildcards):
     return code("predict.py", STUDY["models"][wildcards.model]["network"])
 
 
-def model_settings(wildcards):
+def network_files():
+    """The networks that the study's contenders are made of."""
+    return sorted({model["network"] for model in STUDY["models"].values()})
+
+
+def settings_of(model):
     """A contender's network options, and its training settings."""
-    network, training = study.model_settings(STUDY, wildcards.model)
+    network, training = study.model_settings(STUDY, model)
     return {"network": network, "training": training}
+
+
+def model_settings(wildcards):
+    """The settings of the job's contender."""
+    return settings_of(wildcards.model)
 
 
 def runs(pattern, models=None):

@@ -1,11 +1,33 @@
 """A contender's weights, for every fold and seed."""
 
 
+rule check_networks:
+    input:
+        code=code("check_networks.py", *network_files()),
+    output:
+        f"{RESULTS}/tables/networks.csv",
+    log:
+        f"{RESULTS}/logs/check_networks.log",
+    priority: 1
+    conda:
+        "../../envs/torch.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=15,
+    params:
+        settings={model: settings_of(model) for model in STUDY["models"]},
+        organs=list(ORGANS),
+    script:
+        "../scripts/check_networks.py"
+
+
 rule train:
     input:
         cases=training_files,
-        # every case has been checked; ancient, so that a new test case does not retrain
-        checked=ancient(f"{RESULTS}/tables/cases.csv"),
+        # all is known to be right; ancient, so that neither a new test case nor another contender retrains
+        checked=[
+            ancient(f"{RESULTS}/tables/{name}.csv") for name in ("cases", "networks")
+        ],
         code=training_code,
     output:
         weights=f"{RUN}/weights.pt",

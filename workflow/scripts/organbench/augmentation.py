@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from organbench.sampling import WHOLE, Share
+
 AXES = {"x": -1, "y": -2, "z": -3}
 
 
@@ -37,6 +39,7 @@ def augment(
     *,
     seed: int,
     step: int,
+    share: Share = WHOLE,
 ) -> tuple[Tensor, Tensor]:
     """Change a batch at random and cut it to the patch.
 
@@ -49,21 +52,24 @@ def augment(
         window: HU that become -1 and 1.
         seed: of the whole training.
         step: of the batch.
+        share: what of the whole batch is given; it is changed as it would be within the whole.
 
     Returns:
         Images, float32 from -1 to 1 (batch, channel, [z,] y, x), and labels, int64 (batch, [z,] y, x).
     """
     random = np.random.default_rng([seed, step, 1])
     count, dims = len(images), len(patch)
+    whole = count * share.world
 
     def draw(largest: float) -> Tensor:
-        return torch.tensor(random.uniform(-largest, largest, count), dtype=torch.float32)
+        return torch.tensor(random.uniform(-largest, largest, whole)[share.part], dtype=torch.float32)
 
     angle, scale = torch.deg2rad(draw(options["rotation"])), 1.0 + draw(options["scale"])
     signs = torch.ones(count, dims)
     for axis in options["flip"]:
         if -AXES[axis] <= dims:
-            signs[:, -1 - AXES[axis]] = torch.tensor(np.where(random.random(count) < 0.5, -1.0, 1.0)).float()
+            flips = np.where(random.random(whole) < 0.5, -1.0, 1.0)[share.part]
+            signs[:, -1 - AXES[axis]] = torch.tensor(flips).float()
     theta = affine(angle, scale, signs, patch, images.shape[2:])
     images, labels = warp(images.float(), labels, theta.to(images.device), patch)
 
@@ -71,11 +77,12 @@ def augment(
         return values.to(images.device).reshape(count, *(1,) * (images.dim() - 1))
 
     shift, contrast, gamma = draw(options["hu_shift"]), 1.0 + draw(options["hu_scale"]), 1.0 + draw(options["gamma"])
-    noise = torch.tensor(random.uniform(0.0, options["hu_noise"], count), dtype=torch.float32)
+    noise = torch.tensor(random.uniform(0.0, options["hu_noise"], whole)[share.part], dtype=torch.float32)
     images = images * per_image(contrast) + per_image(shift)
     if options["hu_noise"]:
         source = torch.Generator(images.device).manual_seed(int(random.integers(2**62)))
-        images = images + torch.randn(images.shape, generator=source, device=images.device) * per_image(noise)
+        grain = torch.randn((whole, *images.shape[1:]), generator=source, device=images.device)[share.part]
+        images = images + grain * per_image(noise)
     unit = (scaled(images, window) + 1.0) / 2.0
     return unit.pow(per_image(gamma)) * 2.0 - 1.0, labels
 

@@ -8,7 +8,8 @@ that of `F.cross_entropy` with labels is not.
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
+from torch.distributed.nn.functional import all_reduce
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -151,9 +152,10 @@ def _cross_entropy(log_probabilities: Tensor, truth: Tensor) -> Tensor:
 
 def _dice(probabilities: Tensor, truth: Tensor) -> Tensor:
     batch_and_space = [0, *range(2, truth.ndim)]
-    overlap = (probabilities * truth).sum(batch_and_space)[1:]
-    predicted = probabilities.square().sum(batch_and_space)[1:]
-    true = truth.sum(batch_and_space)[1:]
+    sums = [part.sum(batch_and_space)[1:] for part in (probabilities * truth, probabilities.square(), truth)]
+    if distributed.is_initialized():  # the batch is that of all processes
+        sums = list(all_reduce(torch.stack(sums)))
+    overlap, predicted, true = sums
     shown = (true > 0).to(true.dtype)
     dice = 2 * overlap / (predicted + true).clamp(min=1)  # an organ that is shown has a voxel or more
     return ((1 - dice) * shown).mean()

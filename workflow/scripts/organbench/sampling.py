@@ -39,6 +39,21 @@ class Sampling:
     foreground: float
 
 
+@dataclass(frozen=True)
+class Share:
+    """The part of every batch that one of several processes computes: its own rank's, and every `world`-th after."""
+
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def part(self) -> slice:
+        """What of a whole batch is its own."""
+        return slice(self.rank, None, self.world)
+
+
+WHOLE = Share()
+
 Batch = tuple[Array, Array]
 
 
@@ -89,8 +104,8 @@ def crop(array: Array, centre: Sequence[int], size: Sequence[int], fill: float) 
     return result
 
 
-def batch(cases: Sequence[Case], sampling: Sampling, step: int) -> Batch:
-    """The crops of a step, before augmentation.
+def batch(cases: Sequence[Case], sampling: Sampling, step: int, share: Share = WHOLE) -> Batch:
+    """The crops of a step, or a process's share of them, before augmentation.
 
     Returns:
         Images, int16 HU (batch, channel, [z,] y, x), and labels, uint8 organ indices (batch, [z,] y, x); patch plus
@@ -98,7 +113,7 @@ def batch(cases: Sequence[Case], sampling: Sampling, step: int) -> Batch:
     """
     size = [n + 2 * m for n, m in zip(sampling.patch, sampling.margin, strict=True)]
     images, labels = [], []
-    for index, centre in centres(cases, sampling, step):
+    for index, centre in centres(cases, sampling, step)[share.part]:
         case = cases[index]
         if len(size) == 3:
             images.append(crop(case.image, centre, size, AIR_HU)[None])
@@ -122,7 +137,14 @@ def neighbours(z: int, context: int, slices: int) -> list[int]:
 
 
 def batches(
-    cases: Sequence[Case], sampling: Sampling, start: int, stop: int, *, workers: int = 1, ahead: int = 4
+    cases: Sequence[Case],
+    sampling: Sampling,
+    start: int,
+    stop: int,
+    *,
+    share: Share = WHOLE,
+    workers: int = 1,
+    ahead: int = 4,
 ) -> Iterator[Batch]:
     """The batches of steps start to stop, read ahead by threads; the same for any number of workers."""
     with ThreadPoolExecutor(workers) as pool:
@@ -130,7 +152,7 @@ def batches(
         try:
             for step in range(start, stop):
                 while len(waiting) < ahead and step + len(waiting) < stop:
-                    waiting.append(pool.submit(batch, cases, sampling, step + len(waiting)))
+                    waiting.append(pool.submit(batch, cases, sampling, step + len(waiting), share))
                 yield waiting.pop(0).result()
         finally:
             for future in waiting:

@@ -1,5 +1,6 @@
 """The loop that trains a contender, its checkpoint, its learning rate, and what it costs."""
 
+import copy
 import hashlib
 import io
 import json
@@ -13,7 +14,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
@@ -22,8 +24,10 @@ from organbench import augmentation, devices, losses, metrics, networks, samplin
 from organbench.cases import Case
 from organbench.errors import InputError, StoppedError, atomic, termination
 from organbench.inference import Predictor
+from organbench.sampling import WHOLE, Share
 
 LOG_SECONDS = 10.0  # a progress line at most this often
+FINGERPRINT_STEP = 10  # after which the weights' hash is kept, so that a later run can be told to be the same
 POLYNOMIAL = 0.9  # exponent of the polynomial decay, as in nnU-Net
 
 
@@ -34,6 +38,7 @@ class Progress:
     step: int = 0
     seconds: float = 0.0
     rows: list[dict[str, float]] = field(default_factory=list)
+    fingerprint: dict[str, Any] | None = None
     validation_due: bool = False  # the last step's validation was not finished
     best_dice: float = -1.0
     best_weights: dict[str, Tensor] | None = None
@@ -81,6 +86,8 @@ def train(
     stamp: str,
     workers: int = 1,
     checkpoint_seconds: float = 300.0,
+    until: int | None = None,
+    share: Share = WHOLE,
     logger: logging.Logger,
 ) -> tuple[nn.Module, dict[str, Any], list[dict[str, float]], dict[str, Any]]:
     """Train a contender, going on from its checkpoint where there is one.
@@ -98,6 +105,8 @@ def train(
         stamp: of everything that shapes the weights; a checkpoint with another is set aside.
         workers: threads that read batches.
         checkpoint_seconds: time between checkpoints.
+        until: stop after this many steps of the schedule.
+        share: what of every batch this process computes; the first process alone validates and writes.
         logger: gets a line a moment.
 
     Returns:
@@ -114,21 +123,16 @@ def train(
     precision = devices.precision(settings["precision"], device)
     patch, dims = tuple(settings["patch"]), len(settings["patch"])
     recipe = {
-        "network": dict(options),
-        "in_channels": 2 * settings["context"] + 1,
-        "classes": len(organs) + 1,
-        "norm": settings["norm"],
-        "deep_supervision": settings["deep_supervision"],
-        "patch": list(patch),
-        "context": settings["context"],
+        **design(options, settings, organs),
         "window": list(window),
         "precision": precision,
-        "organs": list(organs),
         "organ_ml": organ_ml(training, organs),
     }
     torch.manual_seed(seed)
     network = build(recipe)
     cost: dict[str, Any] = {**count(network, recipe["in_channels"], patch)}
+    if share.world > 1 and device.type == "cuda":
+        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # statistics of the whole batch; the same weights
     network = devices.place(network, device, dims).train()
     optimizer = make_optimizer(network, settings)
     scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
@@ -137,7 +141,18 @@ def train(
     if settings["ema"]:
         averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings["ema"]), use_buffers=True)
         states["averaged"], kept = averaged, averaged.module
-    computed = torch.compile(network) if settings["compile"] else network
+    computed: nn.Module = network
+    if share.world > 1:
+        if settings["batch_size"] % share.world:
+            raise InputError(
+                f"config, training.batch_size: {settings['batch_size']} is not a multiple of the {share.world} devices"
+            )
+        if settings["norm"] == "batch" and device.type != "cuda":
+            raise InputError(
+                "config, training.norm: batch norm over several processes needs GPUs; use instance or group"
+            )
+        computed = DistributedDataParallel(network, device_ids=[device] if device.type == "cuda" else None)
+    computed = torch.compile(computed) if settings["compile"] else computed
     loss_of = losses.loss(settings["loss"])
     predictor = Predictor(
         kept, patch=patch, context=settings["context"], window=window, device=device, precision=precision
@@ -150,11 +165,16 @@ def train(
         context=settings["context"],
         foreground=settings["foreground"],
     )
+    if share.rank > 0:
+        distributed.barrier()  # the first process decides whether the checkpoint is good
     progress = resume(checkpoint, stamp, states, logger)
+    if share.world > 1 and share.rank == 0:
+        distributed.barrier()
+    first = share.rank == 0
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
 
-    steps = settings["steps"]
+    steps = min(until or settings["steps"], settings["steps"])
     waiting: list[tuple[int, float, Tensor]] = []  # losses that are still on the device
     started = saved = told = time.monotonic()
     before = progress.seconds
@@ -169,7 +189,7 @@ def train(
         waiting.clear()
 
     def check_for_end() -> None:
-        if ending():
+        if first and ending():
             take_stock()
             write_checkpoint(checkpoint, stamp, states, progress)
             raise StoppedError(f"told to end after step {progress.step} of {steps}; the next run goes on from there")
@@ -187,11 +207,11 @@ def train(
 
     with (
         termination() as ending,
-        tqdm(total=steps, initial=progress.step, disable=not sys.stderr.isatty(), unit="step") as bar,
+        tqdm(total=steps, initial=progress.step, disable=not (first and sys.stderr.isatty()), unit="step") as bar,
     ):
-        if progress.validation_due:
+        if first and progress.validation_due:
             logger.info(f"step {progress.step}/{steps}{validate_now()}")
-        for images, labels in sampling.batches(training, sampler, progress.step, steps, workers=workers):
+        for images, labels in sampling.batches(training, sampler, progress.step, steps, share=share, workers=workers):
             step = progress.step
             rate = learning_rate(step, settings)
             for group in optimizer.param_groups:
@@ -204,6 +224,7 @@ def train(
                 window,
                 seed=seed,
                 step=step,
+                share=share,
             )
             inputs = inputs.contiguous(memory_format=devices.memory_format(dims))
             optimizer.zero_grad(set_to_none=True)
@@ -218,12 +239,20 @@ def train(
             if "averaged" in states:
                 states["averaged"].update_parameters(network)
 
-            waiting.append((step, rate, loss.detach()))
+            value = loss.detach()
+            if share.world > 1:
+                distributed.all_reduce(value)
+                value = value / share.world
+            if first:
+                waiting.append((step, rate, value))
             progress.step += 1
+            if progress.step == min(FINGERPRINT_STEP, settings["steps"]):
+                progress.fingerprint = {"step": progress.step, "sha256": fingerprint(network)}
             bar.update()
             now = time.monotonic()
             last = progress.step == steps
-            if last or now - told > LOG_SECONDS or now - saved > checkpoint_seconds or due(progress.step, settings):
+            pause = now - told > LOG_SECONDS or now - saved > checkpoint_seconds or due(progress.step, settings)
+            if first and (last or pause):
                 take_stock()
                 bar.set_postfix_str(f"loss {progress.rows[-1]['loss']:.4f}")
                 message = f"step {progress.step}/{steps}  loss {progress.rows[-1]['loss']:.4f}"
@@ -246,10 +275,31 @@ def train(
         "training_seconds": round(progress.seconds, 3),
         "samples_per_second": round(steps * settings["batch_size"] / max(progress.seconds, 1e-9), 3),
         "precision": precision,
+        "fingerprint": progress.fingerprint,
         **devices.peak_memory(device),
         **devices.describe(device),
     }
     return kept, recipe, progress.rows, cost
+
+
+def design(options: Mapping[str, Any], settings: Mapping[str, Any], organs: Sequence[str]) -> dict[str, Any]:
+    """The part of a recipe that is known before any case is: what the network looks like and what it is fed.
+
+    Args:
+        options: the network's entry in the config's `models`, without training settings.
+        settings: the config's `training`, with the contender's own settings applied.
+        organs: names of the organs, in order.
+    """
+    return {
+        "network": dict(options),
+        "in_channels": 2 * settings["context"] + 1,
+        "classes": len(organs) + 1,
+        "norm": settings["norm"],
+        "deep_supervision": settings["deep_supervision"],
+        "patch": list(settings["patch"]),
+        "context": settings["context"],
+        "organs": list(organs),
+    }
 
 
 def build(recipe: Mapping[str, Any]) -> nn.Module:
@@ -275,6 +325,15 @@ def build(recipe: Mapping[str, Any]) -> nn.Module:
             f"config, training.patch: {recipe['patch']} must be divisible by {divisor} for {dict(recipe['network'])}"
         )
     return network
+
+
+def fingerprint(network: nn.Module) -> str:
+    """A hash of all weights and buffers, to the last bit."""
+    digest = hashlib.sha256()
+    for name, value in sorted(network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def supervised(loss_of: losses.Loss, logits: Tensor | Sequence[Tensor], labels: Tensor) -> Tensor:
@@ -341,12 +400,9 @@ def mean_of(values: Sequence[float]) -> float:
 
 def count(network: nn.Module, in_channels: int, patch: Sequence[int]) -> dict[str, float | int]:
     """Parameters, and multiply-adds of one forward pass a voxel (torch's FlopCounterMode counts two FLOPs for each)."""
-    device = next(network.parameters()).device
-    was_training = network.training
-    network.eval()
+    shapes = copy.deepcopy(network).to("meta").eval()  # computes shapes only: no time, no memory
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network(torch.zeros(1, in_channels, *patch, device=device))
-    network.train(was_training)
+        shapes(torch.zeros(1, in_channels, *patch, device="meta"))
     return {
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
         "multiply_adds_per_voxel": round(counter.get_total_flops() / 2 / float(np.prod(patch)), 1),
