@@ -1,5 +1,6 @@
 """The device a job computes on, its precision, and what makes it repeat itself to the last bit."""
 
+import functools
 import os
 import platform
 import resource
@@ -8,8 +9,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock
 from torch import nn
 
+from organbench import claims
 from organbench.errors import InputError
 
 DTYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -17,6 +20,10 @@ DTYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 def prepare(*, threads: int, gpus: int) -> torch.device:
     """Choose the device and make computing on it repeatable.
+
+    Where this process sees more GPUs than it was granted, as on a workstation, it claims a free one until it ends and
+    waits while all are taken. Where it sees no more than that, a scheduler such as SLURM has given it a GPU of its own:
+    it takes the first, which every such job may know as 0, so that a claim would only get in the way of the others.
 
     Args:
         threads: CPU threads of the job; another number may change the last bits of a sum.
@@ -29,7 +36,28 @@ def prepare(*, threads: int, gpus: int) -> torch.device:
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
     torch.backends.cudnn.benchmark = False
-    return torch.device("cuda") if gpus > 0 and torch.cuda.is_available() else torch.device("cpu")
+    if gpus < 1 or not torch.cuda.is_available():
+        return torch.device("cpu")
+    gpu_names = visible_gpus()
+    if len(gpu_names) <= gpus:
+        return torch.device("cuda", 0)
+    index, _ = _lasting_claim(gpu_names)
+    torch.cuda.set_device(index)  # else pinned memory would take up room on the first GPU, which is another job's
+    return torch.device("cuda", index)
+
+
+def visible_gpus() -> tuple[str, ...]:
+    """What the machine calls the GPUs that CUDA shows to this process, in CUDA's order: indices or UUIDs."""
+    count = torch.cuda.device_count()
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = map(str, range(count)) if chosen is None else (name.strip() for name in chosen.split(","))
+    return tuple(names)[:count]  # CUDA ignores what follows an entry that it does not know
+
+
+@functools.cache
+def _lasting_claim(gpu_names: tuple[str, ...]) -> tuple[int, FileLock]:
+    """Claim one of the GPUs for as long as the process lives: the cache keeps the lock."""
+    return claims.claim(gpu_names)
 
 
 def native_bf16(device: torch.device) -> bool:
