@@ -17,6 +17,7 @@ Rooms, lowest first; a room imports only from rooms above it in this list:
 | `devices` | the device of a job, its precision, and what makes it repeatable |
 | `losses` | Dice, cross-entropy, their sum, the original project's Dice |
 | `inference` | whole-volume prediction in bounded memory, back on the original grid |
+| `processes` | one training on several devices |
 | `training` | the loop, checkpoint and resume, learning-rate schedule, cost accounting |
 | `study` | the study's configuration: merge, check, defaults |
 | `statistics` | summaries, intervals, paired comparisons |

@@ -18,7 +18,7 @@ from organbench.errors import InputError
 DTYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def prepare(*, threads: int, gpus: int) -> torch.device:
+def prepare(*, threads: int, gpus: int, rank: int = 0) -> torch.device:
     """Choose the device and make computing on it repeatable.
 
     Where this process sees more GPUs than it was granted, as on a workstation, it claims a free one until it ends and
@@ -28,6 +28,7 @@ def prepare(*, threads: int, gpus: int) -> torch.device:
     Args:
         threads: CPU threads of the job; another number may change the last bits of a sum.
         gpus: GPUs the workflow granted; 0 keeps to the CPU even where there is one.
+        rank: which of the granted GPUs, for one of several processes of a job.
 
     Returns:
         A CUDA device where one is granted and there, the CPU otherwise.
@@ -40,10 +41,31 @@ def prepare(*, threads: int, gpus: int) -> torch.device:
         return torch.device("cpu")
     gpu_names = visible_gpus()
     if len(gpu_names) <= gpus:
-        return torch.device("cuda", 0)
+        if rank:
+            torch.cuda.set_device(rank)
+        return torch.device("cuda", rank)
     index, _ = _lasting_claim(gpu_names)
     torch.cuda.set_device(index)  # else pinned memory would take up room on the first GPU, which is another job's
     return torch.device("cuda", index)
+
+
+def reserve(gpus: int) -> int:
+    """Claim as many GPUs as the workflow granted for this process and those it starts, which then see only these.
+
+    Returns:
+        How many processes can compute: one a GPU, and one where there is none.
+    """
+    if gpus < 1 or not torch.cuda.is_available():
+        return 1
+    names = list(visible_gpus())
+    if len(names) > gpus > 1:
+        mine: list[str] = []
+        while len(mine) < gpus:
+            rest = tuple(name for name in names if name not in mine)
+            mine.append(rest[_lasting_claim(rest)[0]])
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(mine)
+        return gpus
+    return min(gpus, len(names))
 
 
 def visible_gpus() -> tuple[str, ...]:

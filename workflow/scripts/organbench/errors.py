@@ -22,13 +22,16 @@ class InputError(ValueError):
 
 
 @contextmanager
-def job_log(path: str | Path) -> Iterator[logging.Logger]:
+def job_log(path: str | Path, *, quiet: bool = False) -> Iterator[logging.Logger]:
     """Log a job to its own file and to stderr; turn an `InputError` into one line and exit status 1.
 
     `StoppedError` ends the job with one line and the exit status of SIGTERM. Any other exception is written to the log
-    with its traceback and raised on.
+    with its traceback and raised on. A `quiet` process leaves all that to another process of the same job.
     """
     logger = logging.getLogger("organbench")
+    if quiet:
+        yield logger
+        return
     logger.setLevel(logging.INFO)
     to_file = logging.FileHandler(path, mode="w")
     to_file.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))

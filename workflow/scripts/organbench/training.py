@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -20,12 +22,13 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
-from organbench import augmentation, devices, losses, metrics, networks, sampling
+from organbench import augmentation, cases, devices, losses, metrics, networks, processes, sampling, volumes
 from organbench.cases import Case
-from organbench.errors import InputError, StoppedError, atomic, termination
-from organbench.inference import Predictor
+from organbench.errors import InputError, StoppedError, atomic, job_log, termination
+from organbench.inference import Predictor, save
 from organbench.sampling import WHOLE, Share
 
+CHECKPOINT_SECONDS = 300.0  # between checkpoints; ORGANBENCH_CHECKPOINT_SECONDS changes it without changing results
 LOG_SECONDS = 10.0  # a progress line at most this often
 FINGERPRINT_STEP = 10  # after which the weights' hash is kept, so that a later run can be told to be the same
 POLYNOMIAL = 0.9  # exponent of the polynomial decay, as in nnU-Net
@@ -72,6 +75,58 @@ def stamp(*parts: Any) -> str:
     return digest.hexdigest()
 
 
+def run(job: Mapping[str, Any]) -> None:
+    """Train a contender from prepared cases and write what comes of it: the rule `train`, or one of its processes.
+
+    Args:
+        job: training and validation (folders of prepared cases), settings, window, organs and seed as for `train`;
+            threads and gpus that the workflow granted; code (files that shape the weights); checkpoint, log; weights,
+            history and cost (the files to write).
+    """
+    rank = processes.local_rank()
+    with job_log(job["log"], quiet=rank > 0) as logger:
+        device = devices.prepare(threads=job["threads"], gpus=job["gpus"], rank=rank)
+        train_on, validate_on = ([cases.load(folder) for folder in job[role]] for role in ("training", "validation"))
+        checkpoint = Path(job["checkpoint"])
+        with processes.joined(device) as share:
+            logger.info("training on %d x %s, %d threads", share.world, device, job["threads"])
+            network, recipe, rows, cost = train(
+                train_on,
+                validate_on,
+                options=job["settings"]["network"],
+                settings=job["settings"]["training"],
+                window=job["window"],
+                organs=job["organs"],
+                seed=job["seed"],
+                device=device,
+                checkpoint=checkpoint,
+                stamp=stamp(
+                    job["settings"],
+                    job["window"],
+                    job["seed"],
+                    [[case.name, case.info["checksum"]] for case in train_on],
+                    [[case.name, case.info["checksum"]] for case in validate_on],
+                    devices.describe(device),
+                    share.world,
+                    *map(Path, job["code"]),
+                ),
+                workers=max(1, job["threads"] // 2),
+                checkpoint_seconds=float(os.environ.get("ORGANBENCH_CHECKPOINT_SECONDS", CHECKPOINT_SECONDS)),
+                share=share,
+                logger=logger,
+            )
+        if rank > 0:
+            return
+        buffer = io.BytesIO()  # so that the archive does not hold the file's temporary name
+        save(buffer, network, recipe)
+        with atomic(job["weights"]) as path:
+            path.write_bytes(buffer.getbuffer())
+        with atomic(job["history"]) as path:
+            pd.DataFrame(rows).to_csv(path, index=False)
+        volumes.write_json(cost, job["cost"])
+        checkpoint.unlink(missing_ok=True)
+
+
 def train(
     training: Sequence[Case],
     validation: Sequence[Case],
@@ -85,7 +140,7 @@ def train(
     checkpoint: Path,
     stamp: str,
     workers: int = 1,
-    checkpoint_seconds: float = 300.0,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
     until: int | None = None,
     share: Share = WHOLE,
     logger: logging.Logger,
@@ -141,7 +196,7 @@ def train(
     if settings["ema"]:
         averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings["ema"]), use_buffers=True)
         states["averaged"], kept = averaged, averaged.module
-    computed: nn.Module = network
+    computed: Callable[[Tensor], Tensor | list[Tensor]] = network
     if share.world > 1:
         if settings["batch_size"] % share.world:
             raise InputError(
