@@ -1,24 +1,26 @@
-"""Jobs of one machine never share a GPU, and a dead job's GPU is free again."""
+"""Jobs of one machine never share a GPU, a dead job's GPU is free again, and energy is measured or None."""
 
 import os
 import signal
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from filelock import FileLock
 
-from organbench import claims, devices
+from organbench import claims, devices, energy
 
 SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
 CPU = torch.device("cpu")
 
 JOB = """
 import logging, pathlib, signal, sys
-signal.alarm(60)  # a test that waits in vain fails
+signal.alarm(600)  # a test that waits in vain fails, but not on a busy machine
 logging.basicConfig(stream=sys.stdout, format="%(message)s")
 from organbench import claims
 position, lock = claims.claim(sys.argv[2:], pathlib.Path(sys.argv[1]), poll_seconds=0.05)
@@ -178,3 +180,176 @@ def test_devices_are_named_as_the_machine_knows_them(machine, tmp_path, chosen, 
     with FileLock(tmp_path / f"organbench-gpu-{names[0]}.lock"):
         assert devices.prepare(threads=1, gpus=1) == torch.device("cuda", 1)
     assert f"organbench-gpu-{names[1]}.lock" in locked(tmp_path)
+
+
+# Energy
+
+
+class NVMLError(Exception):
+    pass
+
+
+@pytest.fixture
+def nvml(monkeypatch):
+    """A pretended NVML: its energy counters by UUID, in mJ, and how often it is open."""
+    state = SimpleNamespace(counters={}, open=0)
+
+    def init():
+        state.open += 1
+
+    def shutdown():
+        state.open -= 1
+
+    def find(uuid):
+        if uuid not in state.counters:
+            raise NVMLError("Not Found")
+        return uuid
+
+    def read(handle):
+        if state.counters[handle] is None:
+            raise NVMLError("Not Supported")
+        return state.counters[handle]
+
+    pretended = SimpleNamespace(
+        NVMLError=NVMLError,
+        nvmlInit=init,
+        nvmlShutdown=shutdown,
+        nvmlDeviceGetHandleByUUID=find,
+        nvmlDeviceGetTotalEnergyConsumption=read,
+    )
+    monkeypatch.setattr(energy, "pynvml", pretended)
+    yield state
+    assert state.open == 0
+
+
+@pytest.fixture
+def powercap(tmp_path):
+    """A pretended machine with two packages, and zones that are no package or part of one."""
+    write_zone(tmp_path, "intel-rapl:0", "package-0", 1_000_000, 5_000_000)
+    write_zone(tmp_path, "intel-rapl:0:0", "core", 500_000, 5_000_000)
+    write_zone(tmp_path, "intel-rapl:1", "package-1", 4_000_000, 5_000_000)
+    write_zone(tmp_path, "intel-rapl:2", "psys", 9_000_000, 50_000_000)
+    write_zone(tmp_path, "intel-rapl-mmio:0", "package-0", 1_000_000, 5_000_000)
+    (tmp_path / "intel-rapl").mkdir()
+    return tmp_path
+
+
+def write_zone(folder, zone, name, now, maximum):
+    (folder / zone).mkdir()
+    (folder / zone / "name").write_text(f"{name}\n")
+    (folder / zone / "energy_uj").write_text(f"{now}\n")
+    (folder / zone / "max_energy_range_uj").write_text(f"{maximum}\n")
+
+
+def count(folder, zone, now):
+    (folder / zone / "energy_uj").write_text(f"{now}\n")
+
+
+def test_the_gpus_energy_is_what_its_counter_gained(nvml, tmp_path):
+    nvml.counters = {"GPU-a": 10_000, "GPU-b": 0}
+    with energy.Meter("a", powercap=tmp_path) as meter:
+        nvml.counters = {"GPU-a": 12_500, "GPU-b": 99_000}
+        assert meter.joules() == {"gpu_energy_j": 2.5, "cpu_energy_j": None}
+        nvml.counters["GPU-a"] = 13_000
+    nvml.counters["GPU-a"] = 50_000  # what comes after the block is not counted
+    assert meter.joules() == {"gpu_energy_j": 3.0, "cpu_energy_j": None}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [({}, {}), ({"GPU-a": None}, {"GPU-a": None}), ({"GPU-a": 5}, {}), ({}, {"GPU-a": 5})],
+    ids=["unknown", "unsupported", "lost", "late"],
+)
+def test_a_gpu_that_does_not_tell_has_no_energy(nvml, tmp_path, before, after):
+    nvml.counters = before
+    with energy.Meter("a", powercap=tmp_path) as meter:
+        nvml.counters = after
+    assert meter.joules() == {"gpu_energy_j": None, "cpu_energy_j": None}
+
+
+def test_a_machine_without_nvml_has_no_energy():
+    assert energy.gpu_joules("00000000-0000-0000-0000-000000000000") is None  # no GPU has this UUID
+
+
+def test_the_processors_energy_is_that_of_their_packages(powercap):
+    with energy.Meter(powercap=powercap) as meter:
+        count(powercap, "intel-rapl:0", 3_000_000)
+        count(powercap, "intel-rapl:0:0", 2_500_000)
+        count(powercap, "intel-rapl:1", 4_500_000)
+        count(powercap, "intel-rapl:2", 20_000_000)
+    assert meter.joules() == {"gpu_energy_j": None, "cpu_energy_j": 2.5}
+
+
+def test_a_counter_may_start_again_from_0_between_updates(powercap):
+    with energy.Meter(powercap=powercap) as meter:
+        for now in (4_000_000, 2_000_000, 1_000_000):  # 3 J, 3 J and 4 J later
+            count(powercap, "intel-rapl:0", now)
+            meter.update()
+    assert meter.joules()["cpu_energy_j"] == pytest.approx(10.0)
+
+
+def test_counters_are_read_often_enough_by_themselves(powercap, monkeypatch):
+    monkeypatch.setattr(energy, "SAMPLE_SECONDS", 0.01)
+    with energy.Meter(powercap=powercap) as meter:
+        count(powercap, "intel-rapl:1", 4_500_000)
+        deadline = time.monotonic() + 30
+        while not meter._cpu_microjoules and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert meter._cpu_microjoules == 500_000
+
+
+def take_away(folder):
+    (folder / "intel-rapl:1" / "energy_uj").unlink()
+
+
+def make_unreadable(folder):
+    take_away(folder)
+    (folder / "intel-rapl:1" / "energy_uj").mkdir()  # root may read any file
+
+
+def garble(folder):
+    (folder / "intel-rapl:1" / "energy_uj").write_text("")
+
+
+def rename(folder):
+    for zone in ("intel-rapl:0", "intel-rapl:1"):
+        (folder / zone / "name").write_text("psys\n")
+
+
+@pytest.mark.parametrize("damage", [take_away, make_unreadable, garble, rename])
+@pytest.mark.parametrize("late", [False, True])
+def test_a_part_of_the_processors_energy_is_no_energy(powercap, damage, late):
+    if not late:
+        damage(powercap)
+    with energy.Meter(powercap=powercap) as meter:
+        count(powercap, "intel-rapl:0", 2_000_000)
+        if late:
+            meter.update()
+            damage(powercap)
+    assert meter.joules() == {"gpu_energy_j": None, "cpu_energy_j": None}
+
+
+def test_a_gap_stays_a_gap(powercap):
+    with energy.Meter(powercap=powercap) as meter:
+        take_away(powercap)
+        meter.update()
+        count(powercap, "intel-rapl:1", 4_500_000)
+        meter.update()
+        count(powercap, "intel-rapl:1", 4_600_000)
+    assert meter.joules()["cpu_energy_j"] is None
+
+
+def test_a_counter_that_stands_still_or_is_missing_counts_nothing(powercap):
+    with energy.Meter(powercap=powercap) as still, energy.Meter(powercap=powercap / "missing") as missing:
+        pass
+    assert still.joules() == missing.joules() == {"gpu_energy_j": None, "cpu_energy_j": None}
+
+
+def test_the_meter_measures_the_device_that_computes(nvml, tmp_path, monkeypatch):
+    uuids = ["a", "b"]
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid=uuids[device.index]))
+    nvml.counters = {"GPU-a": 0, "GPU-b": 0}
+    with devices.energy_meter(torch.device("cuda", 1)) as meter, devices.energy_meter(CPU) as none:
+        nvml.counters = {"GPU-a": 1000, "GPU-b": 2000}
+    assert meter.joules()["gpu_energy_j"] == 2.0
+    assert none.joules()["gpu_energy_j"] is None

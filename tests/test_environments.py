@@ -14,6 +14,7 @@ SCRIPTS = ROOT / "workflow" / "scripts"
 LIBRARY = SCRIPTS / "organbench"
 RULES = sorted((ROOT / "workflow" / "rules").glob("*.smk"))
 ENVIRONMENTS = sorted((ROOT / "envs").glob("*.yaml"))
+PACKAGES = {"pynvml": "nvidia-ml-py"}  # of modules that do not carry their package's name
 
 
 def pins(lines):
@@ -95,9 +96,9 @@ def reachable(script):
 
 
 def third_party(files):
-    """Packages from outside that files import; all carry the name of their module."""
+    """Packages from outside that files import."""
     modules = {module.partition(".")[0] for file in files for module, _ in imports(file)}
-    return modules - set(sys.stdlib_module_names) - {"organbench"}
+    return {PACKAGES.get(module, module) for module in modules - set(sys.stdlib_module_names) - {"organbench"}}
 
 
 def room(file):

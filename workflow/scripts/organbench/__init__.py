@@ -12,6 +12,7 @@ Rooms, lowest first; a room imports only from rooms above it in this list:
 | `metrics` | overlap metrics of one case |
 | `sampling` | the training batch as a pure function of (seed, step) |
 | `claims` | which of a machine's GPUs a job has to itself |
+| `energy` | the energy that a GPU and the processors use |
 | `augmentation` | random spatial and intensity changes of a batch |
 | `networks` | the contenders, their blocks, and the function that builds one from config |
 | `devices` | the device of a job, its precision, and what makes it repeatable |

@@ -12,7 +12,7 @@ import torch
 from filelock import FileLock
 from torch import nn
 
-from organbench import claims
+from organbench import claims, energy
 from organbench.errors import InputError
 
 DTYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -80,6 +80,12 @@ def visible_gpus() -> tuple[str, ...]:
 def _lasting_claim(gpu_names: tuple[str, ...]) -> tuple[int, FileLock]:
     """Claim one of the GPUs for as long as the process lives: the cache keeps the lock."""
     return claims.claim(gpu_names)
+
+
+def energy_meter(device: torch.device) -> energy.Meter:
+    """A meter of the energy that the device and the machine's processors use within its `with` block."""
+    cuda = device.type == "cuda"
+    return energy.Meter(str(torch.cuda.get_device_properties(device).uuid) if cuda else None)
 
 
 def native_bf16(device: torch.device) -> bool:
