@@ -42,7 +42,17 @@ def patients(tmp_path_factory):
 
 
 def train(
-    patients, checkpoint, *, validation=(), options=UNET, seed=0, stamp="stamp", workers=1, every=300.0, **changes
+    patients,
+    checkpoint,
+    *,
+    validation=(),
+    options=UNET,
+    seed=0,
+    stamp="stamp",
+    workers=1,
+    every=300.0,
+    until=None,
+    **changes,
 ):
     """Train a tiny contender on the patients."""
     return training.train(
@@ -58,6 +68,7 @@ def train(
         stamp=stamp,
         workers=workers,
         checkpoint_seconds=every,
+        until=until,
         logger=LOGGER,
     )
 
@@ -395,6 +406,14 @@ def test_the_weights_that_are_kept(patients, tmp_path, monkeypatch, weights, dic
 # Repetition and interruption
 
 
+def test_a_training_that_is_cut_short_has_taken_the_same_steps(patients, tmp_path):
+    whole = train(patients, tmp_path / "none", steps=14)
+    part = train(patients, tmp_path / "none", steps=14, until=10)
+    assert len(part[2]) == 10
+    assert history(part[2]) == history(whole[2][:10])
+    assert part[3]["fingerprint"] == whole[3]["fingerprint"] == {"step": 10, "sha256": training.fingerprint(part[0])}
+
+
 def test_the_same_seed_gives_the_same_weights_and_another_gives_others(patients, tmp_path):
     first, again, other = (train(patients, tmp_path / "none", seed=seed) for seed in (0, 0, 1))
     assert same_weights(first[0].state_dict(), again[0].state_dict())
@@ -628,7 +647,9 @@ def test_cost_says_what_was_spent_where(patients, tmp_path):
     assert cost["samples_per_second"] == pytest.approx(6 * 3 / cost["training_seconds"], rel=0.1)  # both are rounded
     assert (cost["precision"], cost["device_type"], cost["threads"]) == ("fp32", "cpu", 1)
     assert cost["peak_host_mib"] > 50
-    assert cost["peak_gpu_mib"] is None
+    assert cost["peak_gpu_mib"] is cost["gpu_energy_j"] is None
+    assert cost["cpu_energy_j"] is None or cost["cpu_energy_j"] > 0
+    assert cost["fingerprint"] == {"step": 6, "sha256": training.fingerprint(network)}
     assert cost["versions"]["torch"] == torch.__version__
     assert cost["device"]
     json.dumps(cost, allow_nan=False)
@@ -764,8 +785,7 @@ def test_training_twice_gives_the_same_file(trained):
 
 def test_an_interrupted_job_gives_the_same_file(trained, monkeypatch):
     folder, run = trained
-    train = training.train
-    monkeypatch.setattr(training, "train", lambda *args, **options: train(*args, **options, checkpoint_seconds=0.0))
+    monkeypatch.setenv("ORGANBENCH_CHECKPOINT_SECONDS", "0")
     interrupt(monkeypatch, 3)
     with pytest.raises(InterruptionError):
         run_training(folder / "resumed", [folder / "a"])

@@ -40,6 +40,7 @@ class Progress:
 
     step: int = 0
     seconds: float = 0.0
+    joules: dict[str, float | None] = field(default_factory=lambda: {"gpu_energy_j": 0.0, "cpu_energy_j": 0.0})
     rows: list[dict[str, float]] = field(default_factory=list)
     fingerprint: dict[str, Any] | None = None
     validation_due: bool = False  # the last step's validation was not finished
@@ -232,11 +233,14 @@ def train(
     steps = min(until or settings["steps"], settings["steps"])
     waiting: list[tuple[int, float, Tensor]] = []  # losses that are still on the device
     started = saved = told = time.monotonic()
-    before = progress.seconds
+    before, joules_before = progress.seconds, dict(progress.joules)
 
     def take_stock() -> None:
         """Bring the waiting losses into the history."""
         progress.seconds = before + time.monotonic() - started
+        for counter, joules in meter.joules().items():
+            earlier = joules_before[counter]
+            progress.joules[counter] = None if joules is None or earlier is None else round(earlier + joules, 3)
         for at, used, value in waiting:
             row = {"step": at + 1, "learning_rate": used, "loss": float(value)}
             progress.rows.append(row | dict.fromkeys((f"dice_{organ}" for organ in organs), float("nan")))
@@ -262,6 +266,7 @@ def train(
 
     with (
         termination() as ending,
+        devices.energy_meter(device) as meter,
         tqdm(total=steps, initial=progress.step, disable=not (first and sys.stderr.isatty()), unit="step") as bar,
     ):
         if first and progress.validation_due:
@@ -323,13 +328,14 @@ def train(
                     saved = time.monotonic()
             if not last:
                 check_for_end()
-    take_stock()
+        take_stock()
     if progress.best_weights is not None:
         kept.load_state_dict(progress.best_weights)
     cost |= {
         "training_seconds": round(progress.seconds, 3),
         "samples_per_second": round(steps * settings["batch_size"] / max(progress.seconds, 1e-9), 3),
         "precision": precision,
+        **progress.joules,
         "fingerprint": progress.fingerprint,
         **devices.peak_memory(device),
         **devices.describe(device),
