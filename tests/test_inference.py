@@ -15,7 +15,7 @@ from torch import nn
 
 from organbench import cases, devices, inference, networks
 from organbench.errors import InputError
-from organbench.inference import Predictor, body_box, gaussian, predict_case, starts
+from organbench.inference import Ensemble, Predictor, body_box, gaussian, predict_case, starts
 
 CPU = torch.device("cpu")
 
@@ -221,6 +221,86 @@ def test_labels_are_the_most_probable_organs():
     assert result.dtype == np.uint8
     assert np.array_equal(result, pointwise(image).argmax(axis=0))
     assert set(np.unique(result)) == {0, 1, 2}
+
+
+# Several networks as one
+
+
+class Slabs:
+    """A predictor of given probabilities (class z y x) in slabs that end where it is told."""
+
+    def __init__(self, probabilities, ends):
+        self.whole, self.ends, self.given = probabilities, ends, 0
+
+    def probabilities(self, image):
+        for start, stop in zip([0, *self.ends], [*self.ends, len(image)], strict=True):
+            self.given = stop
+            yield self.whole[:, start:stop]
+
+
+slab_ends = st.sets(st.integers(1, 19)).map(sorted)
+
+
+@given(st.lists(slab_ends, min_size=1, max_size=5))
+@examples(100)
+def test_an_ensemble_is_the_mean_of_its_members_however_thick_their_slabs(cuts):
+    draw = np.random.default_rng(0)
+    members = [Slabs(draw.random((3, 20, 4, 5), np.float32), ends) for ends in cuts]
+    before = [member.whole.copy() for member in members]
+    slabs = []
+    for slab in Ensemble(members).probabilities(scan((20, 4, 5))):
+        slabs.append(slab)
+        done = sum(part.shape[1] for part in slabs)
+        assert slab.shape[1] > 0
+        for member in members:  # nobody is asked for a slab before its last one is used up
+            assert done <= member.given
+            assert done > max((end for end in [0, *member.ends, 20] if end < member.given), default=-1)
+    result = joined(slabs)
+    assert result.dtype == np.float32
+    assert close(result, np.mean(before, axis=0))
+    assert all(np.array_equal(member.whole, whole) for member, whole in zip(members, before, strict=True))
+
+
+@given(
+    shape=shapes,
+    patches=st.lists(
+        st.sampled_from([2, 3]).flatmap(lambda dims: st.tuples(*[st.integers(1, 12)] * dims)), min_size=2, max_size=3
+    ),
+    batch_size=st.integers(1, 9),
+)
+@examples(40)
+def test_networks_of_any_patch_make_an_ensemble(shape, patches, batch_size):
+    image = scan(shape)
+    members = [
+        predictor(patch=patch, context=len(patch) == 2, precision=precision, batch_size=batch_size + number)
+        for number, (patch, precision) in enumerate(zip(patches, ["fp32", "bf16", "fp32"], strict=False))
+    ]
+    for number, member in enumerate(members):
+        member.network.scale.data.fill_(number + 1)
+    result = joined(Ensemble(members).probabilities(image))
+    assert close(result, np.mean([joined(member.probabilities(image)) for member in members], axis=0))
+    assert all(member.network.training for member in members)
+
+
+def test_an_ensemble_weighs_how_sure_its_members_are(tmp_path):
+    class Nothing(nn.Module):
+        """Sees no organ, and is as sure of it as it is told."""
+
+        divisor = 1
+
+        def __init__(self, logit):
+            super().__init__()
+            self.logit = logit
+
+        def forward(self, images):
+            logits = torch.zeros(len(images), 3, *images.shape[2:])
+            logits[:, 0] = self.logit
+            return logits
+
+    case = make_case(tmp_path, noise=0.0)
+    sure, (unsure, certain) = predictor(Threshold()), (predictor(Nothing(n), patch=(4, 8, 8)) for n in (1, 40))
+    assert np.array_equal(predict_case(Ensemble([unsure, sure, unsure]), case), case.label)
+    assert not predict_case(Ensemble([certain, sure, certain]), case).any()
 
 
 # Weights on disk

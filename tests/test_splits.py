@@ -52,6 +52,28 @@ def test_fractions_are_respected(cases, test, validation, seed):
     assert len(fold["validation"]) == math.ceil(round(rest * validation, 6))
 
 
+@quick
+@given(names, st.sampled_from(["holdout", "kfold"]), validations, seeds)
+def test_a_case_is_unseen_only_where_it_is_tested(cases, method, validation, seed):
+    folds = splits.split(cases, method=method, validation_fraction=validation, seed=seed)
+    for number, fold in enumerate(folds):
+        assert all(splits.unseen(folds, case) == [number] for case in fold["test"])
+
+
+def test_a_case_is_unseen_where_no_scan_of_its_patient_is_learned_from():
+    folds = [
+        {"train": ["b_1", "c_1"], "validation": ["d_1"], "test": ["a_1", "a_2"]},
+        {"train": ["c_1", "d_1"], "validation": [], "test": ["a_1"]},
+        {"train": ["a_2", "c_1"], "validation": [], "test": ["d_1"]},  # another scan of a's patient
+        {"train": ["b_1"], "validation": ["c_1"], "test": ["d_1"]},
+    ]
+    assert splits.unseen(folds, "a_1") == [0, 1, 2, 3]
+    assert splits.unseen(folds, "a_1", "^[^_]+") == [0, 1, 3]
+    assert splits.unseen(folds, "a_2") == [0, 1, 3]
+    assert splits.unseen(folds, "d_1") == [2, 3]
+    assert splits.unseen(folds, "c_1") == []
+
+
 scans = st.dictionaries(st.text("abc01", min_size=1, max_size=3), st.integers(1, 4), min_size=8, max_size=30)
 
 

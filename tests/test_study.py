@@ -7,7 +7,7 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from organbench import study
+from organbench import splits, study
 from organbench.errors import InputError
 
 MINIMAL = {
@@ -169,6 +169,67 @@ def test_strings_become_what_the_schema_wants(resolve, given, path, expected):
     assert type(found) is type(expected)
 
 
+# --- ensembles
+
+TWO = {"one": {"network": "unet"}, "two": {"network": "ghostunet"}}
+
+
+def test_an_ensemble_may_name_one_contender_or_several(resolve):
+    models = {"both": {"ensemble": ["two", "one"]}, **TWO, "seeds": {"ensemble": "one"}}
+    config = resolve({"models": models, "training": {"seeds": [4, 5]}})
+    assert config["models"] == models | {"seeds": {"ensemble": ["one"]}}
+    assert study.trained(config) == ["one", "two"]
+    assert [study.seeds_of(config, name) for name in models] == [[4], [4, 5], [4, 5], [4]]
+
+
+@pytest.mark.parametrize(
+    "split",
+    [{"method": "holdout"}, {"method": "kfold", "folds": 4}, {"method": "file"}],
+    ids=lambda split: split["method"],
+)
+def test_an_ensemble_averages_every_run_that_did_not_learn_from_the_case(resolve, tmp_path, split):
+    cases = [str(case) for case in range(12)]
+    if split["method"] == "file":  # every fold leaves other cases out, and some are tested more than once
+        roles = ["train", "validation", "test", "test", None]
+        rows = [(case, fold, roles[(case + fold * case) % 5]) for fold in range(3) for case in range(12)]
+        lines = ["case,fold,role", *(",".join(map(str, row)) for row in rows if row[2])]
+        (tmp_path / "split.csv").write_text("\n".join(lines))
+        split = split | {"file": str(tmp_path / "split.csv")}
+    models = {**TWO, "both": {"ensemble": ["one", "two"]}, "seeds": {"ensemble": "two"}}
+    config = resolve({"models": models, "split": split, "training": {"seeds": [0, 7]}})
+    folds = splits.split(cases, **config["split"])
+    most = 0
+    for number, fold in enumerate(folds):
+        for case in fold["test"]:
+            unseen = [k for k, roles in enumerate(folds) if case not in roles["train"] + roles["validation"]]
+            for name, members in (("both", ["one", "two"]), ("seeds", ["two"])):
+                runs = study.members_of(config, folds, name, case)
+                assert runs == [(member, k, seed) for member in members for k in unseen for seed in (0, 7)]
+                assert {(member, number, seed) for member in members for seed in (0, 7)} <= set(runs)
+            most = max(most, len(unseen))
+    assert most == (3 if split["method"] == "file" else 1)
+
+
+def test_an_ensemble_leaves_out_runs_that_learned_from_the_patient(resolve):
+    models = {**TWO, "both": {"ensemble": ["one", "two"]}}
+    folds = [
+        {"train": ["c_1"], "validation": [], "test": ["a_1"]},
+        {"train": ["a_2"], "validation": [], "test": ["c_1"]},
+    ]
+    for patient, expected in ((None, [0, 1]), ("^[^_]+", [0])):
+        config = resolve({"models": models, "split": {"patient": patient}})
+        runs = study.members_of(config, folds, "both", "a_1")
+        assert runs == [(member, fold, 0) for member in ("one", "two") for fold in expected]
+
+
+def test_one_contender_with_one_seed_is_an_ensemble_only_where_folds_may_test_a_case_again(resolve):
+    models = {"one": {"network": "unet"}, "again": {"ensemble": "one"}}
+    assert resolve({"models": models, "split": {"method": "file", "file": "split.csv"}})
+    for method in ("holdout", "kfold", "official"):
+        with pytest.raises(InputError, match=r"models.again.ensemble: one is trained once, .* nothing to average; add"):
+            resolve({"models": models, "split": {"method": method}})
+
+
 # --- what is refused
 
 
@@ -187,6 +248,32 @@ def test_strings_become_what_the_schema_wants(resolve, given, path, expected):
         ({"models": {"a": {"network": "../unet"}}}, "no network"),
         ({"models": {"a": {"network": "blocks"}}}, "no network"),
         ({"models": {"a": {"dims": 2}}}, "models.a: 'network' is a required"),
+        ({"models": {"a": {"ensembel": ["one"]}}}, "models.a: 'network' is a required .*or the ensemble's members"),
+        ({"models": TWO | {"a": {"ensemble": []}}}, "models.a.ensemble: .*it is: a contender that trains nothing"),
+        ({"models": TWO | {"a": {"ensemble": 5}}}, "models.a.ensemble: 5 .*it is: a contender that trains nothing"),
+        ({"models": TWO | {"a": {"ensemble": ["one"] * 2}}}, "models.a.ensemble: .*'one'.* non-unique"),
+        (
+            {"models": TWO | {"a": {"ensemble": ["one", "tow"]}}},
+            "models.a.ensemble: .*no contender tow; did you mean two?",
+        ),
+        ({"models": TWO | {"a": {"ensemble": "x"}}}, "models.a.ensemble: .*no contender x; known contenders: one, two"),
+        (
+            {"models": {"a": {"ensemble": "one"}}},
+            "models.a.ensemble: there is no contender one; known contenders: none",
+        ),
+        ({"models": {"a": {"ensemble": "a"}}}, "models.a.ensemble: a is itself an ensemble"),
+        (
+            {"models": TWO | {"a": {"ensemble": ["one", "two"]}, "b": {"ensemble": ["a", "one"]}}},
+            "models.b.ensemble: a is itself an ensemble; name contenders that are trained",
+        ),
+        (
+            {"models": TWO | {"a": {"ensemble": ["one", "two"], "network": "unet"}}},
+            "models.a: network does not go with ensemble",
+        ),
+        (
+            {"models": TWO | {"a": {"ensemble": ["one", "two"], "stepss": 5}}},
+            "models.a: stepss does not go with ensemble, which trains nothing",
+        ),
         ({"models": {"a": None}}, "models.a: None is not of type 'object'"),
         ({"models": {"a-b": {"network": "unet"}}}, "models: 'a-b' does not match"),
         ({"models": {}}, "models: "),

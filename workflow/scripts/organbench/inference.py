@@ -126,6 +126,38 @@ class Predictor:
         return image[None, z : z + self.patch[0], y : y + self.patch[1], x : x + self.patch[2]]
 
 
+class Ensemble:
+    """Several predictors as one: the mean of their probabilities, each with its own patch, context and precision.
+
+    Args:
+        members: one predictor a network; each adds its network and one of its slabs to what memory holds.
+    """
+
+    def __init__(self, members: Sequence[Predictor]) -> None:
+        self.members = tuple(members)
+
+    def probabilities(self, image: Array) -> Iterator[Array]:
+        """Consecutive slabs of slices, each (class z y x) float32, that make up the image (int16 HU, z y x).
+
+        Members' slabs differ in thickness: a slab here has the slices that all members have ready.
+        """
+        streams = [member.probabilities(image) for member in self.members]
+        ready = [next(stream) for stream in streams]
+        done = 0
+        while True:
+            slices = min(slab.shape[1] for slab in ready)
+            total = ready[0][:, :slices].copy()
+            for slab in ready[1:]:
+                total += slab[:, :slices]
+            total /= len(ready)
+            yield total
+            done += slices
+            if done == len(image):
+                return
+            for number, (slab, stream) in enumerate(zip(ready, streams, strict=True)):
+                ready[number] = slab[:, slices:] if slices < slab.shape[1] else next(stream)
+
+
 def body_box(image: Array, least: Sequence[int]) -> tuple[slice, slice]:
     """Rows and columns with anything denser than air in some slice of an image (HU, z y x).
 
@@ -200,12 +232,12 @@ def load(path: Any, device: torch.device) -> tuple[nn.Module, dict[str, Any]]:
 
 
 def predict_case(
-    predictor: Predictor, case: Case, smallest_ml: Sequence[float] = (), keep_largest: Sequence[int] = ()
+    predictor: Predictor | Ensemble, case: Case, smallest_ml: Sequence[float] = (), keep_largest: Sequence[int] = ()
 ) -> Array:
     """Organ indices of a whole case on its original grid, in the working orientation (uint8, z y x).
 
     Args:
-        predictor: a trained network.
+        predictor: a trained network, or several.
         case: the prepared case.
         smallest_ml: for each organ the volume (ml) below which a connected part of it is taken for a speck and becomes
             background.

@@ -144,6 +144,21 @@ def check_patients(folds: Sequence[Fold], scans: Mapping[str, Sequence[str]], pa
                     )
 
 
+def unseen(folds: Sequence[Fold], case: str, pattern: str | None = None) -> list[int]:
+    """The folds whose training and validation cases hold neither the case nor another scan of its patient.
+
+    Args:
+        folds: who trains, validates and tests, from `split`.
+        case: a case of some fold.
+        pattern: what finds the patient in a case's name, see `patients`.
+    """
+    everyone = sorted({member for fold in folds for members in fold.values() for member in members})
+    scans = next(scans for scans in patients(everyone, pattern).values() if case in scans)
+    return [
+        number for number, fold in enumerate(folds) if not {*fold["train"], *fold["validation"]}.intersection(scans)
+    ]
+
+
 def read(path: str | Path, cases: Sequence[str]) -> list[Fold]:
     """Read a split from a CSV with the columns case, fold (0, 1, ...) and role (train, validation, test).
 

@@ -8,7 +8,7 @@ import difflib
 import glob
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ Validator = jsonschema.validators.extend(jsonschema.Draft202012Validator, type_c
 
 
 def resolve(given: Mapping[str, Any], defaults: Mapping[str, Any], schema: Mapping[str, Any]) -> Config:
-    """The whole configuration of a study, with a list of label values for each organ.
+    """The whole configuration of a study, with a list of label values for each organ and of members for each ensemble.
 
     Args:
         given: what the user passed, from study files and the command line; numbers may be strings.
@@ -50,7 +50,11 @@ def resolve(given: Mapping[str, Any], defaults: Mapping[str, Any], schema: Mappi
     organs = config["dataset"]["organs"]
     config["dataset"]["organs"] = {name: [value] if isinstance(value, int) else value for name, value in organs.items()}
     for name, model in config["models"].items():
-        check_model(name, model, config)
+        if "ensemble" in model:
+            model["ensemble"] = [model["ensemble"]] if isinstance(model["ensemble"], str) else model["ensemble"]
+            check_ensemble(name, model, config)
+        else:
+            check_model(name, model, config)
     check_values(config)
     return config
 
@@ -192,6 +196,55 @@ def check_model(name: str, model: Mapping[str, Any], config: Config) -> None:
         )
     if training["context"] and dims == 3:
         raise InputError(f"config, models.{name}: context is for 2D networks; set it to 0 for this contender")
+
+
+def check_ensemble(name: str, model: Mapping[str, Any], config: Config) -> None:
+    """Check what the schema cannot: that an ensemble's members are trained, and are more than one run."""
+    others = sorted(set(model) - {"ensemble"})
+    if others:
+        raise InputError(
+            f"config, models.{name}: {others[0]} does not go with ensemble, which trains nothing; remove one of the two"
+        )
+    trainable = trained(config)
+    for member in model["ensemble"]:
+        if member not in config["models"]:
+            near = difflib.get_close_matches(member, trainable, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known contenders: {', '.join(trainable) or 'none'}"
+            raise InputError(f"config, models.{name}.ensemble: there is no contender {member}; {hint}")
+        if member not in trainable:
+            raise InputError(
+                f"config, models.{name}.ensemble: {member} is itself an ensemble; name contenders that are trained"
+            )
+    # A file may test a case in several folds; every other method trains on a case in all folds but one.
+    if len(model["ensemble"]) * len(config["training"]["seeds"]) == 1 and config["split"]["method"] != "file":
+        raise InputError(
+            f"config, models.{name}.ensemble: {model['ensemble'][0]} is trained once, so there is nothing to average; "
+            "add members, or seeds to training.seeds"
+        )
+
+
+def trained(config: Config) -> list[str]:
+    """The contenders that are trained: all but the ensembles."""
+    return [name for name, model in config["models"].items() if "ensemble" not in model]
+
+
+def seeds_of(config: Config, name: str) -> list[int]:
+    """The seeds of a contender's runs; an ensemble averages over all seeds, and its one run has the first's name."""
+    seeds = config["training"]["seeds"]
+    return seeds if name in trained(config) else seeds[:1]
+
+
+def members_of(config: Config, folds: Sequence[splits.Fold], name: str, case: str) -> list[tuple[str, int, int]]:
+    """The runs whose probabilities an ensemble averages for a case: contender, fold and seed of each.
+
+    They are all runs of its members but those that learned from the case, or from another scan of its patient.
+    """
+    return [
+        (member, fold, seed)
+        for member in config["models"][name]["ensemble"]
+        for fold in splits.unseen(folds, case, config["split"]["patient"])
+        for seed in config["training"]["seeds"]
+    ]
 
 
 def check_values(config: Config) -> None:
