@@ -171,6 +171,16 @@ def test_learning_curves_average_runs_and_organs():
     assert len(loss.collections) == 1  # the band
 
 
+def test_a_model_without_a_history_leaves_the_others_their_colours():
+    history = history_table(["unet", "ghostunet"], ["liver"])
+    figure = figures.learning_curves(history, ["unet", "both", "ghostunet"])
+    colours = figures.palette(["unet", "both", "ghostunet"])
+    for axes in figure.axes:
+        assert [line.get_color() for line in axes.lines] == [colours["unet"], colours["ghostunet"]]
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.texts] == ["unet (2 runs)", "ghostunet (2 runs)", "range over runs"]
+
+
 def test_learning_curves_without_validation_or_with_negative_loss(tmp_path):
     history = history_table(["unet"], ["liver"], validated=False)
     assert "No validation cases" in texts(figures.learning_curves(history))

@@ -68,6 +68,8 @@ rule figure_learning_curves:
     resources:
         mem_mb=2000,
         runtime=15,
+    params:
+        models=list(STUDY["models"]),
     script:
         "../scripts/figure_learning_curves.py"
 

@@ -210,7 +210,7 @@ def paired_differences(per_case: pd.DataFrame, comparison: pd.DataFrame) -> Figu
     return figure
 
 
-def learning_curves(history: pd.DataFrame) -> Figure:
+def learning_curves(history: pd.DataFrame, models: Sequence[str] | None = None) -> Figure:
     """Draw the training loss and the validation Dice of every model over the steps.
 
     A run's loss is smoothed by a centred rolling mean over 2 % of its rows, its validation Dice is the mean over
@@ -219,11 +219,12 @@ def learning_curves(history: pd.DataFrame) -> Figure:
     Args:
         history: rows of all history.csv files: model, fold, seed, step, loss, and dice_<organ> (NaN at a step without
             validation).
+        models: all of the study's models, so that each has its colour of the other figures; ensembles have no history.
 
     Returns:
         A figure of a journal's double column.
     """
-    colours = palette(history["model"].unique())
+    colours = palette(history["model"].unique() if models is None else models)
     organs = [column for column in history if column.startswith("dice_")]
     history = history.assign(dice=history[organs].mean(axis=1) if organs else np.nan)
     handles: list[Any] = []
