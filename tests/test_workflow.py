@@ -55,15 +55,18 @@ def finished(tmp_path_factory):
 
 def test_every_file_of_the_contract_is_there(finished):
     results = finished / "results/smoke"
-    for model in ("unet", "ghostunet3d"):
+    for model in ("unet", "ghostunet3d", "both"):
         run = results / f"runs/{model}/fold0-seed0"
         for file in ("weights.pt", "history.csv", "cost.json"):
-            assert (run / file).stat().st_size > 0
+            if model == "both":  # an ensemble trains nothing
+                assert not (run / file).exists()
+            else:
+                assert (run / file).stat().st_size > 0
         assert len(list((run / "predictions").glob("*.nii.gz"))) == len(list((run / "metrics").glob("*.csv"))) == 2
         assert not (run / "checkpoint.pt").exists()
     assert (results / "split.csv").read_text().startswith("case,fold,role\n")
     per_case = pd.read_csv(results / "tables/per_case.csv")
-    assert len(per_case) == 2 * 2 * 3
+    assert len(per_case) == 3 * 2 * 3  # models, cases, organs
     assert per_case["reference_ml"].gt(0).any()
     for table in ("summary", "comparison", "cases", "networks"):
         assert len(pd.read_csv(results / f"tables/{table}.csv"))
@@ -99,11 +102,12 @@ def test_a_change_of_code_remakes_what_it_shapes(finished):
         ("figures.py", dict.fromkeys(drawing | {"all"}, 1)),
         (
             "networks/unet.py",
+            # the predictions of unet, and of the ensemble that it is in
             {
                 "check_networks": 1,
                 "train": 1,
-                "predict": 2,
-                "evaluate": 2,
+                "predict": 4,
+                "evaluate": 4,
                 "tables": 1,
                 **dict.fromkeys(drawing, 1),
                 "all": 1,
@@ -124,7 +128,7 @@ def test_a_new_test_case_trains_nothing_and_a_new_training_case_does(finished):
         jobs = jobs_to_run(finished, "--config", *changes)
         assert jobs["convert"] == 1
         assert jobs.get("train", 0) == trained
-        assert jobs["predict"] == (2 if role == "test" else 4)
+        assert jobs["predict"] == (3 if role == "test" else 6)
 
 
 def test_a_second_run_agrees_bit_for_bit(finished, tmp_path):
@@ -140,4 +144,4 @@ def test_a_second_run_agrees_bit_for_bit(finished, tmp_path):
     for first in finished.glob("results/smoke/runs/*/*/predictions/*.nii.gz"):
         assert first.read_bytes() == (tmp_path / first.relative_to(finished)).read_bytes()
         compared += 1
-    assert compared == 2 + 4
+    assert compared == 2 + 6

@@ -38,6 +38,7 @@ config.update(STUDY)
 RESULTS = f"results/{STUDY['study']}"
 RUN = f"{RESULTS}/runs/{{model}}/fold{{fold}}-seed{{seed}}"
 ORGANS = STUDY["dataset"]["organs"]
+TRAINED = study.trained(STUDY)
 CASE_FILES = ["image.npy", "label.npy", "points.npy", "case.json"]
 CASE = {Path(file).stem: f"{RESULTS}/cases/{{case}}/{file}" for file in CASE_FILES}
 VOLUME, LABELS = (
@@ -101,12 +102,37 @@ def training_code(wildcards):
 
 def prediction_code(wildcards):
     """The library files that shape a contender's predictions."""
-    return code("predict.py", STUDY["models"][wildcards.model]["network"])
+    entry = STUDY["models"][wildcards.model]
+    members = entry.get("ensemble", [wildcards.model])
+    return code(
+        "predict.py", *(STUDY["models"][member]["network"] for member in members)
+    )
+
+
+def prediction_weights(wildcards):
+    """The weights of a contender's run, or those of all runs that an ensemble averages for the case."""
+    if wildcards.model in TRAINED:
+        return [f"{RUN}/weights.pt".format(**wildcards)]
+    members = study.members_of(STUDY, FOLDS, wildcards.model, wildcards.case)
+    return [
+        f"{RUN}/weights.pt".format(model=model, fold=fold, seed=seed)
+        for model, fold, seed in members
+    ]
+
+
+def prediction_memory(wildcards, input):
+    """MB: of an ensemble every network is in memory, with its slab of slices."""
+    return 8000 + 1000 * (len(input.weights) - 1)
+
+
+def prediction_runtime(wildcards, input):
+    """Minutes: half an hour a network."""
+    return 30 * len(input.weights)
 
 
 def network_files():
     """The networks that the study's contenders are made of."""
-    return sorted({model["network"] for model in STUDY["models"].values()})
+    return sorted({STUDY["models"][model]["network"] for model in TRAINED})
 
 
 def settings_of(model):
@@ -120,26 +146,27 @@ def model_settings(wildcards):
     return settings_of(wildcards.model)
 
 
-def runs(pattern, models=None):
-    """A path of every run: each contender, fold and seed."""
+def runs(pattern):
+    """A path of every training: each trained contender, fold and seed."""
     return expand(
         pattern,
-        model=models or STUDY["models"],
+        model=TRAINED,
         fold=range(len(FOLDS)),
         seed=STUDY["training"]["seeds"],
     )
 
 
 def tests(pattern, seeds=None):
-    """A path of every test case of every run."""
+    """A path of every test case of every run, those of ensembles too."""
     return [
         path
         for fold, roles in enumerate(FOLDS)
+        for model in STUDY["models"]
         for path in expand(
             pattern,
-            model=STUDY["models"],
+            model=model,
             fold=fold,
-            seed=seeds or STUDY["training"]["seeds"],
+            seed=seeds or study.seeds_of(STUDY, model),
             case=roles["test"],
         )
     ]

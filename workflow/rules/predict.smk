@@ -5,7 +5,7 @@ rule predict:
     input:
         image=CASE["image"],
         case=CASE["case"],
-        weights=f"{RUN}/weights.pt",
+        weights=prediction_weights,
         code=prediction_code,
     output:
         f"{RUN}/predictions/{{case}}.nii.gz",
@@ -18,8 +18,8 @@ rule predict:
     threads: 4
     resources:
         gpu=1,
-        mem_mb=8000,
-        runtime=30,
+        mem_mb=prediction_memory,
+        runtime=prediction_runtime,
     params:
         settings=STUDY["prediction"],
     script:

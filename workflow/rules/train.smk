@@ -15,7 +15,7 @@ rule check_networks:
         mem_mb=4000,
         runtime=15,
     params:
-        settings={model: settings_of(model) for model in STUDY["models"]},
+        settings={model: settings_of(model) for model in TRAINED},
         organs=list(ORGANS),
     script:
         "../scripts/check_networks.py"
@@ -37,6 +37,8 @@ rule train:
         f"{RESULTS}/logs/train/{{model}}-fold{{fold}}-seed{{seed}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/train/{{model}}-fold{{fold}}-seed{{seed}}.tsv"
+    wildcard_constraints:
+        model="|".join(TRAINED),
     conda:
         "../../envs/torch.yaml"
     threads: 8

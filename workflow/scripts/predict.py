@@ -2,29 +2,37 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from organbench import cases, devices, inference
 from organbench.errors import job_log
 
 with job_log(snakemake.log[0]) as logger:
     settings = snakemake.params.settings
     device = devices.prepare(threads=snakemake.threads, gpus=snakemake.resources.gpu)
-    network, recipe = inference.load(snakemake.input.weights, device)
-    predictor = inference.Predictor(
-        network,
-        patch=recipe["patch"],
-        context=recipe["context"],
-        window=recipe["window"],
-        device=device,
-        precision=devices.precision(recipe["precision"], device),
-        overlap=settings["overlap"],
-        mirror=settings["mirror"],
-    )
+    networks, recipes = zip(*(inference.load(path, device) for path in snakemake.input.weights), strict=True)
+    predictors = [
+        inference.Predictor(
+            network,
+            patch=recipe["patch"],
+            context=recipe["context"],
+            window=recipe["window"],
+            device=device,
+            precision=devices.precision(recipe["precision"], device),
+            overlap=settings["overlap"],
+            mirror=settings["mirror"],
+        )
+        for network, recipe in zip(networks, recipes, strict=True)
+    ]
+    organs = recipes[0]["organs"]
+    organ_ml = np.median([recipe["organ_ml"] for recipe in recipes], axis=0).tolist()  # they differ from fold to fold
     case = cases.load(Path(snakemake.input.image).parent)
     prediction = inference.predict_case(
-        predictor,
+        predictors[0] if len(predictors) == 1 else inference.Ensemble(predictors),
         case,
-        smallest_ml=[settings["smallest_part"] * volume for volume in recipe["organ_ml"]],
-        keep_largest=[recipe["organs"].index(organ) + 1 for organ in settings["keep_largest"]],
+        smallest_ml=[settings["smallest_part"] * volume for volume in organ_ml],
+        keep_largest=[organs.index(organ) + 1 for organ in settings["keep_largest"]],
     )
     cases.write_prediction(prediction, case, snakemake.output[0])
-    logger.info("predicted %s on %s, %s", case.name, device, recipe["precision"])
+    precisions = ", ".join(dict.fromkeys(predictor.precision for predictor in predictors))
+    logger.info("predicted %s on %s, %s, networks: %d", case.name, device, precisions, len(predictors))
