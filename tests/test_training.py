@@ -802,13 +802,21 @@ def test_the_prediction_script_writes_a_label_map(trained):
     run_script(
         "predict",
         folder,
-        inputs={"weights": str(run / "weights.pt"), "image": str(folder / "a" / "image.npy")},
-        outputs=[str(target)],
+        inputs={"weights": [str(run / "weights.pt")], "image": str(folder / "a" / "image.npy")},
+        outputs=Outputs(labels=target, cost=run.parent / "a.json"),
         params={"settings": {"overlap": 0.5, "mirror": True, "smallest_part": 0.5, "keep_largest": ["bladder"]}},
     )
     prediction, reference = (sitk.ReadImage(str(path)) for path in (target, folder / "labels-a.nii.gz"))
     assert prediction.GetSize() == reference.GetSize()
     assert set(np.unique(sitk.GetArrayFromImage(prediction))) <= {0, 1, 5}
+    cost = json.loads((run.parent / "a.json").read_text())
+    training_cost = json.loads((run / "cost.json").read_text())
+    assert cost["parameters"] == training_cost["parameters"]
+    seen = 6 * 24 * 20 * 2.5 * 4  # about: windows of 16 x 16 cover the slices twice and more, mirrored four times
+    assert cost["multiply_adds"] == pytest.approx(training_cost["multiply_adds_per_voxel"] * seen, rel=0.5)
+    assert cost["voxels"] == 6 * 24 * 20
+    assert cost["prediction_seconds"] > 0
+    assert cost["peak_host_mib"] > 50
 
 
 def test_a_script_tells_the_user_in_one_line_what_is_wrong(trained, capsys):

@@ -8,7 +8,8 @@ rule predict:
         weights=prediction_weights,
         code=prediction_code,
     output:
-        f"{RUN}/predictions/{{case}}.nii.gz",
+        labels=f"{RUN}/predictions/{{case}}.nii.gz",
+        cost=f"{RUN}/predictions/{{case}}.json",
     log:
         f"{RESULTS}/logs/predict/{{model}}-fold{{fold}}-seed{{seed}}/{{case}}.log",
     benchmark:

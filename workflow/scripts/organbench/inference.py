@@ -50,6 +50,7 @@ class Predictor:
         self.network, self.patch, self.context, self.window = network, tuple(patch), context, tuple(window)
         self.device, self.precision = device, precision
         self.overlap, self.mirror, self.batch_size = overlap, mirror, batch_size
+        self.voxels = 0  # that the network has seen so far
 
     def probabilities(self, image: Array) -> Iterator[Array]:
         """Consecutive slabs of slices, each (class z y x) float32, that make up the image (int16 HU, z y x).
@@ -79,6 +80,7 @@ class Predictor:
         inputs = inputs.contiguous(memory_format=devices.memory_format(len(self.patch)))
         axes = range(2, inputs.dim())
         flips = [f for n in range(len(axes) + 1) for f in itertools.combinations(axes, n)] if self.mirror else [()]
+        self.voxels += len(flips) * len(inputs) * math.prod(inputs.shape[2:])
         total: Tensor | None = None
         with devices.autocast(self.device, self.precision):
             for flip in flips:

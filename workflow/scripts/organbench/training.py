@@ -186,7 +186,9 @@ def train(
     }
     torch.manual_seed(seed)
     network = build(recipe)
-    cost: dict[str, Any] = {**count(network, recipe["in_channels"], patch)}
+    size = count(network, recipe["in_channels"], patch)
+    recipe |= size
+    cost: dict[str, Any] = {**size}
     if share.world > 1 and device.type == "cuda":
         network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # statistics of the whole batch; the same weights
     network = devices.place(network, device, dims).train()
