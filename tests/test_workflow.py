@@ -28,8 +28,8 @@ def checkout(folder):
 
 
 def snakemake(folder, *arguments):
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--resources", "gpu=0"]
-    command += ["--configfile", "config/smoke.yaml", *arguments]
+    command = [sys.executable, "-m", "snakemake", "--configfile", "config/smoke.yaml", "--resources", "gpu=0"]
+    command += ["--cores", "2", *arguments]
     environment = dict(os.environ, PYTHONDONTWRITEBYTECODE="1")
     result = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
     return result.returncode, result.stdout + result.stderr
@@ -126,9 +126,36 @@ def test_a_new_test_case_trains_nothing_and_a_new_training_case_does(finished):
         (finished / "split.csv").write_text(f"{known}5,0,{role}\n")
         changes = "split={method: file, file: split.csv}", "dataset={phantom: {cases: 6}}"
         jobs = jobs_to_run(finished, "--config", *changes)
-        assert jobs["convert"] == 1
+        assert jobs["convert"] == jobs["check_cases"] == 1
+        assert "check" not in jobs
         assert jobs.get("train", 0) == trained
         assert jobs["predict"] == (3 if role == "test" else 6)
+
+
+def test_a_case_that_moves_into_training_is_trained_on(finished):
+    moved = (finished / "results/smoke/split.csv").read_text().replace("0,validation", "0,train")
+    (finished / "split.csv").write_text(moved)
+    jobs = jobs_to_run(finished, "--config", "split={method: file, file: split.csv}")
+    assert (jobs["train"], jobs["check_cases"]) == (2, 1)
+    assert "convert" not in jobs
+
+
+def test_verify_says_whether_a_study_repeats_itself(finished):
+    code, output = snakemake(finished, "verify")
+    assert code == 0, output[-3000:]
+    for run in ("unet/fold0-seed0", "ghostunet3d/fold0-seed0"):
+        assert f"{run}: weights after" in output
+    assert output.count("steps agree, prediction of case") == output.count("agrees") == 2
+    cost = finished / "results/smoke/runs/unet/fold0-seed0/cost.json"
+    before = cost.read_text()
+    cost.write_text(before.replace('"sha256": "', '"sha256": "0').replace('"torch": "', '"torch": "1.'))
+    code, output = snakemake(finished, "verify")
+    cost.write_text(before)
+    assert code == 1
+    assert "unet/fold0-seed0: weights after 10 steps DIFFER, prediction of case" in output
+    assert "'torch': '1." in output
+    assert "error: 1 of 2 runs do not repeat: unet/fold0-seed0" in output
+    assert jobs_to_run(finished) == {}
 
 
 def test_a_second_run_agrees_bit_for_bit(finished, tmp_path):

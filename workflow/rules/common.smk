@@ -156,6 +156,18 @@ def runs(pattern):
     )
 
 
+def untrained_runs():
+    """The runs that have no weights yet, by their place below runs/."""
+    return [
+        run
+        for run in runs("{model}/fold{fold}-seed{seed}")
+        if not all(
+            Path(RESULTS, "runs", run, file).exists()
+            for file in ("weights.pt", "checked")
+        )
+    ]
+
+
 def tests(pattern, seeds=None):
     """A path of every test case of every run, those of ensembles too."""
     return [
@@ -170,6 +182,16 @@ def tests(pattern, seeds=None):
             case=roles["test"],
         )
     ]
+
+
+def first_tested(pattern):
+    """An input function: the path of the first test case of the run's fold."""
+
+    def path(wildcards):
+        case = FOLDS[int(wildcards.fold)]["test"][0]
+        return pattern.format(**{"case": case, **wildcards})
+
+    return path
 
 
 def overlay_patterns(wildcards):

@@ -2,7 +2,9 @@
 
 import itertools
 import math
+import time
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from torch import Tensor, nn
 from organbench import devices, networks, sampling, volumes
 from organbench.augmentation import scaled
 from organbench.cases import Case
+from organbench.cases import load as load_case
 from organbench.errors import InputError
 from organbench.volumes import Array
 
@@ -252,3 +255,65 @@ def predict_case(
             prediction, organ, smallest=max(1, voxels.get(organ, 1)), only_largest=organ in keep_largest
         )
     return prediction
+
+
+def predict_files(
+    weights: Sequence[str | Path], folder: str | Path, settings: Mapping[str, Any], device: torch.device
+) -> tuple[Array, Case, dict[str, Any]]:
+    """Predict a prepared case with the network of one `weights.pt`, or the mean of several.
+
+    Args:
+        weights: files that `save` wrote.
+        folder: the prepared case's folder.
+        settings: the config's `prediction`.
+        device: where to compute.
+
+    Returns:
+        Organ indices on the original grid, in the working orientation (uint8, z y x); the case; and what it cost.
+
+    Raises:
+        InputError: weights are damaged.
+    """
+    networks, recipes = zip(*(load(path, device) for path in weights), strict=True)
+    predictors = [
+        Predictor(
+            network,
+            patch=recipe["patch"],
+            context=recipe["context"],
+            window=recipe["window"],
+            device=device,
+            precision=devices.precision_to_predict(recipe["precision"], device),
+            overlap=settings["overlap"],
+            mirror=settings["mirror"],
+        )
+        for network, recipe in zip(networks, recipes, strict=True)
+    ]
+    organs = recipes[0]["organs"]
+    organ_ml = np.median([recipe["organ_ml"] for recipe in recipes], axis=0).tolist()  # they differ from fold to fold
+    case = load_case(folder)
+    started = time.monotonic()
+    with devices.energy_meter(device) as meter:
+        prediction = predict_case(
+            predictors[0] if len(predictors) == 1 else Ensemble(predictors),
+            case,
+            smallest_ml=[settings["smallest_part"] * volume for volume in organ_ml],
+            keep_largest=[organs.index(organ) + 1 for organ in settings["keep_largest"]],
+        )
+    return (
+        prediction,
+        case,
+        {
+            "case": case.name,
+            "voxels": int(np.prod(case.original.size)),
+            "parameters": sum(recipe["parameters"] for recipe in recipes),
+            "multiply_adds": sum(
+                round(recipe["multiply_adds_per_voxel"] * predictor.voxels)
+                for recipe, predictor in zip(recipes, predictors, strict=True)
+            ),
+            "prediction_seconds": round(time.monotonic() - started, 3),
+            "precision": ", ".join(dict.fromkeys(predictor.precision for predictor in predictors)),
+            **meter.joules(),
+            **devices.peak_memory(device),
+            **devices.describe(device),
+        },
+    )

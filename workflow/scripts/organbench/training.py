@@ -87,34 +87,12 @@ def run(job: Mapping[str, Any]) -> None:
     rank = processes.local_rank()
     with job_log(job["log"], quiet=rank > 0) as logger:
         device = devices.prepare(threads=job["threads"], gpus=job["gpus"], rank=rank)
-        train_on, validate_on = ([cases.load(folder) for folder in job[role]] for role in ("training", "validation"))
         checkpoint = Path(job["checkpoint"])
         with processes.joined(device) as share:
             logger.info("training on %d x %s, %d threads", share.world, device, job["threads"])
-            network, recipe, rows, cost = train(
-                train_on,
-                validate_on,
-                options=job["settings"]["network"],
-                settings=job["settings"]["training"],
-                window=job["window"],
-                organs=job["organs"],
-                seed=job["seed"],
-                device=device,
-                checkpoint=checkpoint,
-                stamp=stamp(
-                    job["settings"],
-                    job["window"],
-                    job["seed"],
-                    [[case.name, case.info["checksum"]] for case in train_on],
-                    [[case.name, case.info["checksum"]] for case in validate_on],
-                    devices.describe(device),
-                    share.world,
-                    *map(Path, job["code"]),
-                ),
-                workers=max(1, job["threads"] // 2),
-                checkpoint_seconds=float(os.environ.get("ORGANBENCH_CHECKPOINT_SECONDS", CHECKPOINT_SECONDS)),
-                share=share,
-                logger=logger,
+            seconds = float(os.environ.get("ORGANBENCH_CHECKPOINT_SECONDS", CHECKPOINT_SECONDS))
+            network, recipe, rows, cost = train_files(
+                job, device=device, checkpoint=checkpoint, checkpoint_seconds=seconds, share=share, logger=logger
             )
         if rank > 0:
             return
@@ -126,6 +104,36 @@ def run(job: Mapping[str, Any]) -> None:
             pd.DataFrame(rows).to_csv(path, index=False)
         volumes.write_json(cost, job["cost"])
         checkpoint.unlink(missing_ok=True)
+
+
+def train_files(
+    job: Mapping[str, Any], *, device: torch.device, share: Share = WHOLE, **options: Any
+) -> tuple[nn.Module, dict[str, Any], list[dict[str, float]], dict[str, Any]]:
+    """Train a contender from prepared cases: `train`, for a job as `run` describes it."""
+    train_on, validate_on = ([cases.load(folder) for folder in job[role]] for role in ("training", "validation"))
+    return train(
+        train_on,
+        validate_on,
+        options=job["settings"]["network"],
+        settings=job["settings"]["training"],
+        window=job["window"],
+        organs=job["organs"],
+        seed=job["seed"],
+        device=device,
+        stamp=stamp(
+            job["settings"],
+            job["window"],
+            job["seed"],
+            [[case.name, case.info["checksum"]] for case in train_on],
+            [[case.name, case.info["checksum"]] for case in validate_on],
+            devices.describe(device),
+            share.world,
+            *map(Path, job["code"]),
+        ),
+        workers=max(1, job["threads"] // 2),
+        share=share,
+        **options,
+    )
 
 
 def train(

@@ -1,0 +1,47 @@
+"""Whether a finished study repeats itself here: run `snakemake verify`."""
+
+
+rule verify_run:
+    input:
+        cases=training_files,
+        weights=f"{RUN}/weights.pt",
+        history=f"{RUN}/history.csv",
+        cost=f"{RUN}/cost.json",
+        image=first_tested(CASE["image"]),
+        prediction=first_tested(f"{RUN}/predictions/{{case}}.nii.gz"),
+        code=training_code,
+    output:
+        temp(f"{RUN}/verified.json"),
+    log:
+        f"{RESULTS}/logs/verify/{{model}}-fold{{fold}}-seed{{seed}}.log",
+    wildcard_constraints:
+        model="|".join(TRAINED),
+    conda:
+        "../../envs/torch.yaml"
+    threads: 8
+    resources:
+        gpu=1,
+        mem_mb=16000,
+        runtime=60,
+    params:
+        settings=model_settings,
+        prediction=STUDY["prediction"],
+        window=STUDY["preprocessing"]["window"],
+        organs=list(ORGANS),
+        training=lambda wildcards: [
+            f"{RESULTS}/cases/{case}" for case in cases_in(wildcards, "train")
+        ],
+    script:
+        "../scripts/verify_run.py"
+
+
+rule verify:
+    input:
+        runs=runs(f"{RUN}/verified.json"),
+    log:
+        f"{RESULTS}/logs/verify.log",
+    localrule: True
+    conda:
+        "../../envs/imaging.yaml"
+    script:
+        "../scripts/verify.py"

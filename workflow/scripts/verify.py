@@ -1,0 +1,23 @@
+"""Say of every run whether it repeats itself; fail where one does not."""
+
+import json
+from pathlib import Path
+
+from organbench.errors import InputError, job_log
+
+with job_log(snakemake.log[0]) as logger:
+    different = []
+    for path in snakemake.input.runs:
+        run = json.loads(Path(path).read_text())
+        weights = "agree" if run["weights_agree"] else "DIFFER"
+        voxels = run["voxels_that_differ"]
+        prediction = "agrees" if voxels == 0 else f"DIFFERS in {voxels} voxels"
+        message = f"{run['run']}: weights after {run['steps']} steps {weights}, "
+        message += f"prediction of case {run['case']} {prediction}"
+        for key, (then, now) in run["then_and_now"].items():
+            message += f"; {key} was {then} and is {now}"
+        logger.warning(message)  # warnings reach the screen
+        if voxels or not run["weights_agree"]:
+            different.append(run["run"])
+    if different:
+        raise InputError(f"{len(different)} of {len(snakemake.input.runs)} runs do not repeat: {', '.join(different)}")

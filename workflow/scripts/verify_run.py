@@ -1,0 +1,49 @@
+"""Train a contender's first steps again and predict a case again; do both agree with what is on disk, bit for bit?"""
+
+import json
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import SimpleITK as sitk
+
+from organbench import cases, devices, inference, training, volumes
+from organbench.errors import job_log
+
+CONDITIONS = ("device", "precision", "threads", "versions")  # of cost.json: what may move the last bits
+
+with job_log(snakemake.log[0]) as logger:
+    device = devices.prepare(threads=snakemake.threads, gpus=snakemake.resources.gpu)
+    recorded = json.loads(Path(snakemake.input.cost).read_text())
+    job = {name: getattr(snakemake.params, name) for name in ("training", "settings", "window", "organs")}
+    job |= {"validation": [], "seed": int(snakemake.wildcards.seed), "threads": snakemake.threads, "code": []}
+    with tempfile.TemporaryDirectory() as folder:
+        _, _, rows, cost = training.train_files(
+            job,
+            device=device,
+            checkpoint=Path(folder, "checkpoint.pt"),
+            checkpoint_seconds=float("inf"),
+            until=training.FINGERPRINT_STEP,
+            logger=logger,
+        )
+        history = pd.read_csv(snakemake.input.history, float_precision="round_trip")
+        losses = [row["loss"] for row in rows] == history["loss"][: len(rows)].tolist()
+        prediction, case, _ = inference.predict_files(
+            [snakemake.input.weights], Path(snakemake.input.image).parent, snakemake.params.prediction, device
+        )
+        again = Path(folder, "again.nii.gz")
+        cases.write_prediction(prediction, case, again)
+        ours, theirs = (
+            sitk.GetArrayFromImage(sitk.ReadImage(str(path))) for path in (again, snakemake.input.prediction)
+        )
+    changed = {key: [recorded[key], cost[key]] for key in CONDITIONS if recorded[key] != cost[key]}
+    result = {
+        "run": f"{snakemake.wildcards.model}/fold{snakemake.wildcards.fold}-seed{snakemake.wildcards.seed}",
+        "steps": len(rows),
+        "weights_agree": losses and recorded["fingerprint"] == cost["fingerprint"],
+        "case": case.name,
+        "voxels_that_differ": int(np.count_nonzero(ours != theirs)) if ours.shape == theirs.shape else ours.size,
+        "then_and_now": changed,
+    }
+    volumes.write_json(result, snakemake.output[0])
