@@ -82,7 +82,7 @@ def test_batches_do_not_depend_on_where_training_started(patients):
 
 def test_reading_ahead_is_bounded_and_ends_with_the_loop(patients, monkeypatch):
     asked, before = [], threading.active_count()
-    monkeypatch.setattr(sampling, "batch", lambda cases, plan, step: asked.append(step))
+    monkeypatch.setattr(sampling, "batch", lambda cases, plan, step, share: asked.append(step))
     reading = batches(patients, drawing(), 0, 1000, workers=2, ahead=4)
     next(reading)
     time.sleep(0.05)  # enough to read hundreds of these

@@ -3,8 +3,10 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -27,10 +29,14 @@ def checkout(folder):
     return folder
 
 
-def snakemake(folder, *arguments):
+def command_line(*arguments):
+    """Snakemake on the smoke study, and its environment; a later option replaces an earlier one."""
     command = [sys.executable, "-m", "snakemake", "--configfile", "config/smoke.yaml", "--resources", "gpu=0"]
-    command += ["--cores", "2", *arguments]
-    environment = dict(os.environ, PYTHONDONTWRITEBYTECODE="1")
+    return [*command, "--cores", "2", *arguments], dict(os.environ, PYTHONDONTWRITEBYTECODE="1")
+
+
+def snakemake(folder, *arguments):
+    command, environment = command_line(*arguments)
     result = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
     return result.returncode, result.stdout + result.stderr
 
@@ -158,9 +164,29 @@ def test_verify_says_whether_a_study_repeats_itself(finished):
     assert jobs_to_run(finished) == {}
 
 
-def test_a_second_run_agrees_bit_for_bit(finished, tmp_path):
-    code, output = snakemake(checkout(tmp_path))
+def kill_in_training(folder):
+    """Start the study and end it, with all its jobs, by SIGKILL once a training has written a checkpoint."""
+    command, environment = command_line()
+    environment["ORGANBENCH_CHECKPOINT_SECONDS"] = "0"
+    with open(folder / "killed.log", "w") as log:
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True)
+    while process.poll() is None and not list(folder.glob("results/smoke/runs/*/*/checkpoint.pt")):
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    code, output = snakemake(folder, "--unlock")
+    assert code == 0, output
+
+
+def test_a_second_run_that_was_killed_agrees_bit_for_bit(finished, tmp_path):
+    """With other --cores, but the same threads for the jobs that compute."""
+    kill_in_training(checkout(tmp_path))
+    (checkpoint,) = tmp_path.glob("results/smoke/runs/*/*/checkpoint.pt")
+    assert torch.load(checkpoint, weights_only=True)["progress"]["step"] > 0
+    code, output = snakemake(tmp_path, "--cores", "3", "--set-threads", "train=2", "predict=2")
     assert code == 0, output[-3000:]
+    logs = "".join(path.read_text() for path in tmp_path.glob("results/smoke/logs/train/*.log"))
+    assert logs.count("going on from") == 1
     compared = 0
     for first in finished.glob("results/smoke/runs/*/*/weights.pt"):
         second = tmp_path / first.relative_to(finished)
