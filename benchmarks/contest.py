@@ -87,10 +87,14 @@ def run(name: str) -> dict[str, float]:
         What it measured itself, with `process_seconds` (from its start to its end, imports included) and `peak_mib`,
         the most memory it held.
     """
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
     with tempfile.TemporaryFile("w+") as output:
         started = time.perf_counter()
         process = subprocess.Popen(
-            [sys.executable, *sys.argv, "--contestant", name], stdout=output, stderr=subprocess.STDOUT
+            [sys.executable, *sys.argv, "--contestant", name],
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
         )
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - started
