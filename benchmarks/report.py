@@ -22,7 +22,7 @@ def values(result: Mapping[str, Any], name: str, measure: str) -> list[float]:
 
 def shown(numbers: list[float], unit: str) -> str:
     """Median, lowest and highest."""
-    return f"{median(numbers):.3g} {unit} ({min(numbers):.3g} to {max(numbers):.3g})"
+    return f"{median(numbers):.4g} {unit} ({min(numbers):.4g} to {max(numbers):.4g})"
 
 
 def ratio_row(result: Mapping[str, Any], claim: Mapping[str, Any]) -> list[str] | None:
@@ -65,7 +65,7 @@ def text(results: list[Mapping[str, Any]]) -> str:
         versions = ", ".join(f"{package} {version}" for package, version in machine["versions"].items())
         rounds = max(len(contestant["runs"]) for contestant in result["contestants"].values())
         notes.append(
-            f"- {result['benchmark']}: {rounds} rounds on {machine['cores']} cores of {machine['cpu']}, load before "
+            f"- {result['benchmark']}: {rounds} round{'s' if rounds > 1 else ''} on {machine['cores']} cores of {machine['cpu']}, load before "
             f"{machine['load_before']}; Python {machine['python']}, {versions}\n"
         )
         for name, contestant in result["contestants"].items():
