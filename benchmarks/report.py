@@ -65,8 +65,8 @@ def text(results: list[Mapping[str, Any]]) -> str:
         versions = ", ".join(f"{package} {version}" for package, version in machine["versions"].items())
         rounds = max(len(contestant["runs"]) for contestant in result["contestants"].values())
         notes.append(
-            f"- {result['benchmark']}: {rounds} runs of each on {machine['cores']} cores of {machine['cpu']}, load before "
-            f"{machine['load_before']}; Python {machine['python']}, {versions}\n"
+            f"- {result['benchmark']}: {rounds} runs of each on {machine['cores']} cores of {machine['cpu']}, "
+            f"load before {machine['load_before']}; Python {machine['python']}, {versions}\n"
         )
         for name, contestant in result["contestants"].items():
             does.setdefault((result["benchmark"], contestant["does"]), []).append(name)
