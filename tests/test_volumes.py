@@ -2,6 +2,8 @@
 
 import gzip
 import itertools
+import zlib
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -102,6 +104,10 @@ def test_orienting_and_back_changes_nothing(angle, mirrored):
         image = volumes.to_image(array, grid((4, 3, 2), (1.0, 2.0, 3.0), (5.0, 6.0, 7.0), direction))
         oriented = volumes.orient(image)
         assert volumes.orientation(oriented) == "LPS"
+        view, found = volumes.oriented(image)
+        np.testing.assert_array_equal(view, sitk.GetArrayViewFromImage(oriented))
+        for ours, theirs in zip(asdict(found).values(), asdict(Grid.of(oriented)).values(), strict=True):
+            np.testing.assert_allclose(ours, theirs, atol=1e-9)
         back = volumes.orient(oriented, volumes.orientation(image))
         np.testing.assert_array_equal(sitk.GetArrayViewFromImage(back), array)
         np.testing.assert_allclose(back.GetDirection(), image.GetDirection(), atol=1e-12)
@@ -302,6 +308,22 @@ def test_resampling_labels_invents_none(source, wanted, seed):
     np.testing.assert_array_equal(volumes.resample_labels(labels, source, source, 3), labels)
 
 
+@quick
+@given(
+    st.tuples(*[st.integers(1, 90)] * 3), st.tuples(*[spacings] * 3), st.tuples(*[spacings] * 3), st.integers(0, 1000)
+)
+def test_resampled_labels_are_those_with_the_largest_share(size, spacing, wanted, seed):
+    """Blobs, so that organs have corners of their own, and axes longer than a band."""
+    source = grid(size, spacing)
+    target = source.with_spacing(wanted)
+    noise = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=source.shape), 2)
+    labels = np.digitize(noise, np.quantile(noise, [0.5, 0.8, 0.95])).astype(np.uint8)
+    shares = (labels == np.arange(4)[:, None, None, None]).astype(np.float32)
+    expected, lead = brute_force(shares, source, target)
+    clear = lead > 1e-5
+    np.testing.assert_array_equal(volumes.resample_labels(labels, source, target, 3)[clear], expected[clear])
+
+
 def test_equally_probable_classes_go_to_the_first():
     source = grid((2, 2, 20))
     probabilities = np.full((4, *source.shape), 0.25, np.float32)
@@ -439,6 +461,27 @@ def test_whole_files_of_every_kind_are_read(noise):
         path = noise.with_name(f"other.{suffix}")
         sitk.WriteImage(sitk.ReadImage(str(noise)), str(path))
         np.testing.assert_array_equal(sitk.GetArrayFromImage(volumes.read(path)), expected)
+
+
+@pytest.mark.parametrize(
+    ("slope", "intercept"), [(0, 0), (1, 0), (1, -1024), (2, -1024), (0.1, 3.7), (-1, 5), (1e-30, 1e20)]
+)
+def test_rescaled_voxels_are_checked_without_unpacking_twice(noise, slope, intercept, monkeypatch):
+    """What does not fit is unpacked again and found sound; a wrong checksum is found in any case."""
+    content = bytearray(gzip.decompress(noise.read_bytes()))
+    content[112:120] = np.array([slope, intercept], "<f4").tobytes()
+    noise.write_bytes(gzip.compress(content))
+    checksums = []
+    plain = volumes.stored_checksum
+    monkeypatch.setattr(volumes, "stored_checksum", lambda *given: checksums.append(plain(*given)) or checksums[-1])
+    volumes.read(noise)
+    if abs(slope) != 1e-30:  # else all voxels were rounded to one value
+        assert checksums == [zlib.crc32(content)]
+    broken = bytearray(noise.read_bytes())
+    broken[-6] ^= 1  # of the checksum
+    noise.write_bytes(broken)
+    with pytest.raises(InputError, match="copy the file again"):
+        volumes.read(noise)
 
 
 def test_two_files_of_one_name_are_not_confused(noise):

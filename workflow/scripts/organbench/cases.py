@@ -3,6 +3,7 @@
 import json
 import zlib
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,15 +77,20 @@ def convert(
     Raises:
         InputError: the volume or the labels are unfit; see `volumes`.
     """
-    volume = volumes.read_volume(volume_path)
-    labels = volumes.read_labels(label_path, organs, ignored)
+
+    def read_labels() -> tuple[sitk.Image, dict[str, int]]:
+        labels = volumes.read_labels(label_path, organs, ignored)
+        return labels, voxels_of(sitk.GetArrayViewFromImage(labels), organs)
+
+    with ThreadPoolExecutor(1) as pool:  # while the volume is unpacked
+        reading = pool.submit(read_labels)
+        volume = volumes.read_volume(volume_path)
+        labels, original_voxels = reading.result()
     volumes.check_pair(volume, labels, volume_path, label_path)
     labels.CopyInformation(volume)
     original, orientation = Grid.of(volume), volumes.orientation(volume)
-    volume, labels = volumes.orient(volume), volumes.orient(labels)
-    oriented = Grid.of(volume)
+    (hu, oriented), (indices, _) = volumes.oriented(volume), volumes.oriented(labels)
     working = oriented.with_spacing(spacing)
-    hu, indices = sitk.GetArrayViewFromImage(volume), sitk.GetArrayViewFromImage(labels)
     image = volumes.resample_volume(hu, oriented, working)
     label = volumes.resample_labels(indices, oriented, working, len(organs))
     info = {
@@ -96,7 +102,7 @@ def convert(
         "oriented": volumes.grid_json(oriented),
         "working": volumes.grid_json(working),
         "organs": {organ: list(values) for organ, values in organs.items()},
-        "original_voxels": voxels_of(indices, organs),
+        "original_voxels": original_voxels,
         "voxels": voxels_of(label, organs),
         "hu": hu_statistics(image, label, organs),
         "checksum": zlib.crc32(label.data, zlib.crc32(image.data)),

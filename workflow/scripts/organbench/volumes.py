@@ -9,7 +9,7 @@ import gzip
 import json
 import os
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,12 @@ ORIENTATION = "LPS"
 AIR_HU = -1024.0  # padding outside the scanner's circle (-2048, -3024) counts as air
 MAX_LABEL = 65535
 SLAB = 16  # slices worked on at a time
+BAND = 32  # voxels of an axis resampled at a time
 GRID_TOLERANCE_MM = 0.05  # two grids are the same where no voxel lies farther off: headers are rounded differently
+
+NIFTI_FIELDS = ("vox_offset", "bitpix", "datatype", "scl_slope", "scl_inter")
+INTEGERS = {2: np.uint8, 4: np.int16, 8: np.int32, 256: np.int8, 512: np.uint16, 768: np.uint32}  # NIfTI's datatypes
+UNKNOWN = 255  # no organ's index
 
 Array = np.ndarray[Any, Any]
 
@@ -45,7 +50,7 @@ class Grid:
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> "Grid":
         """The grid that `asdict` wrote."""
-        return cls(**{name: tuple(value) for name, value in fields.items()})
+        return cls(**{name: tuple(np.asarray(value).tolist()) for name, value in fields.items()})
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -112,42 +117,40 @@ def read(path: str | Path) -> sitk.Image:
         raise InputError(f"{path}: a 3D volume with one value a voxel is needed, this has {found}; extract one volume")
     if reader.HasMetaDataKey("nifti_type") and reader.GetMetaData("nifti_type") == "1":  # one file holds all
         check_content(
-            path, image, *(int(float(reader.GetMetaData(key))) for key in ("vox_offset", "bitpix", "datatype"))
+            path, image, {key: float(reader.GetMetaData(key)) for key in NIFTI_FIELDS if reader.HasMetaDataKey(key)}
         )
     return image
 
 
-def check_content(path: Path, image: sitk.Image, start: int, bits: int, datatype: int) -> None:
+def check_content(path: Path, image: sitk.Image, header: Mapping[str, float]) -> None:
     """Check that all voxels of a NIfTI file are there, undamaged, and numbers.
 
     Needed because SimpleITK's reader of NIfTI turns what is missing, damaged, NaN or infinite into 0 without a word.
     The checksum at the end of a gzip file is compared with that of what was read, which costs a few percent of the
-    reading. Only where they differ, perhaps for no worse reason than rescaled intensities, is the file unpacked again.
+    reading. Only where they differ, perhaps for no worse reason than a byte order, is the file unpacked again.
 
     Args:
         path: the file.
         image: what SimpleITK read of it.
-        start: bytes before the voxels.
-        bits: of a voxel.
-        datatype: NIfTI's code of the voxels' type.
+        header: the fields `NIFTI_FIELDS`.
 
     Raises:
         InputError: the file is damaged or cut short, or a voxel is NaN or infinite.
     """
-    stop = start + image.GetNumberOfPixels() * bits // 8
+    start, datatype = int(header["vox_offset"]), int(header["datatype"])
+    stop = start + image.GetNumberOfPixels() * int(header["bitpix"]) // 8
     with path.open("rb") as file:
         packed = file.read(2) == b"\x1f\x8b"
         file.seek(-8, os.SEEK_END)
         checksum = int.from_bytes(file.read(4), "little")
     try:
         with gzip.open(path) if packed else path.open("rb") as stream:
-            header = stream.read(start)
-            voxels = sitk.GetArrayViewFromImage(image)
-            if packed and checksum == zlib.crc32(voxels.data, zlib.crc32(header)):
+            before = stream.read(start)
+            if packed and checksum == stored_checksum(image, header, zlib.crc32(before)):
                 return
-            order = "<" if int.from_bytes(header[:4], "little") in (348, 540) else ">"  # the header's own length
+            order = "<" if int.from_bytes(before[:4], "little") in (348, 540) else ">"  # the header's own length
             kind = {16: np.dtype(f"{order}f4"), 64: np.dtype(f"{order}f8")}.get(datatype)
-            found = len(header)
+            found = len(before)
             while block := stream.read(min(1 << 20, stop - found)):
                 found += len(block)
                 if kind and not np.isfinite(np.frombuffer(block, kind, len(block) // kind.itemsize)).all():
@@ -158,6 +161,20 @@ def check_content(path: Path, image: sitk.Image, start: int, bits: int, datatype
         raise InputError(f"{path}: damaged or cut short ({error}); copy the file again") from None
     if found < stop:
         raise InputError(f"{path}: cut short, {found} of {stop} bytes are there; copy the file again")
+
+
+def stored_checksum(image: sitk.Image, header: Mapping[str, float], checksum: int) -> int:
+    """Go on with the checksum of a file's first bytes over its voxels, as they must be stored to be read like this."""
+    kind = INTEGERS.get(int(header["datatype"]))
+    slope, intercept = header.get("scl_slope", 0.0), header.get("scl_inter", 0.0)
+    for voxels in sitk.GetArrayViewFromImage(image):  # a slice at a time: what it becomes stays in the cache
+        if kind and voxels.dtype.kind == "f" and slope:  # integers that were rescaled to HU
+            with np.errstate(all="ignore"):  # where it is not so, the checksum tells
+                stored = np.rint((voxels - voxels.dtype.type(intercept)) / voxels.dtype.type(slope)).astype(kind)
+            checksum = zlib.crc32(stored.data, checksum)
+        else:
+            checksum = zlib.crc32(voxels.data, checksum)
+    return checksum
 
 
 def read_volume(path: str | Path) -> sitk.Image:
@@ -225,18 +242,21 @@ def lookup(values: Array, indices: Mapping[int, int], path: str | Path) -> Array
         raise InputError(
             f"{path}: a label map holds values from 0 to {MAX_LABEL}, this has {low} to {high}; export the labels again"
         )
-    present = np.flatnonzero(np.bincount(values.ravel(), minlength=high + 1))
-    unknown = sorted(set(present.tolist()) - indices.keys())
-    if unknown:
-        raise InputError(
-            f"{path}: label value {', '.join(map(str, unknown))} is in no dataset.organs; "
-            "map it to an organ there, or list it in dataset.ignore_labels"
-        )
-    table = np.zeros(high + 1, np.uint8)
+    table = np.full(max(high + 1, 256), UNKNOWN, np.uint8)
     for value, index in indices.items():
         if value <= high:
             table[value] = index
-    return table[values]
+    if high < 256:
+        small = values.astype(np.uint8, copy=False)
+        result = np.frombuffer(small.tobytes().translate(table[:256].tobytes()), np.uint8).reshape(values.shape)
+    else:
+        result = table[values]
+    if (unknown := result == UNKNOWN).any():
+        raise InputError(
+            f"{path}: label value {', '.join(map(str, np.unique(values[unknown])))} is in no dataset.organs; "
+            "map it to an organ there, or list it in dataset.ignore_labels"
+        )
+    return result
 
 
 def check_pair(volume: sitk.Image, labels: sitk.Image, volume_path: str | Path, label_path: str | Path) -> None:
@@ -281,6 +301,25 @@ def orient(image: sitk.Image, code: str = ORIENTATION) -> sitk.Image:
     return image if orientation(image) == code else sitk.DICOMOrient(image, code)
 
 
+def oriented(image: sitk.Image) -> tuple[Array, Grid]:
+    """The voxels (z y x) of an image and their grid as `orient` gives them, but as a view: nothing is copied."""
+    grid = Grid.of(image)
+    small = sitk.Image(2, 2, 2, sitk.sitkUInt8)  # has the same axes
+    small.SetDirection(grid.direction)
+    orienter = sitk.DICOMOrientImageFilter()
+    orienter.SetDesiredCoordinateOrientation(ORIENTATION)
+    orienter.Execute(small)
+    order = [int(axis) for axis in orienter.GetPermuteOrder()]  # x y z
+    flips = orienter.GetFlipAxes()
+    steps = np.reshape(grid.direction, (3, 3))[:, order] * np.where(flips, -1.0, 1.0)
+    size, spacing = ([values[axis] for axis in order] for values in (grid.size, grid.spacing))
+    lengths = [(n - 1) * mm if flip else 0.0 for n, mm, flip in zip(size, spacing, flips, strict=True)]
+    origin = np.asarray(grid.origin) - steps @ np.asarray(lengths)  # the corner that was the far one
+    voxels = sitk.GetArrayViewFromImage(image).transpose([2 - axis for axis in reversed(order)])
+    voxels = voxels[tuple(slice(None, None, -1 if flip else 1) for flip in reversed(flips))]
+    return voxels, Grid.from_json({"size": size, "spacing": spacing, "origin": origin, "direction": steps.ravel()})
+
+
 def axis_weights(source: Grid, target: Grid, axis: int) -> Array:
     """The matrix (target voxels, source voxels) that resamples one axis (0 x, 1 y, 2 z) linearly.
 
@@ -313,26 +352,28 @@ class Resampler:
         x, y, z = (axis_weights(source, target, axis) for axis in range(3))
         return cls(z, y, x)
 
-    def needs(self, start: int, stop: int) -> tuple[int, int]:
-        """First and past-last source slice that the target slices start to stop are made of."""
-        used = np.flatnonzero(self.z[start:stop].any(axis=0))
-        return int(used[0]), int(used[-1]) + 1
+    def needs(self, start: int, stop: int) -> slice:
+        """The source slices that the target slices start to stop are made of."""
+        return used(self.z[start:stop])
+
+    def part(self, rows: slice, columns: slice) -> tuple["Resampler", slice, slice]:
+        """The resampler of some target rows and columns alone, and the source rows and columns that it works on."""
+        y, x = self.y[rows], self.x[columns]
+        return Resampler(self.z, y[:, used(y)], x[:, used(x)]), used(y), used(x)
 
     def slab(self, block: Array, start: int, stop: int) -> Array:
         """The target slices start to stop, float32, from the source slices that they need, `block` (z y x)."""
-        first, last = self.needs(start, stop)
-        plane = within(block.astype(np.float32, copy=False), self.y, self.x)
-        weights = self.z[start:stop, first:last]
-        if is_identity(weights):
-            return plane
-        return np.tensordot(weights, plane, axes=(1, 0))
+        weights = self.z[start:stop, self.needs(start, stop)]
+        block = block.astype(np.float32, copy=False)
+        if len(weights) < len(block):  # the fewer slices, the less there is to do in their planes
+            return within(across(block, weights), self.y, self.x)
+        return across(within(block, self.y, self.x), weights)
 
     def slabs(self, source: Array) -> Iterator[tuple[int, int, Array]]:
         """All target slices of an array (z y x): start, stop, and the slices between, float32."""
         for start in range(0, len(self.z), SLAB):
             stop = min(start + SLAB, len(self.z))
-            first, last = self.needs(start, stop)
-            yield start, stop, self.slab(source[first:last], start, stop)
+            yield start, stop, self.slab(source[self.needs(start, stop)], start, stop)
 
 
 def is_identity(weights: Array) -> bool:
@@ -340,12 +381,43 @@ def is_identity(weights: Array) -> bool:
     return weights.shape[0] == weights.shape[1] and bool((np.diagonal(weights) == 1.0).all())
 
 
+def used(weights: Array) -> slice:
+    """The source voxels, from the first to the last, that some target voxels of an axis are made of."""
+    found = np.flatnonzero(weights.any(axis=0))
+    return slice(int(found[0]), int(found[-1]) + 1)
+
+
+def reached(weights: Array, low: int, high: int) -> slice:
+    """The target voxels of an axis that the source voxels low to high contribute to."""
+    found = np.flatnonzero(weights[:, low:high].any(axis=1))
+    return slice(int(found[0]), int(found[-1]) + 1) if len(found) else slice(0)
+
+
+def across(block: Array, z: Array) -> Array:
+    """Resample slices (z y x) along z."""
+    return block if is_identity(z) else np.tensordot(z, block, axes=(1, 0))
+
+
 def within(block: Array, y: Array, x: Array) -> Array:
-    """Resample slices (z y x) in their plane."""
-    if not is_identity(x):
-        block = block @ np.ascontiguousarray(x.T)
-    if not is_identity(y):
-        block = np.matmul(y, block)
+    """Resample slices (z y x) in their plane.
+
+    A voxel is made of its few neighbours, so most weights are 0. Products of a band of target voxels with just the
+    source voxels that it needs leave most of these out.
+    """
+    for weights, axis in ((x, 2), (y, 1)):
+        if is_identity(weights):
+            continue
+        shape = list(block.shape)
+        shape[axis] = len(weights)
+        result = np.empty(shape, np.float32)
+        for start in range(0, len(weights), BAND):
+            band = slice(start, start + BAND)
+            needed = used(weights[band])
+            if axis == 2:
+                np.matmul(block[:, :, needed], weights[band, needed].T, out=result[:, :, band])
+            else:
+                np.matmul(weights[band, needed], block[:, needed], out=result[:, band])
+        block = result
     return block
 
 
@@ -356,8 +428,7 @@ def resample_volume(volume: Array, source: Grid, target: Grid) -> Array:
     top = np.iinfo(np.int16).max
     for start in range(0, len(result), SLAB):
         stop = min(start + SLAB, len(result))
-        first, last = resampler.needs(start, stop)
-        block = np.clip(volume[first:last], AIR_HU, top, dtype=np.float32)
+        block = np.clip(volume[resampler.needs(start, stop)], AIR_HU, top, dtype=np.float32)
         result[start:stop] = np.rint(resampler.slab(block, start, stop))
     return result
 
@@ -368,17 +439,18 @@ def resample_labels(labels: Array, source: Grid, target: Grid, organs: int) -> A
     A target voxel gets the organ, or background, with the largest share of it: no value is invented, and shrinking
     keeps an organ's volume where picking the nearest voxel would make its border ragged.
     """
+    result = np.zeros(target.shape, np.uint8)
+    resampler = Resampler.between(source, target)
+    for start in range(0, len(result), SLAB):
+        stop = min(start + SLAB, len(result))
+        block = labels[resampler.needs(start, stop)]
 
-    def shares() -> Iterator[Array]:
-        for block in slabs(labels):
-            yield one_hot(block, organs + 1)
+        def share(organ: int, rows: slice, columns: slice, block: Array = block) -> Array:
+            return (block[:, rows, columns] == organ).astype(np.float32)
 
-    return restore(shares(), source, target)
-
-
-def one_hot(labels: Array, classes: int) -> Array:
-    """Organ indices (z y x) as float32 shares (class z y x)."""
-    return (labels[None] == np.arange(classes, dtype=labels.dtype)[:, None, None, None]).astype(np.float32)
+        able = {organ: (block == organ).any(axis=0) for organ in range(1, organs + 1)}
+        elect(result[start:stop], resampler, start, stop, able, share)
+    return result
 
 
 def restore(probabilities: Iterable[Array], source: Grid, target: Grid) -> Array:
@@ -400,48 +472,69 @@ def restore(probabilities: Iterable[Array], source: Grid, target: Grid) -> Array
     first_kept = 0
     for start in range(0, len(result), SLAB):
         stop = min(start + SLAB, len(result))
-        first, last = resampler.needs(start, stop)
-        while kept is None or first_kept + kept.shape[1] < last:
+        needed = resampler.needs(start, stop)
+        while kept is None or first_kept + kept.shape[1] < needed.stop:
             slab = next(arriving)
             kept = slab if kept is None else np.concatenate([kept, slab], axis=1)
-        kept, first_kept = kept[:, first - first_kept :], first
-        fill_slab(result[start:stop], kept[:, : last - first], resampler, start, stop)
+        kept, first_kept = kept[:, needed.start - first_kept :], needed.start
+        block = kept[:, : needed.stop - first_kept]
+
+        def share(k: int, rows: slice, columns: slice, block: Array = block) -> Array:
+            return block[k][:, rows, columns]
+
+        # to win, a class needs 1 / classes somewhere among the voxels that are averaged
+        able = {k: (block[k] >= 1.0 / len(block)).any(axis=0) for k in range(1, len(block))}
+        elect(result[start:stop], resampler, start, stop, able, share)
     return result
 
 
-def fill_slab(result: Array, block: Array, resampler: Resampler, start: int, stop: int) -> None:
-    """Write the most probable classes of target slices start to stop into `result` (z y x).
+def elect(
+    result: Array,
+    resampler: Resampler,
+    start: int,
+    stop: int,
+    able: Mapping[int, Array],
+    share: Callable[[int, slice, slice], Array],
+) -> None:
+    """Write the organs that have the largest share in target slices start to stop into `result` (z y x, zeros).
 
-    Only where a class can win: it needs 1 / classes somewhere among the voxels that are averaged.
+    Args:
+        result: the target slices.
+        resampler: from the source grid to the target grid.
+        start: first target slice.
+        stop: past-last target slice.
+        able: for each organ the source rows and columns (mask y x) where its share is large enough to win somewhere.
+        share: the share of an organ, or of background (0), in some rows and columns of the source slices that are
+            needed, float32 (z y x).
     """
-    classes = len(block)
-    candidates = [(block[k] >= 1.0 / classes).any(axis=0) for k in range(classes)]
-    organs = [k for k in range(1, classes) if candidates[k].any()]
-    if not organs:
+    areas = {}
+    for organ, mask in able.items():
+        if mask.any():
+            y0, y1, x0, x1 = box(mask)
+            areas[organ] = reached(resampler.y, y0, y1), reached(resampler.x, x0, x1)
+    areas = {organ: area for organ, area in areas.items() if all(axis.stop for axis in area)}
+    if not areas:
         return
-    y0, y1, x0, x1 = box(np.logical_or.reduce([candidates[k] for k in organs]))
-    ys, xs = (touched(weights, low, high) for weights, low, high in ((resampler.y, y0, y1), (resampler.x, x0, x1)))
-    part = Resampler(resampler.z, *(weights[sel] for weights, sel in ((resampler.y, ys), (resampler.x, xs))))
-    best = part.slab(block[0], start, stop)
-    winner = np.zeros(best.shape, np.uint8)
-    for k in organs:
-        probability = part.slab(block[k], start, stop)
-        wins = probability > best
-        winner[wins] = k
-        np.maximum(best, probability, out=best)
-    result[:, ys, xs] = winner
+
+    def resampled(organ: int, rows: slice, columns: slice) -> Array:
+        part, *source = resampler.part(rows, columns)
+        return part.slab(share(organ, *source), start, stop)
+
+    low = [min(area[axis].start for area in areas.values()) for axis in (0, 1)]
+    high = [max(area[axis].stop for area in areas.values()) for axis in (0, 1)]
+    best = resampled(0, slice(low[0], high[0]), slice(low[1], high[1]))
+    for organ, (rows, columns) in areas.items():
+        mine = resampled(organ, rows, columns)
+        there = best[:, rows.start - low[0] : rows.stop - low[0], columns.start - low[1] : columns.stop - low[1]]
+        wins = mine > there
+        result[:, rows, columns][wins] = organ
+        np.copyto(there, mine, where=wins)
 
 
 def box(mask: Array) -> tuple[int, int, int, int]:
     """First and past-last row and column (y0, y1, x0, x1) of a mask (y x) that is not empty."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
-
-
-def touched(weights: Array, low: int, high: int) -> slice:
-    """The target voxels of one axis to which the source voxels low to high contribute."""
-    used = np.flatnonzero(weights[:, low:high].any(axis=1))
-    return slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0, 0)
 
 
 def to_image(array: Array, grid: Grid) -> sitk.Image:
