@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import SimpleITK as sitk
 
 from organbench import volumes
 from organbench.errors import InputError, atomic
@@ -77,22 +76,26 @@ def convert(
     Raises:
         InputError: the volume or the labels are unfit; see `volumes`.
     """
+    header = volumes.read_header(volume_path)
 
-    def read_labels() -> tuple[sitk.Image, dict[str, int]]:
+    def prepare_labels() -> tuple[Array, dict[str, int]]:
         labels = volumes.read_labels(label_path, organs, ignored)
-        return labels, voxels_of(sitk.GetArrayViewFromImage(labels), organs)
+        volumes.check_pair(header, labels, volume_path, label_path)
+        labels.SetSpacing(header.GetSpacing())
+        labels.SetOrigin(header.GetOrigin())
+        labels.SetDirection(header.GetDirection())
+        indices, grid = volumes.oriented(labels)
+        resampled = volumes.resample_labels(indices, grid, grid.with_spacing(spacing), len(organs))
+        return resampled, voxels_of(indices, organs)
 
     with ThreadPoolExecutor(1) as pool:  # while the volume is unpacked
-        reading = pool.submit(read_labels)
+        preparing = pool.submit(prepare_labels)
         volume = volumes.read_volume(volume_path)
-        labels, original_voxels = reading.result()
-    volumes.check_pair(volume, labels, volume_path, label_path)
-    labels.CopyInformation(volume)
+        label, original_voxels = preparing.result()
     original, orientation = Grid.of(volume), volumes.orientation(volume)
-    (hu, oriented), (indices, _) = volumes.oriented(volume), volumes.oriented(labels)
+    hu, oriented = volumes.oriented(volume)
     working = oriented.with_spacing(spacing)
     image = volumes.resample_volume(hu, oriented, working)
-    label = volumes.resample_labels(indices, oriented, working, len(organs))
     info = {
         "case": name,
         "volume": str(volume_path),

@@ -10,6 +10,7 @@ import json
 import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -43,8 +44,8 @@ class Grid:
     direction: tuple[float, ...]
 
     @classmethod
-    def of(cls, image: sitk.Image) -> "Grid":
-        """The grid of an image."""
+    def of(cls, image: sitk.Image | sitk.ImageFileReader) -> "Grid":
+        """The grid of an image, or of the file that a reader has looked into."""
         return cls(image.GetSize(), image.GetSpacing(), image.GetOrigin(), image.GetDirection())
 
     @classmethod
@@ -89,12 +90,12 @@ class Grid:
         )
 
 
-def read(path: str | Path) -> sitk.Image:
-    """Read a 3D image.
+def read_header(path: str | Path) -> sitk.ImageFileReader:
+    """Read where the voxels of a 3D image lie, but not the voxels; `Execute` then reads these.
 
     Raises:
-        InputError: the file cannot be read, is damaged or cut short, is not 3D, has voxels that are no numbers, or a
-            file of the same name without .gz lies beside it (SimpleITK would take the voxels from there).
+        InputError: the file cannot be read, is not 3D, or a file of the same name without .gz lies beside it
+            (SimpleITK would take the voxels from there).
     """
     path = Path(path)
     if not path.is_file():
@@ -104,22 +105,40 @@ def read(path: str | Path) -> sitk.Image:
         raise InputError(f"{path}: {plain.name} lies beside it and would be read in its place; remove one of the two")
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
-    try:
+    with readable(path):
         reader.ReadImageInformation()
-        dimensions, components = reader.GetDimension(), reader.GetNumberOfComponents()
-        if dimensions == 3 and components == 1:
-            image = reader.Execute()
-    except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1].strip()
-        raise InputError(f"{path}: cannot be read ({reason}); copy the file again, or export it anew") from None
+    dimensions, components = reader.GetDimension(), reader.GetNumberOfComponents()
     if dimensions != 3 or components != 1:
         found = f"{dimensions}D" if components == 1 else f"{components} values a voxel"
         raise InputError(f"{path}: a 3D volume with one value a voxel is needed, this has {found}; extract one volume")
+    return reader
+
+
+def read(path: str | Path) -> sitk.Image:
+    """Read a 3D image.
+
+    Raises:
+        InputError: as `read_header`, or the file is damaged or cut short, or has voxels that are no numbers.
+    """
+    path = Path(path)
+    reader = read_header(path)
+    with readable(path):
+        image = reader.Execute()
     if reader.HasMetaDataKey("nifti_type") and reader.GetMetaData("nifti_type") == "1":  # one file holds all
         check_content(
             path, image, {key: float(reader.GetMetaData(key)) for key in NIFTI_FIELDS if reader.HasMetaDataKey(key)}
         )
     return image
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turn what SimpleITK says of a file that it cannot read into one line."""
+    try:
+        yield
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise InputError(f"{path}: cannot be read ({reason}); copy the file again, or export it anew") from None
 
 
 def check_content(path: Path, image: sitk.Image, header: Mapping[str, float]) -> None:
@@ -259,8 +278,10 @@ def lookup(values: Array, indices: Mapping[int, int], path: str | Path) -> Array
     return result
 
 
-def check_pair(volume: sitk.Image, labels: sitk.Image, volume_path: str | Path, label_path: str | Path) -> None:
-    """Check that a volume and its labels lie on the same grid.
+def check_pair(
+    volume: sitk.Image | sitk.ImageFileReader, labels: sitk.Image, volume_path: str | Path, label_path: str | Path
+) -> None:
+    """Check that a volume, of which the header is enough, and its labels lie on the same grid.
 
     Raises:
         InputError: size, spacing, origin or direction differ by more than rounding.
