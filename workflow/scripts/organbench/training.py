@@ -48,6 +48,122 @@ class Progress:
     best_weights: dict[str, Tensor] | None = None
 
 
+@dataclass(frozen=True)
+class Learner:
+    """A network and what changes its weights.
+
+    Attributes:
+        network: what is trained, on its device.
+        computed: the network as it is called: over several processes, compiled.
+        kept: whose weights are validated and kept: the network, or the moving average of its weights.
+        optimizer: of the network's weights.
+        scaler: of the loss, for fp16.
+        averaged: the moving average, if one is wanted.
+    """
+
+    network: nn.Module
+    computed: Callable[[Tensor], Tensor | list[Tensor]]
+    kept: nn.Module
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    averaged: AveragedModel | None
+
+    @property
+    def states(self) -> dict[str, Any]:
+        """What has a state that a checkpoint holds, by name."""
+        parts = {name: getattr(self, name) for name in ("network", "optimizer", "scaler", "averaged")}
+        return {name: part for name, part in parts.items() if part is not None}
+
+
+def make_learner(
+    network: nn.Module, settings: Mapping[str, Any], *, device: torch.device, precision: str, share: Share
+) -> Learner:
+    """All that a training changes, for a network that was just built.
+
+    Args:
+        network: with its first weights, on the CPU.
+        settings: the config's `training`, with the contender's own settings applied.
+        device: where to compute.
+        precision: `fp32`, `bf16` or `fp16`.
+        share: what of every batch this process computes.
+
+    Raises:
+        InputError: a setting does not allow several processes.
+    """
+    cuda = device.type == "cuda"
+    if settings["batch_size"] % share.world:
+        raise InputError(
+            f"config, training.batch_size: {settings['batch_size']} is not a multiple of the {share.world} devices"
+        )
+    if share.world > 1 and settings["norm"] == "batch":
+        if not cuda:
+            raise InputError(
+                "config, training.norm: batch norm over several processes needs GPUs; use instance or group"
+            )
+        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # statistics of the whole batch; the same weights
+    network = devices.place(network, device, len(settings["patch"])).train()
+    averaged = None
+    if settings["ema"]:
+        averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings["ema"]), use_buffers=True)
+    computed: Callable[[Tensor], Tensor | list[Tensor]] = network
+    if share.world > 1:
+        computed = DistributedDataParallel(network, device_ids=[device] if cuda else None)
+    return Learner(
+        network=network,
+        computed=torch.compile(computed) if settings["compile"] else computed,
+        kept=averaged.module if averaged else network,
+        optimizer=make_optimizer(network, settings),
+        scaler=torch.amp.GradScaler(device.type, enabled=precision == "fp16"),
+        averaged=averaged,
+    )
+
+
+def learn(
+    learner: Learner,
+    loss_of: losses.Loss,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    rate: float,
+    clip: float,
+    precision: str,
+    share: Share,
+) -> Tensor:
+    """Take one step of gradient descent.
+
+    Args:
+        learner: what learns.
+        loss_of: the loss.
+        images: what the network sees (batch, channel, [z,] y, x).
+        labels: organ indices, int64 (batch, [z,] y, x).
+        rate: the learning rate.
+        clip: largest norm of all gradients together.
+        precision: `fp32`, `bf16` or `fp16`.
+        share: what of the batch this is.
+
+    Returns:
+        The loss of the whole batch, which may still be under way on the device.
+    """
+    for group in learner.optimizer.param_groups:
+        group["lr"] = rate
+    learner.optimizer.zero_grad(set_to_none=True)
+    with devices.autocast(images.device, precision):
+        logits = learner.computed(images.contiguous(memory_format=devices.memory_format(images.dim() - 2)))
+    loss = supervised(loss_of, logits, labels)
+    learner.scaler.scale(loss).backward()
+    learner.scaler.unscale_(learner.optimizer)
+    nn.utils.clip_grad_norm_(learner.network.parameters(), clip)
+    learner.scaler.step(learner.optimizer)
+    learner.scaler.update()
+    if learner.averaged:
+        learner.averaged.update_parameters(learner.network)
+    value = loss.detach()
+    if share.world > 1:
+        distributed.all_reduce(value)
+        value = value / share.world
+    return value
+
+
 def learning_rate(step: int, settings: Mapping[str, Any]) -> float:
     """The learning rate of a step (from 0): a linear warm-up, then polynomial or cosine decay to 0, or constant."""
     steps, warmup = settings["steps"], settings["warmup"]
@@ -185,7 +301,7 @@ def train(
         StoppedError: SIGTERM came; the checkpoint is written.
     """
     precision = devices.precision(settings["precision"], device)
-    patch, dims = tuple(settings["patch"]), len(settings["patch"])
+    patch, first = tuple(settings["patch"]), share.rank == 0
     recipe = {
         **design(options, settings, organs),
         "window": list(window),
@@ -195,33 +311,9 @@ def train(
     torch.manual_seed(seed)
     network = build(recipe)
     size = count(network, recipe["in_channels"], patch)
-    recipe |= size
-    cost: dict[str, Any] = {**size}
-    if share.world > 1 and device.type == "cuda":
-        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # statistics of the whole batch; the same weights
-    network = devices.place(network, device, dims).train()
-    optimizer = make_optimizer(network, settings)
-    scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
-    states: dict[str, Any] = {"network": network, "optimizer": optimizer, "scaler": scaler}
-    kept = network  # whose weights are validated and kept
-    if settings["ema"]:
-        averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings["ema"]), use_buffers=True)
-        states["averaged"], kept = averaged, averaged.module
-    computed: Callable[[Tensor], Tensor | list[Tensor]] = network
-    if share.world > 1:
-        if settings["batch_size"] % share.world:
-            raise InputError(
-                f"config, training.batch_size: {settings['batch_size']} is not a multiple of the {share.world} devices"
-            )
-        if settings["norm"] == "batch" and device.type != "cuda":
-            raise InputError(
-                "config, training.norm: batch norm over several processes needs GPUs; use instance or group"
-            )
-        computed = DistributedDataParallel(network, device_ids=[device] if device.type == "cuda" else None)
-    computed = torch.compile(computed) if settings["compile"] else computed
-    loss_of = losses.loss(settings["loss"])
+    learner = make_learner(network, settings, device=device, precision=precision, share=share)
     predictor = Predictor(
-        kept, patch=patch, context=settings["context"], window=window, device=device, precision=precision
+        learner.kept, patch=patch, context=settings["context"], window=window, device=device, precision=precision
     )
     sampler = sampling.Sampling(
         seed=seed,
@@ -230,16 +322,17 @@ def train(
         margin=augmentation.margin(patch, settings["augmentation"]),
         context=settings["context"],
         foreground=settings["foreground"],
+        middle=settings["slices"] == "middle",
     )
-    if share.rank > 0:
+    if not first:
         distributed.barrier()  # the first process decides whether the checkpoint is good
-    progress = resume(checkpoint, stamp, states, logger)
-    if share.world > 1 and share.rank == 0:
+    progress = resume(checkpoint, stamp, learner.states, logger)
+    if share.world > 1 and first:
         distributed.barrier()
-    first = share.rank == 0
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
 
+    loss_of = losses.loss(settings["loss"])
     steps = min(until or settings["steps"], settings["steps"])
     waiting: list[tuple[int, float, Tensor]] = []  # losses that are still on the device
     started = saved = told = time.monotonic()
@@ -260,7 +353,7 @@ def train(
     def check_for_end() -> None:
         if first and ending():
             take_stock()
-            write_checkpoint(checkpoint, stamp, states, progress)
+            write_checkpoint(checkpoint, stamp, learner.states, progress)
             raise StoppedError(f"told to end after step {progress.step} of {steps}; the next run goes on from there")
 
     def validate_now() -> str:
@@ -271,7 +364,9 @@ def train(
         mean = mean_of(list(dice.values()))
         if settings["weights"] == "best" and mean > progress.best_dice:
             progress.best_dice = mean
-            progress.best_weights = {key: value.detach().cpu().clone() for key, value in kept.state_dict().items()}
+            progress.best_weights = {
+                key: value.detach().cpu().clone() for key, value in learner.kept.state_dict().items()
+            }
         return "  Dice " + ", ".join(f"{organ} {value:.3f}" for organ, value in dice.items())
 
     with (
@@ -282,10 +377,7 @@ def train(
         if first and progress.validation_due:
             logger.info(f"step {progress.step}/{steps}{validate_now()}")
         for images, labels in sampling.batches(training, sampler, progress.step, steps, share=share, workers=workers):
-            step = progress.step
-            rate = learning_rate(step, settings)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
+            step, rate = progress.step, learning_rate(progress.step, settings)
             inputs, targets = augmentation.augment(
                 to_device(images, device),
                 to_device(labels, device),
@@ -296,28 +388,13 @@ def train(
                 step=step,
                 share=share,
             )
-            inputs = inputs.contiguous(memory_format=devices.memory_format(dims))
-            optimizer.zero_grad(set_to_none=True)
-            with devices.autocast(device, precision):
-                logits = computed(inputs)
-            loss = supervised(loss_of, logits, targets)
-            scaler.scale(loss).backward()
-            scaler.unscale_(optimizer)
-            nn.utils.clip_grad_norm_(network.parameters(), settings["gradient_clip"])
-            scaler.step(optimizer)
-            scaler.update()
-            if "averaged" in states:
-                states["averaged"].update_parameters(network)
-
-            value = loss.detach()
-            if share.world > 1:
-                distributed.all_reduce(value)
-                value = value / share.world
+            clip = settings["gradient_clip"]
+            value = learn(learner, loss_of, inputs, targets, rate=rate, clip=clip, precision=precision, share=share)
             if first:
                 waiting.append((step, rate, value))
             progress.step += 1
             if progress.step == min(FINGERPRINT_STEP, settings["steps"]):
-                progress.fingerprint = {"step": progress.step, "sha256": fingerprint(network)}
+                progress.fingerprint = {"step": progress.step, "sha256": fingerprint(learner.network)}
             bar.update()
             now = time.monotonic()
             last = progress.step == steps
@@ -334,14 +411,15 @@ def train(
                 told = time.monotonic()
                 if not last and told - saved > checkpoint_seconds:
                     take_stock()
-                    write_checkpoint(checkpoint, stamp, states, progress)
+                    write_checkpoint(checkpoint, stamp, learner.states, progress)
                     saved = time.monotonic()
             if not last:
                 check_for_end()
         take_stock()
     if progress.best_weights is not None:
-        kept.load_state_dict(progress.best_weights)
-    cost |= {
+        learner.kept.load_state_dict(progress.best_weights)
+    cost = {
+        **size,
         "training_seconds": round(progress.seconds, 3),
         "samples_per_second": round(steps * settings["batch_size"] / max(progress.seconds, 1e-9), 3),
         "precision": precision,
@@ -350,7 +428,7 @@ def train(
         **devices.peak_memory(device),
         **devices.describe(device),
     }
-    return kept, recipe, progress.rows, cost
+    return learner.kept, recipe | size, progress.rows, cost
 
 
 def design(options: Mapping[str, Any], settings: Mapping[str, Any], organs: Sequence[str]) -> dict[str, Any]:
