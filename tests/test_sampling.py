@@ -110,6 +110,12 @@ def test_slices_beyond_an_organs_ends_are_shown(tmp_path):
     assert np.bincount(drawn, minlength=37)[24:36].min() > 40  # each about as often
 
 
+def test_the_middle_slice_alone_is_shown_where_that_is_asked(patients):
+    plan = drawing(foreground=1.0, middle=True)
+    for step in range(20):
+        assert all(z == len(patients[index].image) // 2 for index, (z, _, _) in centres(patients, plan, step))
+
+
 def test_organs_are_drawn_evenly_however_rare(patients):
     voxels = sum(np.bincount(case.label.ravel(), minlength=3) for case in patients)
     assert voxels[1] > 50 * voxels[2]  # the bladder is rare

@@ -45,6 +45,7 @@ TRAINING = {
     "precision": "fp32",
     "ema": 0,
     "deep_supervision": False,
+    "slices": "all",
     "compile": False,
     "validate_every": 2,
     "weights": "last",

@@ -1,4 +1,4 @@
-"""Every figure, as PNG and SVG."""
+"""Every figure, as PNG and SVG, and the methods in words."""
 
 
 rule figure_dice_by_organ:
@@ -109,3 +109,33 @@ rule figure_overlays:
         seed=STUDY["training"]["seeds"][0],
     script:
         "../scripts/figure_overlays.py"
+
+
+rule methods:
+    input:
+        cases=f"{RESULTS}/tables/cases.csv",
+        costs=expand(
+            f"{RUN}/cost.json", model=TRAINED, fold=0, seed=STUDY["training"]["seeds"][0]
+        ),
+        references=os.path.relpath(WORKFLOW / "report" / "references.bib"),
+        code=code("methods.py"),
+    output:
+        report(
+            f"{RESULTS}/methods.md",
+            caption="../report/methods.rst",
+            category="Methods",
+            labels={"text": "methods, with references"},
+        ),
+    log:
+        f"{RESULTS}/logs/methods.log",
+    conda:
+        "../../envs/figures.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=15,
+    params:
+        study=STUDY,
+        folds=FOLDS,
+        settings={model: settings_of(model) for model in TRAINED},
+    script:
+        "../scripts/methods.py"

@@ -29,6 +29,7 @@ class Sampling:
         context: slices on each side that a 2D crop brings as channels.
         foreground: share of the batch that is centred near an organ. Organs are drawn evenly, however rare, then one of
             the cases that have it; the rest of the batch is anywhere in any case.
+        middle: take all crops from the middle axial slice of a case, as the original project did.
     """
 
     seed: int
@@ -37,6 +38,7 @@ class Sampling:
     margin: tuple[int, ...]
     context: int
     foreground: float
+    middle: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def centres(cases: Sequence[Case], sampling: Sampling, step: int) -> list[tuple[
         [i for i, case in enumerate(cases) if case.points[organ, 0, 0] >= 0] for organ in range(len(cases[0].points))
     ]
     organs = [organ for organ, members in enumerate(having) if members]
-    near_organs = round(sampling.batch_size * sampling.foreground) if organs else 0
+    near_organs = round(sampling.batch_size * sampling.foreground) if organs and not sampling.middle else 0
     drawn = []
     for position in range(sampling.batch_size):
         if position < near_organs:
@@ -79,6 +81,8 @@ def centres(cases: Sequence[Case], sampling: Sampling, step: int) -> list[tuple[
         else:
             index = int(random.integers(len(cases)))
             voxel = random.integers(cases[index].image.shape)
+            if sampling.middle:
+                voxel = np.array([len(cases[index].image) // 2, *voxel[1:]])
         shape = cases[index].image.shape
         z, y, x = (int(clamp(v, n, p)) for v, n, p in zip(voxel, shape, patch, strict=True))
         drawn.append((index, (z, y, x)))

@@ -1,0 +1,324 @@
+"""The Methods paragraph of a paper, written from the configuration, data and versions of a finished study.
+
+Each function writes one section in plain sentences; a citation is `[@key]`, as Pandoc reads it, of a BibTeX entry.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from organbench import splits
+
+PACKAGES = ("SimpleITK", "numpy", "scipy", "pandas", "seaborn")
+
+NETWORKS = {
+    "unet": "a U-Net [@ronneberger2015unet]",
+    "ghostunet": "a GhostUNet, the U-Net's topology made of ghost bottlenecks [@han2020ghostnet] with "
+    "squeeze-and-excitation [@hu2018se]",
+}
+NORMS = {
+    "batch": "batch normalisation [@ioffe2015bn]",
+    "instance": "instance normalisation [@ulyanov2016in]",
+    "group": "group normalisation [@wu2018gn]",
+}
+LOSSES = {
+    "dice_ce": "the sum of soft Dice loss [@milletari2016vnet] and cross-entropy",
+    "dice": "soft Dice loss [@milletari2016vnet]",
+    "ce": "cross-entropy",
+    "dice_legacy": "one minus a Dice score that sums over classes within each voxel and so counts background",
+}
+OPTIMIZERS = {
+    "adamw": "AdamW [@loshchilov2019adamw]",
+    "adam": "Adam [@kingma2015adam]",
+    "sgd": "stochastic gradient descent with Nesterov momentum 0.99",
+}
+SCHEDULES = {
+    "polynomial": "then decayed polynomially (exponent 0.9)",
+    "cosine": "then decayed by half a cosine",
+    "constant": "then stayed",
+}
+
+
+def text(
+    config: Mapping[str, Any],
+    settings: Mapping[str, Mapping[str, Any]],
+    folds: Sequence[splits.Fold],
+    cases: pd.DataFrame,
+    costs: Mapping[str, Mapping[str, Any]],
+    references: str,
+) -> str:
+    """A study's methods as Markdown: a paragraph a topic, then the BibTeX entries of what is cited.
+
+    Args:
+        config: the study's resolved configuration.
+        settings: of each contender that was trained its `network` options and its `training`.
+        folds: who trains, validates and tests.
+        cases: `tables/cases.csv`.
+        costs: `cost.json` of one run of each contender that was trained.
+        references: BibTeX entries, of which those that are cited are appended.
+    """
+    sections = {
+        "Data": data(config, cases),
+        "Split": division(config["split"], folds),
+        "Preprocessing": preprocessing(config["preprocessing"]),
+        "Networks": contenders(config, settings, costs),
+        "Training": training(config["training"], settings),
+        "Prediction": prediction(config["prediction"]),
+        "Metrics": metrics(config["evaluation"]),
+        "Statistics": statistics(config),
+        "Software and hardware": software(costs),
+    }
+    body = "\n\n".join(f"## {title}\n\n{paragraph}" for title, paragraph in sections.items())
+    entries = {re.search(r"{(\w+),", entry)[1]: entry for entry in references.strip().split("\n\n")}  # type: ignore[index]
+    cited = "\n\n".join(entries[key] for key in sorted(set(re.findall(r"@(\w+)", body))))
+    return f"# Methods of the study {config['study']}\n\n{body}\n\n## References\n\n```bibtex\n{cited}\n```\n"
+
+
+def data(config: Mapping[str, Any], cases: pd.DataFrame) -> str:
+    """The cohort: what it is, its size, its grids, and how many cases show each organ."""
+    dataset = config["dataset"]
+    if dataset["source"] == "phantom":
+        seed = dataset["phantom"]["seed"]
+        what = f"{len(cases)} generated patients (procedural phantoms, seed {seed}; not clinical data)"
+    else:
+        origin = {"ct-org": " from CT-ORG [@rister2020ctorg]", "openkbp": " from OpenKBP [@babier2021openkbp]"}
+        what = f"{len(cases)} CT volumes{origin.get(config['study'], '')}"
+    plane = cases[["spacing_x", "spacing_y"]].mean(axis=1)
+    shown = {organ: int((cases[f"{organ}_ml"] > 0).sum()) for organ in dataset["organs"]}
+    return (
+        f"We used {what}. Spacing was {spread(plane)} mm in plane and {spread(cases['spacing_z'])} mm between slices; "
+        f"volumes had {spread(cases['size_z'])} slices (median, range). Reference contours were available of "
+        f"{listed([f'{words(organ)} ({count} of {len(cases)} cases)' for organ, count in shown.items()])}."
+    )
+
+
+def division(split: Mapping[str, Any], folds: Sequence[splits.Fold]) -> str:
+    """Who was trained on and tested on."""
+    sizes = [[len(fold[role]) for fold in folds] for role in splits.ROLES]
+    train, validation, test = (between(size) for size in sizes)
+    how = {
+        "holdout": f"Cases were divided at random (seed {split['seed']})",
+        "kfold": f"In {len(folds)}-fold cross-validation (seed {split['seed']}) every case was tested once. "
+        "A fold divided the cases",
+        "official": "Cases were divided as the data set's authors did",
+        "file": "Cases were divided by a list that was fixed beforehand",
+    }[split["method"]]
+    several = f" in each of {len(folds)} folds" if split["method"] == "file" and len(folds) > 1 else ""
+    parts = [f"{train} for training", f"{validation} for validation", f"{test} for testing"]
+    if not sum(sizes[1]):
+        parts.pop(1)
+    together = " All scans of a patient had the same role." if split["patient"] else ""
+    return f"{how} into {listed(parts)}{several}.{together} No test case was seen in training or in choosing weights."
+
+
+def preprocessing(settings: Mapping[str, Any]) -> str:
+    """Orientation, grid and intensities."""
+    spacing, (low, high) = settings["spacing"], settings["window"]
+    if all(axis is None for axis in spacing):
+        grid = "kept on their own grids"
+    else:
+        axes = " x ".join("own" if axis is None else f"{axis:g}" for axis in spacing)
+        grid = (
+            f"resampled to {axes} mm (x y z), volumes linearly with an antialiasing filter and labels by the largest "
+            "share of each voxel"
+        )
+    return (
+        f"Volumes were brought to LPS orientation and {grid}. HU were clipped to [{low:g}, {high:g}] and scaled to "
+        "[-1, 1]."
+    )
+
+
+def contenders(
+    config: Mapping[str, Any], settings: Mapping[str, Mapping[str, Any]], costs: Mapping[str, Mapping[str, Any]]
+) -> str:
+    """The networks, their sizes, and the ensembles."""
+    sentences = []
+    for name, own in settings.items():
+        network = own["network"]
+        kind = NETWORKS.get(network["network"], f"the network {network['network']}")
+        options = [f"{network.get('dims', 2)}D"]
+        if "features" in network:
+            options.append("features " + "-".join(map(str, network["features"])))
+        options += [
+            f"{words(key)} {value}" for key, value in network.items() if key not in ("network", "dims", "features")
+        ]
+        cost = costs[name]
+        sentences.append(
+            f"{name} was {kind} ({', '.join(options)}; {cost['parameters'] / 1e6:.3g} million parameters, "
+            f"{cost['multiply_adds_per_voxel'] / 1e3:.3g} thousand multiply-adds a voxel)."
+        )
+    for name, entry in config["models"].items():
+        if "ensemble" in entry:
+            sentences.append(
+                f"{name} averaged the probabilities of all runs of {listed(entry['ensemble'])} that had not learned "
+                "from the case."
+            )
+    return " ".join(sentences) + f" All used {NORMS[config['training']['norm']]}."
+
+
+def training(common: Mapping[str, Any], settings: Mapping[str, Mapping[str, Any]]) -> str:
+    """The schedule, what is common and what a contender had otherwise."""
+    crops = " x ".join(map(str, common["patch"]))
+    context = f" with {common['context']} neighbouring slices on each side as channels" if common["context"] else ""
+    near = (
+        f"{common['foreground']:.0%} of them near an organ, each organ as often" if common["foreground"] else "anywhere"
+    )
+    sentences = [
+        f"Networks were trained for {common['steps']} steps on batches of {common['batch_size']} crops of {crops} "
+        f"voxels{context}, {near}, all contenders on the same crops in the same order.",
+        f"We minimised {LOSSES[common['loss']]} with {OPTIMIZERS[common['optimizer']]} (weight decay "
+        f"{common['weight_decay']:g}, gradients clipped to a norm of {common['gradient_clip']:g}).",
+        f"The learning rate rose over {common['warmup']} steps to {common['learning_rate']:g} and "
+        f"{SCHEDULES[common['schedule']]}."
+        if common["warmup"]
+        else f"The learning rate started at {common['learning_rate']:g} and {SCHEDULES[common['schedule']]}.",
+        augmentation(common["augmentation"]),
+    ]
+    if common["deep_supervision"]:
+        sentences.append(
+            "Coarser levels of the networks were supervised too, with half the weight a level [@isensee2021nnunet]."
+        )
+    if common["ema"]:
+        sentences.append(
+            f"An exponential moving average of the weights (decay {common['ema']:g}) was kept [@polyak1992]."
+        )
+    sentences.append(
+        "The weights after the last step were kept."
+        if common["weights"] == "last"
+        else "The weights with the highest mean validation Dice were kept."
+    )
+    seeds = common["seeds"]
+    sentences.append(
+        f"Every network was trained with {len(seeds)} seeds a fold."
+        if len(seeds) > 1
+        else "Every network was trained once a fold."
+    )
+    for name, own in settings.items():
+        if other := differences(own["training"], common):
+            sentences.append(f"For {name} it was {listed(other)}.")
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def differences(own: Mapping[str, Any], common: Mapping[str, Any], above: str = "") -> list[str]:
+    """The settings of a contender that are not the common ones, each as words."""
+    found = []
+    for key, value in own.items():
+        if isinstance(value, Mapping):
+            found += differences(value, common[key], f"{words(key)} ")
+        elif value != common[key]:
+            shown = " x ".join(map(str, value)) if isinstance(value, list) else value
+            found.append(f"{above}{words(key)} {shown}")
+    return found
+
+
+def augmentation(ranges: Mapping[str, Any]) -> str:
+    """What crops were changed by."""
+    parts = [
+        (ranges["rotation"], f"rotation in the axial plane (up to {ranges['rotation']:g} degrees)"),
+        (ranges["scale"], f"scaling (up to {ranges['scale']:.0%})"),
+        (ranges["flip"], f"flips along {listed(ranges['flip'])}"),
+        (ranges["hu_shift"], f"shifts of up to {ranges['hu_shift']:g} HU"),
+        (ranges["hu_scale"], f"stretching of HU (up to {ranges['hu_scale']:.0%})"),
+        (ranges["hu_noise"], f"Gaussian noise (standard deviation up to {ranges['hu_noise']:g} HU)"),
+        (ranges["gamma"], f"gamma (up to {ranges['gamma']:.0%})"),
+    ]
+    used = [phrase for amount, phrase in parts if amount]
+    return f"Crops were augmented by random {listed(used)}." if used else "Crops were not augmented."
+
+
+def prediction(settings: Mapping[str, Any]) -> str:
+    """From windows to labels on the scanner's grid."""
+    sentences = [
+        "Windows of the training crop's size were moved over each scan with an overlap of at least "
+        f"{settings['overlap']:.0%} and averaged with Gaussian weights [@isensee2021nnunet].",
+        "Predictions were averaged over all flips." if settings["mirror"] else "",
+        "Probabilities were resampled linearly to the scanner's grid, where the most probable class was taken.",
+        f"Connected parts smaller than {settings['smallest_part']:g} of the organ's median volume in training were "
+        "removed."
+        if settings["smallest_part"]
+        else "",
+        f"Of {listed([words(organ) for organ in settings['keep_largest']])} only the largest connected part was kept."
+        if settings["keep_largest"]
+        else "",
+    ]
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def metrics(settings: Mapping[str, Any]) -> str:
+    """What was measured, and the rule for empty masks."""
+    tolerance = settings["tolerance_mm"]
+    if isinstance(tolerance, Mapping):
+        limit = "a tolerance of " + listed([f"{mm:g} mm ({words(organ)})" for organ, mm in tolerance.items()])
+    else:
+        limit = f"a tolerance of {tolerance:g} mm"
+    return (
+        "All metrics were computed on the scanner's grid against the original labels: Dice [@dice1945], intersection "
+        "over union, precision, recall, Hausdorff distance and its 95th percentile, mean surface distance and surface "
+        f"Dice at {limit}, with surface elements weighted by their area [@nikolov2021], the added path length in axial "
+        "slices at the same tolerance [@vaassen2020], and the relative volume error. An organ absent from reference "
+        "and prediction was left out; one that was predicted but not there scored a Dice of 0. Distances need both "
+        "surfaces and were left out where one was empty."
+    )
+
+
+def statistics(config: Mapping[str, Any]) -> str:
+    """Units, intervals and tests."""
+    seeds = " first averaged over seeds," if len(config["training"]["seeds"]) > 1 else ""
+    return (
+        f"The patient was the unit of analysis: values were{seeds} then summarised over patients with 95 % bootstrap "
+        "intervals (bias-corrected and accelerated, 2000 resamples) [@efron1987]. Contenders were compared by paired "
+        "differences on the same patients with the Wilcoxon signed-rank test [@wilcoxon1945], adjusted after Holm over "
+        "organs and pairs [@holm1979]."
+    )
+
+
+def software(costs: Mapping[str, Mapping[str, Any]]) -> str:
+    """Versions and devices."""
+    first = next(iter(costs.values()))
+    found = {name: metadata.version(name) for name in PACKAGES}
+    cite = {"SimpleITK": " [@lowekamp2013simpleitk]"}
+    listing = [f"{name} {version}{cite.get(name, '')}" for name, version in found.items()]
+    torch = f"PyTorch {first['versions']['torch']} [@paszke2019pytorch]"
+    cuda = f" with CUDA {first['versions']['cuda']}" if first["versions"].get("cuda") else ""
+    devices = sorted({cost["device"] for cost in costs.values()})
+    precisions = sorted({cost["precision"] for cost in costs.values()})
+    hours = "; ".join(f"{name} {duration(cost['training_seconds'])}" for name, cost in costs.items())
+    return (
+        f"The study was run with OrganBench, a Snakemake workflow [@molder2021snakemake], on Python "
+        f"{first['versions']['python']}, {torch}{cuda}, {listed(listing)}. "
+        f"Networks were trained on {listed(devices)} in {listed(precisions)}; one training took: {hours}. The same "
+        "batches and, on the same kind of device with the same number of threads, the same weights come out of every "
+        "run."
+    )
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def words(name: str) -> str:
+    """A name of the configuration as words."""
+    return name.replace("_", " ")
+
+
+def listed(parts: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
+
+
+def spread(values: pd.Series) -> str:
+    """Median and range; one number where all are equal."""
+    low, high = float(values.min()), float(values.max())
+    return f"{low:g}" if np.isclose(low, high) else f"{values.median():.3g} ({low:.3g} to {high:.3g})"
+
+
+def between(counts: Sequence[int]) -> str:
+    """One number, or the range over folds."""
+    return str(counts[0]) if len(set(counts)) == 1 else f"{min(counts)} to {max(counts)}"
