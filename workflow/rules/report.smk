@@ -115,7 +115,10 @@ rule methods:
     input:
         cases=f"{RESULTS}/tables/cases.csv",
         costs=expand(
-            f"{RUN}/cost.json", model=TRAINED, fold=0, seed=STUDY["training"]["seeds"][0]
+            f"{RUN}/cost.json",
+            model=TRAINED,
+            fold=0,
+            seed=STUDY["training"]["seeds"][0],
         ),
         references=os.path.relpath(WORKFLOW / "report" / "references.bib"),
         code=code("methods.py"),

@@ -80,9 +80,9 @@ def centres(cases: Sequence[Case], sampling: Sampling, step: int) -> list[tuple[
             voxel = points[random.integers(len(points))] + np.rint(random.uniform(-1, 1, 3) * reach)
         else:
             index = int(random.integers(len(cases)))
-            voxel = random.integers(cases[index].image.shape)
+            voxel = np.asarray(random.integers(cases[index].image.shape))
             if sampling.middle:
-                voxel = np.array([len(cases[index].image) // 2, *voxel[1:]])
+                voxel[0] = len(cases[index].image) // 2
         shape = cases[index].image.shape
         z, y, x = (int(clamp(v, n, p)) for v, n, p in zip(voxel, shape, patch, strict=True))
         drawn.append((index, (z, y, x)))
