@@ -52,7 +52,7 @@ def test_it_says_what_the_study_did(config):
         "resampled to 3 x 3 x 5 mm",
         "ghostunet was a GhostUNet",
         "1.94 million parameters, 46.4 thousand multiply-adds a voxel",
-        "400 steps on batches of 14 crops of 96 x 96 voxels with 1 neighbouring slices",
+        "400 steps on batches of 14 crops of 96 x 96 voxels with 1 neighbouring slice on each side",
         "a tolerance of 2 mm",
         "PyTorch 2.13.0 [@paszke2019pytorch] with CUDA 13.0",
         "unet 90 min; ghostunet 90 min",

@@ -203,6 +203,16 @@ def overlay_patterns(wildcards):
     }
 
 
+def whole_study(wildcards):
+    """The study's configuration; a function, because its patterns have braces that are no wildcards here."""
+    return STUDY
+
+
+def configuration_text(wildcards):
+    """The study's configuration as YAML."""
+    return yaml.safe_dump(STUDY, sort_keys=False)
+
+
 def figures():
     """The study's figures; a single contender has no differences."""
     names = ["dice_by_organ", "learning_curves", "overlays"]

@@ -123,11 +123,23 @@ rule methods:
         references=os.path.relpath(WORKFLOW / "report" / "references.bib"),
         code=code("methods.py"),
     output:
-        report(
+        methods=report(
             f"{RESULTS}/methods.md",
             caption="../report/methods.rst",
             category="Methods",
-            labels={"text": "methods, with references"},
+            labels={"what": "methods in words, with references"},
+        ),
+        configuration=report(
+            f"{RESULTS}/study.yaml",
+            caption="../report/configuration.rst",
+            category="Methods",
+            labels={"what": "the whole configuration"},
+        ),
+        versions=report(
+            f"{RESULTS}/tables/versions.csv",
+            caption="../report/versions.rst",
+            category="Methods",
+            labels={"what": "software and devices"},
         ),
     log:
         f"{RESULTS}/logs/methods.log",
@@ -137,7 +149,8 @@ rule methods:
         mem_mb=2000,
         runtime=15,
     params:
-        study=STUDY,
+        study=whole_study,
+        configuration=configuration_text,
         folds=FOLDS,
         settings={model: settings_of(model) for model in TRAINED},
     script:

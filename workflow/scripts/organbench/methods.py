@@ -163,13 +163,15 @@ def contenders(
 def training(common: Mapping[str, Any], settings: Mapping[str, Mapping[str, Any]]) -> str:
     """The schedule, what is common and what a contender had otherwise."""
     crops = " x ".join(map(str, common["patch"]))
-    context = f" with {common['context']} neighbouring slices on each side as channels" if common["context"] else ""
+    neighbours = common["context"]
+    slices = f"{neighbours} neighbouring slice{'s' * (neighbours > 1)} on each side as channels"
+    context = f" with {slices}" if neighbours else ""
     near = (
         f"{common['foreground']:.0%} of them near an organ, each organ as often" if common["foreground"] else "anywhere"
     )
     sentences = [
         f"Networks were trained for {common['steps']} steps on batches of {common['batch_size']} crops of {crops} "
-        f"voxels{context}, {near}, all contenders on the same crops in the same order.",
+        f"voxels{context}, {near}, all contenders of these settings on the same crops in the same order.",
         f"We minimised {LOSSES[common['loss']]} with {OPTIMIZERS[common['optimizer']]} (weight decay "
         f"{common['weight_decay']:g}, gradients clipped to a norm of {common['gradient_clip']:g}).",
         f"The learning rate rose over {common['warmup']} steps to {common['learning_rate']:g} and "
@@ -267,9 +269,9 @@ def metrics(settings: Mapping[str, Any]) -> str:
 
 def statistics(config: Mapping[str, Any]) -> str:
     """Units, intervals and tests."""
-    seeds = " first averaged over seeds," if len(config["training"]["seeds"]) > 1 else ""
+    seeds = " first averaged over seeds, then" if len(config["training"]["seeds"]) > 1 else ""
     return (
-        f"The patient was the unit of analysis: values were{seeds} then summarised over patients with 95 % bootstrap "
+        f"The patient was the unit of analysis: values were{seeds} summarised over patients with 95 % bootstrap "
         "intervals (bias-corrected and accelerated, 2000 resamples) [@efron1987]. Contenders were compared by paired "
         "differences on the same patients with the Wilcoxon signed-rank test [@wilcoxon1945], adjusted after Holm over "
         "organs and pairs [@holm1979]."
@@ -294,6 +296,15 @@ def software(costs: Mapping[str, Mapping[str, Any]]) -> str:
         "batches and, on the same kind of device with the same number of threads, the same weights come out of every "
         "run."
     )
+
+
+def versions(costs: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """What every training and this job ran on: columns used_by, software, version; devices are among them."""
+    rows = [("drawing and tables", name, metadata.version(name)) for name in PACKAGES]
+    for name, cost in costs.items():
+        rows += [(f"training of {name}", part, version) for part, version in cost["versions"].items() if version]
+        rows += [(f"training of {name}", part, cost[part]) for part in ("device", "threads", "precision")]
+    return pd.DataFrame(rows, columns=["used_by", "software", "version"])
 
 
 def duration(seconds: float) -> str:
