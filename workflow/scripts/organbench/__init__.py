@@ -22,6 +22,7 @@ Rooms, lowest first; a room imports only from rooms above it in this list:
 | `training` | the loop, checkpoint and resume, learning-rate schedule, cost accounting |
 | `study` | the study's configuration: merge, check, defaults |
 | `statistics` | summaries, intervals, paired comparisons |
+| `colours` | the colours of contenders and organs |
 | `figures` | every plot, from tables only |
 
 Torch is imported only by the rooms from `augmentation` to `training`; conversion, metrics and figures start without it.

@@ -7,7 +7,7 @@ comparison.csv.
 
 import textwrap
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
@@ -26,6 +26,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
+from organbench.colours import organ_palette, palette
 from organbench.errors import atomic
 from organbench.statistics import ALL, case_differences, case_values
 
@@ -57,13 +58,6 @@ STYLE: dict[Any, Any] = {
 SMALL = 6  # pt, the numbers beside the plots
 LETTER = 1.4  # mm, about the width of a letter of 7 pt
 
-# Okabe and Ito (2008), told apart with every common colour blindness; their yellow is too light for points on white.
-MODEL_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-# The same with Paul Tol's light scheme, in the order in which they stand out on grey CT.
-ORGAN_COLOURS = (
-    *("#E69F00", "#56B4E9", "#CC79A7", "#F0E442", "#009E73", "#D55E00"),
-    *("#99DDFF", "#BBCC33", "#FFAABB", "#0072B2", "#EE8866", "#AAAA00"),
-)
 SOFT_TISSUE = (-160, 240)  # HU, the window of the CT in overlays
 BODY = -300  # HU, between air and fat: what is denser is not cropped
 
@@ -85,16 +79,6 @@ class Panel:
     spacing: tuple[float, float]
     reference: np.ndarray
     predictions: dict[str, np.ndarray]
-
-
-def palette(models: Iterable[str]) -> dict[str, str]:
-    """Give every model its colour, in the order of the models; colours repeat after the seventh."""
-    return {model: MODEL_COLOURS[i % len(MODEL_COLOURS)] for i, model in enumerate(models)}
-
-
-def organ_palette(organs: Iterable[str]) -> dict[str, str]:
-    """Give every organ its colour, in the order of the organs; colours repeat after the twelfth."""
-    return {organ: ORGAN_COLOURS[i % len(ORGAN_COLOURS)] for i, organ in enumerate(organs)}
 
 
 def organ_order(per_case: pd.DataFrame) -> list[str]:
