@@ -79,6 +79,12 @@ def test_every_file_of_the_contract_is_there(finished):
     for name in ("dice_by_organ", "learning_curves", "overlays", "paired_differences"):
         for suffix in ("png", "svg"):
             assert (results / f"figures/{name}.{suffix}").stat().st_size > 5000
+    page = (results / "viewer/index.html").read_text()
+    for file in re.findall(r'(?:src|href)="([a-z][^":]+)"', page):
+        assert (results / "viewer" / file).stat().st_size > 0
+    cases = [path.stem for path in (results / "viewer/cases").glob("*.js")]
+    assert sorted(cases) == sorted(per_case["case"].astype(str).unique())
+    assert len(pd.read_csv(results / "tables/agreement.csv")) == 3 * 2 * 3  # pairs, cases, organs
 
 
 def test_predictions_lie_on_the_scanners_grid(finished):
@@ -115,6 +121,8 @@ def test_a_change_of_code_remakes_what_it_shapes(finished):
                 "predict": 4,
                 "evaluate": 4,
                 "tables": 1,
+                "viewer_case": 2,
+                "viewer": 1,
                 **dict.fromkeys(drawing, 1),
                 "all": 1,
             },

@@ -44,6 +44,16 @@ CASE = {Path(file).stem: f"{RESULTS}/cases/{{case}}/{file}" for file in CASE_FIL
 VOLUME, LABELS = (
     f"{STUDY['dataset']['root']}/{STUDY['dataset'][key]}" for key in ("image", "label")
 )
+# The viewer: each test case in the first fold that tests it, the page's own files, and what it is made with. NiiVue is
+# too large for Snakemake to compare its contents, so its version is in its name, and that in the page.
+SHOWN_FOLDS = {
+    case: fold
+    for fold, roles in reversed(list(enumerate(FOLDS)))
+    for case in roles["test"]
+}
+PAGE = os.path.relpath(WORKFLOW / "viewer")
+PAGE_FILES = ["index.html", "viewer.css", "viewer.js"]
+NIIVUE_FILES = [f"niivue/{file}" for file in ("niivue-0.69.0.umd.js", "LICENSES.txt")]
 
 
 wildcard_constraints:
@@ -192,6 +202,17 @@ def first_tested(pattern):
         return pattern.format(**{"case": case, **wildcards})
 
     return path
+
+
+def shown_predictions(wildcards):
+    """The predictions of a case that the viewer shows: one of each contender."""
+    return expand(
+        f"{RUN}/predictions/{{case}}.nii.gz",
+        model=STUDY["models"],
+        fold=SHOWN_FOLDS[wildcards.case],
+        seed=STUDY["training"]["seeds"][0],
+        case=wildcards.case,
+    )
 
 
 def overlay_patterns(wildcards):

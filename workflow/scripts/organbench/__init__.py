@@ -24,6 +24,7 @@ Rooms, lowest first; a room imports only from rooms above it in this list:
 | `statistics` | summaries, intervals, paired comparisons |
 | `colours` | the colours of contenders and organs |
 | `figures` | every plot, from tables only |
+| `viewer` | what the page for looking at cases shows |
 
 Torch is imported only by the rooms from `augmentation` to `training`; conversion, metrics and figures start without it.
 """

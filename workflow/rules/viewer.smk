@@ -1,0 +1,54 @@
+"""The page for looking at cases, which opens by double-click."""
+
+
+rule viewer_case:
+    input:
+        volume=VOLUME,
+        labels=LABELS,
+        predictions=shown_predictions,
+        code=code("viewer_case.py"),
+    output:
+        script=f"{RESULTS}/viewer/cases/{{case}}.js",
+        agreement=f"{RESULTS}/viewer/cases/{{case}}.csv",
+    log:
+        f"{RESULTS}/logs/viewer_case/{{case}}.log",
+    conda:
+        "../../envs/imaging.yaml"
+    resources:
+        mem_mb=8000,
+        runtime=30,
+    params:
+        organs=ORGANS,
+        ignored=STUDY["dataset"]["ignore_labels"],
+        models=list(STUDY["models"]),
+    script:
+        "../scripts/viewer_case.py"
+
+
+rule viewer:
+    input:
+        per_case=f"{RESULTS}/tables/per_case.csv",
+        cases=expand(f"{RESULTS}/viewer/cases/{{case}}.js", case=SHOWN_FOLDS),
+        agreements=expand(f"{RESULTS}/viewer/cases/{{case}}.csv", case=SHOWN_FOLDS),
+        page=[f"{PAGE}/{file}" for file in PAGE_FILES],
+        code=code("viewer.py"),
+    output:
+        page=[f"{RESULTS}/viewer/{file}" for file in PAGE_FILES + NIIVUE_FILES],
+        study=f"{RESULTS}/viewer/study.js",
+        agreement=f"{RESULTS}/tables/agreement.csv",
+    log:
+        f"{RESULTS}/logs/viewer.log",
+    conda:
+        "../../envs/imaging.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=15,
+    params:
+        page=[f"{PAGE}/{file}" for file in PAGE_FILES + NIIVUE_FILES],
+        study=STUDY["study"],
+        generated=STUDY["dataset"]["source"] == "phantom",
+        organs=list(ORGANS),
+        folds=SHOWN_FOLDS,
+        seeds=STUDY["training"]["seeds"],
+    script:
+        "../scripts/viewer.py"

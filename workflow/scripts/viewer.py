@@ -1,0 +1,29 @@
+"""Lay out the viewer: the page, NiiVue, and the table of cases."""
+
+import shutil
+
+import pandas as pd
+
+from organbench import viewer
+from organbench.errors import atomic, job_log
+
+NAMES = dict.fromkeys(("case", "model", "organ", "model_a", "model_b"), str)  # also where they are numbers
+
+with job_log(snakemake.log[0]):
+    params = snakemake.params
+    agreements = pd.concat([pd.read_csv(path, dtype=NAMES) for path in snakemake.input.agreements], ignore_index=True)
+    with atomic(snakemake.output.agreement) as path:
+        agreements.to_csv(path, index=False)
+    data = viewer.study_data(
+        pd.read_csv(snakemake.input.per_case, dtype=NAMES),
+        agreements,
+        study=params.study,
+        generated=params.generated,
+        organs=params.organs,
+        folds=params.folds,
+        seeds=params.seeds,
+    )
+    viewer.write_script("showStudy", data, snakemake.output.study)
+    for source, target in zip(params.page, snakemake.output.page, strict=True):
+        with atomic(target) as path:
+            shutil.copyfile(source, path)

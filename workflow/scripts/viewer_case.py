@@ -1,0 +1,26 @@
+"""Write one case for the viewer, and how far the contenders agree on it."""
+
+import SimpleITK as sitk
+
+from organbench import viewer, volumes
+from organbench.errors import atomic, job_log
+
+with job_log(snakemake.log[0]):
+    organs, case = snakemake.params.organs, snakemake.wildcards.case
+    predicted = {organ: values[:1] for organ, values in organs.items()}  # predictions hold the first value
+    volume = volumes.read_volume(snakemake.input.volume)
+    reference = volumes.read_labels(snakemake.input.labels, organs, snakemake.params.ignored)
+    predictions = {
+        model: volumes.read_labels(path, predicted)
+        for model, path in zip(snakemake.params.models, snakemake.input.predictions, strict=True)
+    }
+    data = viewer.case_data(case, volume, reference, predictions, list(organs))
+    viewer.write_script("showCase", data, snakemake.output.script)
+    table = viewer.agreement(
+        {model: sitk.GetArrayViewFromImage(image) for model, image in predictions.items()},
+        list(organs),
+        volumes.Grid.of(volume).voxel_ml,
+    )
+    table.insert(0, "case", case)
+    with atomic(snakemake.output.agreement) as path:
+        table.to_csv(path, index=False)
