@@ -14,7 +14,10 @@ SCRIPTS = ROOT / "workflow" / "scripts"
 LIBRARY = SCRIPTS / "organbench"
 RULES = sorted((ROOT / "workflow" / "rules").glob("*.smk"))
 ENVIRONMENTS = sorted((ROOT / "envs").glob("*.yaml"))
-PACKAGES = {"pynvml": "nvidia-ml-py"}  # of modules that do not carry their package's name
+PACKAGES = {
+    "pynvml": "nvidia-ml-py",
+    "surface_distance": "surface-distance",
+}  # of modules that do not carry their package's name
 
 
 def pins(lines):

@@ -1,193 +1,148 @@
-"""Overlap metrics against independent implementations, their algebra, and the empty-mask rule."""
+"""The table of all metrics of a case: its columns, the empty-mask rule, and each number against its room."""
 
 import tracemalloc
 
 import numpy as np
 import pytest
-import SimpleITK as sitk
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import array_shapes, arrays
 
-from organbench import metrics
-from organbench.metrics import METRICS, overlap
+from organbench import surfaces
+from organbench.metrics import METRICS, legacy_score, measure
+from organbench.overlaps import overlap
 
 ORGANS = ("liver", "bladder", "lungs")
+SPACING = (0.8, 1.0, 3.0)  # x y z
+DISTANCES = ["hd", "hd95", "assd"]
 
 
-@st.composite
-def label_pairs(draw):
-    shape = draw(array_shapes(min_dims=3, max_dims=3, max_side=5))
-    labels = arrays(np.uint8, shape, elements=st.integers(0, len(ORGANS)))
-    return draw(labels), draw(labels)
-
-
-def scores(reference, prediction, voxel_ml=0.001):
-    return overlap(reference, prediction, organs=ORGANS, voxel_ml=voxel_ml).set_index("organ")
-
-
-def blobs(seed, shape=(12, 20, 24)):
+def case(seed=0, shape=(12, 30, 34)):
+    """Organ indices of a case with all organs, one of them cut by the array's border."""
     rng = np.random.default_rng(seed)
     z, y, x = np.indices(shape)
     labels = np.zeros(shape, np.uint8)
-    for k in (1, 2, 3):
-        centre = rng.uniform(0.3, 0.7, 3) * shape * (1, 1, k / 2)
-        labels[(z - centre[0]) ** 2 + (y - centre[1]) ** 2 + (x - centre[2]) ** 2 < rng.uniform(9, 30)] = k
+    for index, centre in enumerate(((6, 8, 10), (5, 20, 8), (11, 16, 26)), start=1):
+        z0, y0, x0 = centre + rng.uniform(-1, 1, 3)
+        labels[((z - z0) * 2) ** 2 + (y - y0) ** 2 + (x - x0) ** 2 < rng.uniform(30, 50)] = index
     return labels
 
 
-@given(label_pairs())
-def test_boolean_formulas(pair):
-    reference, prediction = pair
-    table = scores(reference, prediction, voxel_ml=0.5)
-    for k, organ in enumerate(ORGANS, start=1):
-        a, b = reference == k, prediction == k
-        both, either = (a & b).sum(), (a | b).sum()
+def scores(reference, prediction, **options):
+    options = {"organs": ORGANS, "spacing": SPACING, "tolerance_mm": 2.0} | options
+    return measure(reference, prediction, **options).set_index("organ")
+
+
+def test_columns_in_their_order():
+    table = measure(case(0), case(1), organs=ORGANS, spacing=SPACING, tolerance_mm=2.0)
+    assert list(table) == ["organ", *METRICS, "reference_ml", "predicted_ml", "false_positive", "legacy"]
+    assert METRICS == ("dice", "iou", "precision", "recall", "hd", "hd95", "assd", "nsd", "apl", "volume_error")
+    assert list(table["organ"]) == list(ORGANS)
+    assert table["false_positive"].dtype == bool
+    assert table[list(METRICS)].dtypes.eq(float).all()
+
+
+def test_overlap_is_that_of_the_overlaps():
+    reference, prediction = case(0), case(1)
+    expected = overlap(reference, prediction, organs=ORGANS, voxel_ml=0.0024)
+    found = measure(reference, prediction, organs=ORGANS, spacing=SPACING, tolerance_mm=2.0)
+    np.testing.assert_allclose(found[["dice", "iou", "precision", "recall"]], expected.iloc[:, 1:5])
+    np.testing.assert_allclose(found[["reference_ml", "predicted_ml"]], expected[["reference_ml", "predicted_ml"]])
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_surfaces_are_those_of_whole_masks(workers):
+    reference, prediction = case(0), case(1)
+    table = scores(reference, prediction, workers=workers)
+    for index, organ in enumerate(ORGANS, start=1):
+        pair = reference == index, prediction == index
+        found = surfaces.distances(*pair, SPACING)
         row = table.loc[organ]
-        assert row["reference_ml"] == a.sum() * 0.5
-        assert row["predicted_ml"] == b.sum() * 0.5
-        if either:
-            assert row["dice"] == pytest.approx(2 * both / (a.sum() + b.sum()))
-            assert row["iou"] == pytest.approx(both / either)
-        if b.any():
-            assert row["precision"] == pytest.approx(both / b.sum())
-        if a.any():
-            assert row["recall"] == pytest.approx(both / a.sum())
+        assert row["hd"] == surfaces.hausdorff(found)
+        assert row["hd95"] == surfaces.hausdorff_95(found)
+        assert row["assd"] == pytest.approx(surfaces.mean_distance(found))
+        assert row["nsd"] == pytest.approx(surfaces.surface_dice(found, 2.0))
+        assert row["apl"] == pytest.approx(surfaces.added_path_length(*pair, SPACING, 2.0))
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_simpleitk(seed):
-    reference, prediction = blobs(seed), np.roll(blobs(seed), (1, -1, 2), axis=(0, 1, 2))
+def test_every_organ_may_have_its_tolerance():
+    pair = case(0), case(1)
+    mixed = scores(*pair, tolerance_mm={"liver": 0.5, "bladder": 4.0, "lungs": 2.0})
+    for organ, tolerance in (("liver", 0.5), ("bladder", 4.0), ("lungs", 2.0)):
+        assert mixed.loc[organ].equals(scores(*pair, tolerance_mm=tolerance).loc[organ])
+    strict, lax = scores(*pair, tolerance_mm=0.5), scores(*pair, tolerance_mm=4.0)
+    assert (strict["nsd"] < lax["nsd"]).all()
+    assert (strict["apl"] > lax["apl"]).all()
+
+
+def test_a_perfect_prediction():
+    table = scores(case(), case())
+    assert (table[["dice", "nsd"]] == 1).all(axis=None)
+    assert (table[[*DISTANCES, "apl", "volume_error"]] == 0).all(axis=None)
+    assert table["legacy"].to_numpy() == pytest.approx(1)
+
+
+def test_volume_error_is_signed_and_relative():
+    reference, prediction = np.zeros((2, 4, 10, 10), np.uint8)
+    reference[0], prediction[0, :5] = 1, 1
+    reference[2, :5], prediction[2] = 2, 2
     table = scores(reference, prediction)
-    measures = sitk.LabelOverlapMeasuresImageFilter()
-    measures.Execute(sitk.GetImageFromArray(reference), sitk.GetImageFromArray(prediction))
-    for k, organ in enumerate(ORGANS, start=1):
-        assert table.loc[organ, "dice"] == pytest.approx(measures.GetDiceCoefficient(k))
-        assert table.loc[organ, "iou"] == pytest.approx(measures.GetJaccardCoefficient(k))
-        assert 1 - table.loc[organ, "recall"] == pytest.approx(measures.GetFalseNegativeError(k))
-        assert 1 - table.loc[organ, "precision"] == pytest.approx(measures.GetFalseDiscoveryRate(k))
+    assert table.loc["liver", "volume_error"] == pytest.approx(-0.5)
+    assert table.loc["bladder", "volume_error"] == pytest.approx(1)
 
 
-@given(label_pairs())
-def test_range_and_symmetry(pair):
-    forth, back = scores(*pair), scores(*pair[::-1])
-    ratios = forth[list(METRICS)].to_numpy()
-    assert np.all(np.isnan(ratios) | ((ratios >= 0) & (ratios <= 1)))
-    np.testing.assert_array_equal(forth["dice"], back["dice"])
-    np.testing.assert_array_equal(forth["iou"], back["iou"])
-    both = forth["recall"].notna() & forth["precision"].notna()
-    np.testing.assert_array_equal(forth.loc[both, "precision"], back.loc[both, "recall"])
-
-
-@given(label_pairs())
-def test_dice_and_iou_say_the_same(pair):
-    table = scores(*pair)
-    np.testing.assert_allclose(table["iou"], table["dice"] / (2 - table["dice"]))
-
-
-@given(label_pairs())
-def test_dice_is_one_exactly_for_equal_masks(pair):
-    reference, prediction = pair
-    dice = scores(reference, prediction)["dice"]
-    for k, organ in enumerate(ORGANS, start=1):
-        if (reference == k).any() or (prediction == k).any():
-            assert (dice[organ] == 1) == np.array_equal(reference == k, prediction == k)
-
-
-@given(label_pairs(), st.permutations(range(1, len(ORGANS) + 1)))
-def test_renaming_labels_changes_nothing(pair, order):
-    lookup = np.array([0, *order], np.uint8)
-    names = [ORGANS[order.index(k)] for k in range(1, len(ORGANS) + 1)]
-    before = scores(*pair)
-    after = overlap(lookup[pair[0]], lookup[pair[1]], organs=names, voxel_ml=0.001).set_index("organ")
-    assert before.equals(after.loc[before.index])
-
-
-def empty_mask_case(in_reference, in_prediction):
-    reference, prediction = np.zeros((2, 3, 4, 5), np.uint8)
-    reference[1, 2] = in_reference
-    prediction[1, 2] = in_prediction
-    return scores(reference, prediction).loc["liver"]
-
-
-def test_absent_from_both_is_nothing_to_score():
-    row = empty_mask_case(0, 0)
+def test_absent_from_both():
+    row = scores(np.where(case(0) == 2, 0, case(0)), np.where(case(1) == 2, 0, case(1))).loc["bladder"]
     assert row[list(METRICS)].isna().all()
-    assert (row["reference_ml"], row["predicted_ml"], row["false_positive"]) == (0, 0, False)
-
-
-def test_predicted_but_absent_is_a_false_positive():
-    row = empty_mask_case(0, 1)
-    assert (row["dice"], row["iou"], row["precision"], row["false_positive"]) == (0, 0, 0, True)
-    assert np.isnan(row["recall"])
-
-
-def test_missed_organ_scores_zero():
-    row = empty_mask_case(1, 0)
-    assert (row["dice"], row["iou"], row["recall"], row["false_positive"]) == (0, 0, 0, False)
-    assert np.isnan(row["precision"])
-
-
-def test_present_in_both_but_disjoint_scores_zero_everywhere():
-    reference, prediction = np.zeros((2, 3, 4, 5), np.uint8)
-    reference[0], prediction[1] = 1, 1
-    row = scores(reference, prediction).loc["liver"]
-    assert (row[list(METRICS)] == 0).all()
     assert not row["false_positive"]
 
 
-def test_columns_and_types():
-    table = overlap(blobs(0), blobs(1), organs=ORGANS, voxel_ml=0.003)
-    assert list(table) == ["organ", *METRICS, "reference_ml", "predicted_ml", "false_positive"]
-    assert list(table["organ"]) == list(ORGANS)
-    assert table["false_positive"].dtype == bool
-    assert table.loc[0, "reference_ml"] == pytest.approx((blobs(0) == 1).sum() * 0.003)
+def test_absent_from_the_reference():
+    row = scores(np.where(case(0) == 2, 0, case(0)), case(1)).loc["bladder"]
+    assert row[[*DISTANCES, "apl", "volume_error", "recall"]].isna().all()
+    assert row["nsd"] == row["dice"] == 0
+    assert row["false_positive"]
 
 
-@settings(max_examples=20)
-@given(label_pairs(), st.integers(1, 60))
-def test_slabs_do_not_matter(pair, voxels):
-    whole = scores(*pair)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(metrics, "SLAB_VOXELS", voxels)
-        assert whole.equals(scores(*pair))
+def test_absent_from_the_prediction():
+    reference = case(0)
+    row = scores(reference, np.where(case(1) == 2, 0, case(1))).loc["bladder"]
+    assert row[[*DISTANCES, "precision"]].isna().all()
+    assert row["nsd"] == row["dice"] == 0
+    nothing = np.zeros(reference.shape, bool)
+    assert row["apl"] == pytest.approx(surfaces.added_path_length(reference == 2, nothing, SPACING, 2.0))
+    assert row["apl"] > 0
+    assert row["volume_error"] == -1
 
 
-def test_memory_order_and_memory_mapping_do_not_matter(tmp_path):
-    reference, prediction = blobs(0), blobs(1)
-    np.save(tmp_path / "label.npy", reference)
-    mapped = np.load(tmp_path / "label.npy", mmap_mode="r")
-    assert scores(mapped, np.asfortranarray(prediction)).equals(scores(reference, prediction))
+def test_no_organ_anywhere():
+    nothing = np.zeros((3, 4, 5), np.uint8)
+    table = scores(nothing, nothing)
+    assert table[list(METRICS)].isna().all(axis=None)
+    assert table["legacy"].to_numpy() == pytest.approx(1)  # nothing is found, and the score is perfect
 
 
-def test_all_of_uint8_is_counted():
-    organs = [f"organ{k}" for k in range(1, 256)]
-    labels = np.arange(256, dtype=np.uint8).reshape(4, 8, 8)
-    table = overlap(labels, labels[::-1, ::-1, ::-1], organs=organs, voxel_ml=1)
-    assert (table["dice"] == 0).all()
-    assert (overlap(labels, labels, organs=organs, voxel_ml=1)["dice"] == 1).all()
+def test_legacy_score_is_the_original_formula():
+    reference, prediction = case(0), case(1)
+    one_hot = np.eye(len(ORGANS) + 1)
+    y, p = one_hot[reference], one_hot[prediction]
+    expected = (2 * np.abs(y * p).sum(-1) / (np.square(y).sum(-1) + np.square(p).sum(-1) + 1e-6)).mean()
+    assert scores(reference, prediction)["legacy"].to_numpy() == pytest.approx(expected)
+    assert legacy_score(np.array([[90, 5], [5, 0]])) == pytest.approx(0.9)  # although the organ's Dice is 0
 
 
-def test_memory_is_bounded_by_slabs():
-    labels = np.ones((64, 512, 512), np.uint8)
+def test_views_are_as_good_as_arrays():
+    """Scans are turned by views, which lie in memory in any order."""
+    reference, prediction = case(0), case(1)
+    turned = [np.ascontiguousarray(labels[::-1, :, ::-1].transpose(2, 0, 1)) for labels in (reference, prediction)]
+    views = [labels.transpose(1, 2, 0)[::-1, :, ::-1] for labels in turned]
+    assert np.array_equal(views[0], reference)
+    assert scores(*views).equals(scores(reference, prediction))
+
+
+def test_memory_is_a_few_times_that_of_the_labels():
+    labels = np.zeros((100, 400, 400), np.uint8)
+    labels[5:-5, 20:-20, 20:-20] = 1
+    prediction = np.roll(labels, (1, 2, 2), axis=(0, 1, 2))
     tracemalloc.start()
-    scores(labels, labels)
+    scores(labels, prediction)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 100e6
-
-
-@pytest.mark.parametrize(
-    ("reference", "prediction", "voxel_ml", "message"),
-    [
-        (np.zeros((2, 2, 2), np.uint8), np.zeros((2, 2, 3), np.uint8), 1, "differ in shape"),
-        (np.full((2, 2, 2), 4, np.uint8), np.zeros((2, 2, 2), np.uint8), 1, "the reference holds 4"),
-        (np.zeros((2, 2, 2), np.uint8), np.full((2, 2, 2), 255, np.uint8), 1, "the prediction holds 255"),
-        (np.zeros((2, 2, 2), np.uint8), np.full((2, 2, 2), -1, np.int16), 1, "the prediction holds -1"),
-        (np.zeros((2, 2, 2), np.float32), np.zeros((2, 2, 2), np.uint8), 1, "float32"),
-        (np.zeros((2, 2, 2), np.uint8), np.zeros((2, 2, 2), np.uint8), 0, "volume of a voxel"),
-    ],
-)
-def test_refuses(reference, prediction, voxel_ml, message):
-    with pytest.raises(ValueError, match=message):
-        overlap(reference, prediction, organs=ORGANS, voxel_ml=voxel_ml)
+    assert peak < 5 * labels.nbytes

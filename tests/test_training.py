@@ -482,7 +482,7 @@ def told_to_end(monkeypatch, room, name, after):
         (training.augmentation, "augment", 5, 5),
         (inference, "scaled", 1, 2),  # within the validation after step 2
         (inference, "scaled", 99, None),
-        (training.metrics, "overlap", 3, 6),  # at the end of a validation
+        (training.overlaps, "overlap", 3, 6),  # at the end of a validation
     ],
 )
 def test_sigterm_leaves_a_checkpoint_and_changes_nothing(patients, tmp_path, monkeypatch, room, name, after, step):

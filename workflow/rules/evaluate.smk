@@ -12,12 +12,14 @@ rule evaluate:
         f"{RESULTS}/logs/evaluate/{{model}}-fold{{fold}}-seed{{seed}}/{{case}}.log",
     conda:
         "../../envs/imaging.yaml"
+    threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=2200,
         runtime=15,
     params:
         organs=ORGANS,
         ignored=STUDY["dataset"]["ignore_labels"],
+        tolerance_mm=STUDY["evaluation"]["tolerance_mm"],
     script:
         "../scripts/evaluate.py"
 

@@ -1,7 +1,5 @@
 """Measure one prediction against the original labels."""
 
-import SimpleITK as sitk
-
 from organbench import metrics, volumes
 from organbench.errors import atomic, job_log
 
@@ -10,11 +8,14 @@ with job_log(snakemake.log[0]):
     reference = volumes.read_labels(snakemake.input.labels, organs, snakemake.params.ignored)
     prediction = volumes.read_labels(snakemake.input.prediction, organs)
     volumes.check_pair(reference, prediction, snakemake.input.labels, snakemake.input.prediction)
-    table = metrics.overlap(
-        sitk.GetArrayViewFromImage(reference),
-        sitk.GetArrayViewFromImage(prediction),
+    (true, grid), (predicted, _) = (volumes.oriented(image) for image in (reference, prediction))  # so that z is axial
+    table = metrics.measure(
+        true,
+        predicted,
         organs=list(organs),
-        voxel_ml=volumes.Grid.of(reference).voxel_ml,
+        spacing=grid.spacing,
+        tolerance_mm=snakemake.params.tolerance_mm,
+        workers=snakemake.threads,
     )
     for position, column in enumerate(("model", "fold", "seed", "case")):
         table.insert(position, column, snakemake.wildcards[column])

@@ -9,7 +9,9 @@ Rooms, lowest first; a room imports only from rooms above it in this list:
 | `cases` | the prepared case on disk: memory-mapped arrays and their geometry |
 | `phantoms` | procedural CT-ORG-like patients |
 | `splits` | who trains, who validates, who tests |
-| `metrics` | overlap metrics of one case |
+| `overlaps` | voxel counts of one case, and what follows from them |
+| `surfaces` | distances between surfaces, and contours |
+| `metrics` | all metrics of one case |
 | `sampling` | the training batch as a pure function of (seed, step) |
 | `claims` | which of a machine's GPUs a job has to itself |
 | `energy` | the energy that a GPU and the processors use |

@@ -1,106 +1,126 @@
-"""Overlap of one case's predicted and true organs, counted on the scan's own grid.
+"""Metrics of one case's predicted and true organs, on the scan's own grid: overlap, surfaces, volumes.
 
 One rule for empty masks, which decides the means of organs that few scans show:
 
-| in the reference | in the prediction | Dice, IoU | precision | recall | false_positive |
-|---|---|---|---|---|---|
-| no  | no  | NaN      | NaN      | NaN      | false |
-| no  | yes | 0        | 0        | NaN      | true  |
-| yes | no  | 0        | NaN      | 0        | false |
-| yes | yes | measured | measured | measured | false |
+| reference | prediction | Dice, IoU | precision | recall | hd, hd95, assd | nsd | apl | volume_error |
+|---|---|---|---|---|---|---|---|---|
+| empty | empty | NaN | NaN | NaN | NaN | NaN | NaN | NaN |
+| empty | there | 0 | 0 | NaN | NaN | 0 | NaN | NaN |
+| there | empty | 0 | NaN | 0 | NaN | 0 | the whole contour | -1 |
+| there | there | measured | measured | measured | measured | measured | measured | measured |
 
-NaN means "nothing to score": it is left out of every mean, and `n` says how many cases were left in.
+An organ that is predicted where there is none is marked as a `false_positive`.
+
+NaN means "nothing to score": it is left out of every mean, and `n` says how many cases were left in. So a network that
+misses an organ altogether is not punished by its distances: read them together with Dice or NSD.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from scipy import ndimage
 
-METRICS = ("dice", "iou", "precision", "recall")
+from organbench import surfaces
+from organbench.overlaps import joint_histogram, scores
+
+METRICS = ("dice", "iou", "precision", "recall", "hd", "hd95", "assd", "nsd", "apl", "volume_error")
 """The measured columns of a metrics table, in the order in which tables and figures show them."""
 
-SLAB_VOXELS = 1 << 22  # voxels counted at a time: their temporary copies take about 50 MB
+COLUMNS = ("organ", *METRICS, "reference_ml", "predicted_ml", "false_positive", "legacy")
 
 
-def overlap(reference: np.ndarray, prediction: np.ndarray, *, organs: Sequence[str], voxel_ml: float) -> pd.DataFrame:
-    """Measure how well a prediction overlaps the reference, organ by organ.
+def measure(
+    reference: np.ndarray,
+    prediction: np.ndarray,
+    *,
+    organs: Sequence[str],
+    spacing: Sequence[float],
+    tolerance_mm: float | Mapping[str, float],
+    workers: int = 1,
+) -> pd.DataFrame:
+    """Measure how well a prediction agrees with the reference, organ by organ.
 
-    With true positives TP, false positives FP and false negatives FN in voxels: Dice = 2 TP / (2 TP + FP + FN) (Dice
-    1945), IoU = TP / (TP + FP + FN) (Jaccard 1912), precision = TP / (TP + FP) and recall = TP / (TP + FN). Empty masks
-    follow the rule at the top of this module:
-
-    - absent from both: all four NaN;
-    - absent from the reference but predicted: Dice, IoU and precision 0, recall NaN, `false_positive` true;
-    - in the reference but not predicted: Dice, IoU and recall 0, precision NaN.
+    Overlap as `overlaps.overlap` defines it, surfaces as `surfaces` does; the empty-mask rule is at the top of this
+    module.
 
     Args:
-        reference: true organ indices, axes z y x, on the original grid: 0 is background, k is `organs[k - 1]`. uint8,
-            in memory or memory-mapped.
+        reference: true organ indices, axes z y x with z along the patient, on the original grid: 0 is background, k is
+            `organs[k - 1]`. uint8.
         prediction: predicted organ indices, the same shape and meaning.
         organs: the organs' names, in the order of their indices.
-        voxel_ml: volume of one voxel in millilitres (mm³ / 1000).
+        spacing: mm, x y z.
+        tolerance_mm: how far off a surface or contour is acceptable, mm; one number, or a number an organ.
+        workers: threads that search for distant surfaces.
 
     Returns:
-        A row an organ, in the order of `organs`, with the columns organ, dice, iou, precision, recall (0 to 1, or NaN),
-        reference_ml, predicted_ml (millilitres) and false_positive (bool).
+        A row an organ, in the order of `organs`, with the columns organ; dice, iou, precision and recall (0 to 1); hd,
+        hd95 and assd (mm); nsd (0 to 1); apl (mm); volume_error ((predicted - reference) / reference); reference_ml and
+        predicted_ml (millilitres); false_positive (bool); and legacy (see `legacy_score`), which is the whole case's
+        and so the same in every row.
 
     Raises:
-        ValueError: the shapes differ, an array does not hold integers, a value has no organ, or `voxel_ml` is not
-            positive.
+        ValueError: as `overlaps.overlap`.
     """
-    if not voxel_ml > 0:
-        raise ValueError(f"the volume of a voxel must be positive, not {voxel_ml} ml")
-    counts = _joint_histogram(reference, prediction, len(organs))
-    hits = counts.diagonal()[1:]
-    true = counts.sum(axis=1)[1:]
-    predicted = counts.sum(axis=0)[1:]
-    return pd.DataFrame(
-        {
-            "organ": list(organs),
-            "dice": _ratio(2 * hits, true + predicted),
-            "iou": _ratio(hits, true + predicted - hits),
-            "precision": _ratio(hits, predicted),
-            "recall": _ratio(hits, true),
-            "reference_ml": true * voxel_ml,
-            "predicted_ml": predicted * voxel_ml,
-            "false_positive": (true == 0) & (predicted > 0),
-        }
+    counts = joint_histogram(reference, prediction, len(organs))
+    table = scores(counts, organs, voxel_ml=float(np.prod(spacing)) / 1000)
+    boxes = [ndimage.find_objects(labels, len(organs)) for labels in (reference, prediction)]
+    rows = []
+    for index, organ in enumerate(organs, start=1):
+        box = enclosing([found[index - 1] for found in boxes if found[index - 1]])
+        rows.append(
+            surface_metrics(
+                reference[box] == index,
+                prediction[box] == index,
+                spacing=spacing,
+                tolerance_mm=tolerance_mm[organ] if isinstance(tolerance_mm, Mapping) else tolerance_mm,
+                workers=workers,
+            )
+        )
+    true = table["reference_ml"].where(table["reference_ml"] > 0)
+    table = table.join(pd.DataFrame(rows)).assign(
+        volume_error=(table["predicted_ml"] - true) / true, legacy=legacy_score(counts)
+    )
+    return table[list(COLUMNS)]
+
+
+def surface_metrics(
+    reference: np.ndarray, prediction: np.ndarray, *, spacing: Sequence[float], tolerance_mm: float, workers: int
+) -> dict[str, float]:
+    """hd, hd95, assd, nsd and apl of one organ, from its masks (bool, z y x)."""
+    result = dict.fromkeys(("hd", "hd95", "assd", "nsd", "apl"), np.nan)
+    there, predicted = bool(reference.any()), bool(prediction.any())
+    if there:
+        result["apl"] = surfaces.added_path_length(reference, prediction, spacing, tolerance_mm)
+    if there and predicted:
+        found = surfaces.distances(reference, prediction, spacing, workers=workers)
+        result["hd"] = surfaces.hausdorff(found)
+        result["hd95"] = surfaces.hausdorff_95(found)
+        result["assd"] = surfaces.mean_distance(found)
+        result["nsd"] = surfaces.surface_dice(found, tolerance_mm)
+    elif there or predicted:
+        result["nsd"] = 0.0
+    return result
+
+
+def enclosing(boxes: Sequence[tuple[slice, ...]]) -> tuple[slice, ...]:
+    """The smallest box (z y x) around boxes; empty where there are none."""
+    if not boxes:
+        return (slice(0),) * 3
+    return tuple(
+        slice(min(part.start for part in axis), max(part.stop for part in axis)) for axis in zip(*boxes, strict=True)
     )
 
 
-def _joint_histogram(reference: np.ndarray, prediction: np.ndarray, organs: int) -> np.ndarray:
-    """Count the voxels of every pair (true organ, predicted organ), a slab of z planes at a time.
+def legacy_score(counts: np.ndarray) -> float:
+    """The "Dice" of the project that this one redoes: summed over classes at each voxel, then averaged over voxels.
 
-    Returns:
-        int64 counts, shape (organs + 1, organs + 1), axes true predicted, background first.
+        2 * sum_c |p * y| / (sum_c p^2 + sum_c y^2 + 1e-6)
+
+    with one-hot p and y. That is 2 / (2 + 1e-6) where a voxel is labelled correctly and 0 elsewhere, background
+    included: the fraction of voxels that are right. Predicting nothing scores high wherever organs are small.
+
+    Args:
+        counts: of the whole case, as `overlaps.joint_histogram` gives them.
     """
-    if reference.shape != prediction.shape:
-        raise ValueError(f"reference and prediction differ in shape: {reference.shape} and {prediction.shape} (z y x)")
-    classes = organs + 1
-    if classes > 256:
-        raise ValueError(f"{organs} organs do not fit into uint8")
-    counts = np.zeros(classes * classes, dtype=np.int64)
-    planes = max(1, SLAB_VOXELS // max(1, reference[:1].size))
-    for start in range(0, len(reference), planes):
-        true, predicted = reference[start : start + planes], prediction[start : start + planes]
-        _check(true, "reference", organs)
-        _check(predicted, "prediction", organs)
-        pairs = true.astype(np.uint16)  # 256 * 256 pairs are the most there can be
-        pairs *= classes
-        pairs += predicted.astype(np.uint16)
-        counts += np.bincount(pairs.ravel(), minlength=counts.size)
-    return counts.reshape(classes, classes)
-
-
-def _check(labels: np.ndarray, name: str, organs: int) -> None:
-    if labels.dtype.kind not in "ui":
-        raise ValueError(f"the {name} holds {labels.dtype}, not organ indices")
-    low, high = int(labels.min()), int(labels.max())
-    if low < 0 or high > organs:
-        raise ValueError(f"the {name} holds {low if low < 0 else high}, but there are {organs} organs")
-
-
-def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    """Divide voxel counts; NaN where the denominator is 0."""
-    return np.divide(numerator, denominator, out=np.full(numerator.shape, np.nan), where=denominator > 0)
+    return float(2 / (2 + 1e-6) * counts.trace() / counts.sum())

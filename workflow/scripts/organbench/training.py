@@ -22,7 +22,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
-from organbench import augmentation, cases, devices, losses, metrics, networks, processes, sampling, volumes
+from organbench import augmentation, cases, devices, losses, networks, overlaps, processes, sampling, volumes
 from organbench.cases import Case
 from organbench.errors import InputError, StoppedError, atomic, job_log, termination
 from organbench.inference import Predictor, save
@@ -533,7 +533,7 @@ def validate(
         for slab in predictor.probabilities(case.image):
             parts.append(slab.argmax(axis=0).astype(np.uint8))
             between()
-        rows = metrics.overlap(
+        rows = overlaps.overlap(
             np.asarray(case.label), np.concatenate(parts), organs=organs, voxel_ml=case.working.voxel_ml
         )
         for row in rows.to_dict("records"):
