@@ -11,7 +11,8 @@ from matplotlib.collections import PathCollection
 from matplotlib.image import imread
 
 from organbench import figures
-from organbench.statistics import compare, summarise
+from organbench.statistics import summarise
+from organbench.verdicts import compare
 
 CT_ORG = ["liver", "bladder", "lungs", "kidneys", "bone", "brain"]
 OPENKBP = ["brainstem", "spinal_cord", "right_parotid", "left_parotid", "esophagus", "larynx", "mandible", "ptv56"]
@@ -29,7 +30,8 @@ def per_case_table(models, organs, cases=5, seeds=(0, 1)):
         for case in range(cases)
         for organ in organs
     ]
-    return pd.DataFrame(rows, columns=["model", "fold", "seed", "case", "organ", "dice"])
+    frame = pd.DataFrame(rows, columns=["model", "fold", "seed", "case", "organ", "dice"])
+    return frame.assign(false_positive=False)
 
 
 def history_table(models, organs, seeds=(0, 1), steps=60, validated=True):

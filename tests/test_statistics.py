@@ -1,4 +1,4 @@
-"""Summaries and comparisons by hand, and against pandas and SciPy."""
+"""Summaries and values side by side, by hand, and against pandas and SciPy."""
 
 import time
 
@@ -8,13 +8,22 @@ import pytest
 from scipy import stats
 
 from organbench.metrics import METRICS
-from organbench.statistics import case_differences, case_values, compare, interval, representative_cases, summarise
+from organbench.statistics import (
+    case_differences,
+    case_values,
+    interval,
+    paired_values,
+    representative_cases,
+    seed_spread,
+    summarise,
+)
+from organbench.verdicts import compare
 
 NAN = np.nan
 
 
 def table(rows, columns=("model", "seed", "case", "organ", "dice")):
-    return pd.DataFrame(rows, columns=list(columns)).assign(fold=0)
+    return pd.DataFrame(rows, columns=list(columns)).assign(fold=0, false_positive=False)
 
 
 @pytest.fixture
@@ -71,7 +80,9 @@ def test_all_is_a_mean_over_scored_organs():
 
 def test_summary_against_pandas(per_case):
     summary = summarise(per_case)
-    assert list(summary) == ["metric", "model", "organ", "n", "mean", "std", "median", "ci_low", "ci_high"]
+    columns = ["metric", "model", "organ", "n", "mean", "std", "median", "ci_low", "ci_high"]
+    columns += ["median_ci_low", "median_ci_high", "missing", "false_positives", "seed_std"]
+    assert list(summary) == columns
     by_hand = per_case.groupby(["model", "organ", "case"])[list(METRICS)].mean().groupby(["model", "organ"])
     for row in summary[summary["organ"] != "all"].itertuples():
         for name, value in (("mean", row.mean), ("std", row.std), ("median", row.median), ("count", row.n)):
@@ -86,10 +97,15 @@ def test_order_is_that_of_first_appearance(per_case):
     assert len(summary) == len(METRICS) * 2 * 4
 
 
-def test_interval_is_scipys_bca():
+def test_interval_is_scipys_bca_at_a_level_raised_for_few_patients():
+    """Hesterberg (2015): by sqrt(n / (n - 1)) and by the quantile of t for that of the normal distribution."""
     values = np.sort(np.random.default_rng(1).beta(20, 2, 30))
-    expected = stats.bootstrap((values,), np.mean, n_resamples=2000, method="BCa", rng=np.random.default_rng(0))
-    assert interval(values) == pytest.approx(tuple(expected.confidence_interval))
+    level = 2 * stats.norm.cdf(np.sqrt(30 / 29) * stats.t.ppf(0.975, 29)) - 1
+    for statistic in (np.mean, np.median):
+        expected = stats.bootstrap(
+            (values,), statistic, n_resamples=2000, confidence_level=level, rng=np.random.default_rng(0)
+        )
+        assert interval(values, statistic) == pytest.approx(tuple(expected.confidence_interval))
 
 
 def test_interval_is_near_students_t():
@@ -98,10 +114,11 @@ def test_interval_is_near_students_t():
     assert interval(values) == pytest.approx(expected, abs=0.003)
 
 
-def test_interval_covers_the_mean_about_as_often_as_it_says():
+@pytest.mark.parametrize("n", [8, 30])
+def test_interval_covers_the_mean_about_as_often_as_it_says(n):
     rng = np.random.default_rng(3)
-    inside = [low <= 0.8 <= high for low, high in (interval(rng.normal(0.8, 0.1, 30)) for _ in range(300))]
-    assert 0.90 <= np.mean(inside) <= 0.98
+    inside = [low <= 0.8 <= high for low, high in (interval(rng.normal(0.8, 0.1, n)) for _ in range(300))]
+    assert 0.915 <= np.mean(inside) <= 0.98
 
 
 def test_interval_depends_on_values_alone():
@@ -127,61 +144,81 @@ def test_degenerate_values_still_have_an_interval(values):
 
 def test_no_values_at_all():
     frame = table([("unet", 0, "a", "brain", NAN), ("ghostunet", 0, "a", "brain", NAN)])
-    summary, comparison = summarise(frame), compare(frame)
+    summary = summarise(frame)
     assert (summary["n"] == 0).all()
-    assert summary[["mean", "std", "median", "ci_low", "ci_high"]].isna().all(axis=None)
-    assert (comparison["n"] == 0).all()
-    assert comparison["mean_difference"].isna().all()
+    assert (summary["missing"] == 0).all()  # rightly nothing
+    assert summary[["mean", "std", "median", "ci_low", "ci_high", "median_ci_low"]].isna().all(axis=None)
+    assert case_differences(frame, "dice").empty
     assert representative_cases(frame).empty
 
 
-def test_comparison_pairs_cases():
+def test_what_is_left_out_of_a_mean_is_counted():
+    columns = ("model", "seed", "case", "organ", "dice", "hd95")
+    rows = [("unet", 0, "a", organ, 0.9, 2.0) for organ in ("liver", "brain")]
+    rows += [("unet", 0, "missed", "liver", 0.0, NAN), ("unet", 0, "missed", "brain", 0.0, NAN)]
+    rows += [("unet", 0, "invented", "liver", 0.0, NAN), ("unet", 1, "invented", "liver", NAN, NAN)]
+    rows += [("unet", 0, "absent", "liver", NAN, NAN)]
+    frame = table(rows, columns)
+    frame["false_positive"] = (frame["case"] == "invented") & (frame["seed"] == 0)
+    found = summarise(frame).set_index(["metric", "organ"])
+    assert found["n"].to_dict() == {
+        ("dice", "liver"): 3,
+        ("dice", "brain"): 2,
+        ("dice", "all"): 3,
+        ("hd95", "liver"): 1,
+        ("hd95", "brain"): 1,
+        ("hd95", "all"): 1,
+    }
+    assert found.loc["dice", "missing"].tolist() == [0, 0, 0]
+    assert found.loc["hd95", "missing"].to_dict() == {"liver": 2, "brain": 1, "all": 2}
+    assert found["false_positives"].tolist() == [1, 0, 1] * 2
+
+
+def test_the_spread_over_seeds_is_that_of_their_means():
+    rows = [("unet", seed, case, "liver", 0.8 + 0.01 * seed) for seed in (0, 1, 2) for case in "abcd"]
+    rows += [("both", 0, case, "liver", 0.9) for case in "abcd"]
+    spread = seed_spread(table(rows))
+    assert spread.loc[("unet", "liver"), "dice"] == pytest.approx(0.01)
+    assert spread.loc[("unet", "all"), "dice"] == pytest.approx(0.01)
+    assert np.isnan(spread.loc[("both", "all"), "dice"])
+    assert summarise(table(rows)).set_index(["model", "organ"]).loc[("unet", "liver"), "seed_std"] == pytest.approx(
+        0.01
+    )
+
+
+def test_differences_are_taken_case_by_case():
     frame = table(
         [
             ("unet", 0, "a", "liver", 0.9),
             ("unet", 0, "b", "liver", 0.8),
-            ("unet", 0, "c", "liver", NAN),
             ("unet", 0, "d", "liver", 0.1),
             ("ghostunet", 0, "b", "liver", 0.7),
             ("ghostunet", 0, "a", "liver", 0.95),
-            ("ghostunet", 0, "c", "liver", 0.9),
         ]
     )
-    row = compare(frame).set_index("organ").loc["liver"]
-    assert (row["model_a"], row["model_b"], row["n"]) == ("unet", "ghostunet", 2)
-    assert row["mean_difference"] == pytest.approx((-0.05 + 0.1) / 2)
-    differences = case_differences(frame, "dice").query("organ == 'liver'").set_index("case")["difference"]
+    found = case_differences(frame, "dice")
+    assert found[["model_a", "model_b"]].drop_duplicates().to_numpy().tolist() == [["unet", "ghostunet"]]
+    differences = found.query("organ == 'liver'").set_index("case")["difference"]
     assert differences.to_dict() == pytest.approx({"a": -0.05, "b": 0.1})
+    assert case_differences(frame[frame["model"] == "unet"], "dice").empty
 
 
-def test_comparison_against_scipy(per_case):
-    comparison = compare(per_case)
-    assert list(comparison) == ["metric", "organ", "model_a", "model_b", "n", "mean_difference", "ci_low", "ci_high"]
-    means = per_case.groupby(["model", "case", "organ"])["iou"].mean().unstack("model").xs("liver", level="organ")
-    difference = np.sort(means["unet"] - means["ghostunet"])
-    expected = stats.bootstrap((difference,), np.mean, n_resamples=2000, method="BCa", rng=np.random.default_rng(0))
-    row = comparison[(comparison["metric"] == "iou") & (comparison["organ"] == "liver")].iloc[0]
-    assert (row["ci_low"], row["ci_high"]) == pytest.approx(tuple(expected.confidence_interval))
-    assert row["mean_difference"] == pytest.approx(difference.mean())
-    assert comparison.query("metric == 'iou' and organ == 'bladder'")["n"].item() == 10
-
-
-def test_every_pair_once_in_order():
-    frame = table([(model, 0, "a", "liver", 0.5) for model in ("z", "a", "m")])
-    comparison = compare(frame).query("organ == 'liver'")
-    assert list(zip(comparison["model_a"], comparison["model_b"], strict=True)) == [("z", "a"), ("z", "m"), ("a", "m")]
-
-
-def test_one_model_has_no_comparison(per_case):
-    comparison = compare(per_case[per_case["model"] == "unet"])
-    assert comparison.empty
-    assert "mean_difference" in comparison
-
-
-def test_equal_models_differ_by_nothing(per_case):
-    unet = per_case[per_case["model"] == "unet"]
-    comparison = compare(pd.concat([unet, unet.assign(model="twin")]))
-    assert (comparison[["mean_difference", "ci_low", "ci_high"]] == 0).all(axis=None)
+def test_values_side_by_side_come_from_the_same_organs_and_runs_that_rightly_find_nothing_are_perfect():
+    frame = table(
+        [
+            ("unet", 0, "a", "liver", 0.9),
+            ("unet", 0, "a", "bladder", NAN),
+            ("unet", 1, "a", "bladder", 0.0),
+            ("ghostunet", 0, "a", "liver", 0.7),
+            ("ghostunet", 0, "a", "bladder", NAN),
+            ("unet", 0, "b", "bladder", NAN),
+            ("ghostunet", 0, "b", "bladder", NAN),
+        ]
+    )
+    found = paired_values(frame, "dice", ["unet", "ghostunet"])
+    assert found.loc[("bladder", "a")].to_dict() == {"unet": 0.5, "ghostunet": 1.0}
+    assert found.loc[("all", "a")].to_dict() == pytest.approx({"unet": 0.7, "ghostunet": 0.85})
+    assert len(found) == 3
 
 
 def test_rows_may_come_in_any_order(per_case):
@@ -193,7 +230,8 @@ def test_rows_may_come_in_any_order(per_case):
     assert list(shuffled["model"].unique()) == models
     assert list(shuffled["organ"].unique()) == organs
     pd.testing.assert_frame_equal(summarise(shuffled), summarise(per_case))
-    pd.testing.assert_frame_equal(compare(shuffled), compare(per_case))
+    differences = (case_differences(frame, "iou").sort_values(["organ", "case"]) for frame in (shuffled, per_case))
+    pd.testing.assert_frame_equal(*differences)
 
 
 def test_absent_metrics_are_left_out(per_case):

@@ -9,6 +9,7 @@ from conftest import ROOT
 
 from organbench import splits, study
 from organbench.errors import InputError
+from organbench.statistics import MEASURES
 
 MINIMAL = {
     "study": "mine",
@@ -73,6 +74,11 @@ def test_the_default_study_gives_every_key(defaults, schema):
 @pytest.mark.parametrize("file", sorted((ROOT / "config").glob("*.yaml")), ids=lambda file: file.name)
 def test_the_other_studies_are_right(resolve, file):
     assert resolve(yaml.safe_load(file.read_text()))["study"]
+
+
+def test_a_margin_may_be_given_for_every_metric(schema):
+    known = schema["properties"]["evaluation"]["properties"]["margin"]["propertyNames"]["enum"]
+    assert known == list(MEASURES)
 
 
 # --- merging
@@ -155,6 +161,7 @@ def test_a_contender_overrides_the_training(resolve, defaults):
             "evaluation.tolerance_mm",
             {"liver": 1.5},
         ),
+        ({"evaluation": {"margin": {"hd95": "1.5"}}}, "evaluation.margin", {"hd95": 1.5}),  # replaces the default's
         ({"models": {"a": {"network": "unet", "dims": "2"}}}, "models.a.dims", 2),
         ({"models": {"a": {"network": "unet", "dims": 2.0}}}, "models.a.dims", 2),
         ({"models": {"a": {"network": "ghostunet", "ratio": "4"}}}, "models.a.ratio", 4),
@@ -314,6 +321,8 @@ def test_one_contender_with_one_seed_is_an_ensemble_only_where_folds_may_test_a_
         ({"prediction": {"keep_largest": ["heart"]}}, "prediction.keep_largest: heart is not in dataset.organs"),
         ({"evaluation": {"tolerance_mm": -1}}, "evaluation.tolerance_mm: -1 .*it is: deviation"),
         ({"evaluation": {"tolerance_mm": {"liver": 2}}}, "evaluation.tolerance_mm: give one number, or"),
+        ({"evaluation": {"margin": {"dise": 0.01}}}, "evaluation.margin: 'dise' is not one of .*it is: difference"),
+        ({"evaluation": {"margin": {"dice": -0.01}}}, "evaluation.margin.dice: -0.01 is less"),
         ({"study": "../elsewhere"}, "study: '../elsewhere' does not match .*it is: name of the study"),
         ({"study": 2024}, "study: 2024 is not of type 'string'"),
     ],

@@ -74,7 +74,8 @@ def test_every_file_of_the_contract_is_there(finished):
     per_case = pd.read_csv(results / "tables/per_case.csv")
     assert len(per_case) == 3 * 2 * 3  # models, cases, organs
     assert per_case["reference_ml"].gt(0).any()
-    for table in ("summary", "comparison", "cases", "networks"):
+    tables = ["summary", "comparison", "ranks", "empty_masks", "legacy", "cases", "networks"]
+    for table in tables:
         assert len(pd.read_csv(results / f"tables/{table}.csv"))
     for name in ("dice_by_organ", "learning_curves", "overlays", "paired_differences"):
         for suffix in ("png", "svg"):

@@ -1,4 +1,4 @@
-"""Metrics of every prediction, on the original grid, against the original labels."""
+"""Metrics of every prediction, on the original grid, against the original labels; what they and the costs say."""
 
 
 rule evaluate:
@@ -42,6 +42,24 @@ rule tables:
             category="Tables",
             labels={"table": "comparison"},
         ),
+        ranks=report(
+            f"{RESULTS}/tables/ranks.csv",
+            caption="../report/ranks.rst",
+            category="Tables",
+            labels={"table": "ranks"},
+        ),
+        empty_masks=report(
+            f"{RESULTS}/tables/empty_masks.csv",
+            caption="../report/empty_masks.rst",
+            category="Tables",
+            labels={"table": "other rules for empty masks"},
+        ),
+        legacy=report(
+            f"{RESULTS}/tables/legacy.csv",
+            caption="../report/legacy.rst",
+            category="Tables",
+            labels={"table": "scores that mislead"},
+        ),
     log:
         f"{RESULTS}/logs/tables.log",
     conda:
@@ -49,5 +67,7 @@ rule tables:
     resources:
         mem_mb=2000,
         runtime=15,
+    params:
+        margins=STUDY["evaluation"]["margin"],
     script:
         "../scripts/tables.py"

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from organbench import statistics
+from organbench import conventions, statistics, verdicts
 from organbench.errors import atomic, job_log
 
 with job_log(snakemake.log[0]):
@@ -12,7 +12,10 @@ with job_log(snakemake.log[0]):
     tables = {
         snakemake.output.per_case: per_case,
         snakemake.output.summary: statistics.summarise(per_case),
-        snakemake.output.comparison: statistics.compare(per_case),
+        snakemake.output.comparison: verdicts.compare(per_case, snakemake.params.margins),
+        snakemake.output.ranks: verdicts.rank(per_case),
+        snakemake.output.empty_masks: conventions.empty_masks(per_case),
+        snakemake.output.legacy: conventions.legacy(per_case),
     }
     for output, table in tables.items():
         with atomic(output) as path:

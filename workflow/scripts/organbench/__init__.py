@@ -23,7 +23,9 @@ Rooms, lowest first; a room imports only from rooms above it in this list:
 | `processes` | one training on several devices |
 | `training` | the loop, checkpoint and resume, learning-rate schedule, cost accounting |
 | `study` | the study's configuration: merge, check, defaults |
-| `statistics` | summaries, intervals, paired comparisons |
+| `statistics` | summaries with intervals, contenders side by side on the same cases |
+| `verdicts` | paired tests, and the verdict on every pair and organ by one rule; ranks |
+| `conventions` | what the same predictions score under rules that others use |
 | `colours` | the colours of contenders and organs |
 | `figures` | every plot, from tables only |
 | `viewer` | what the page for looking at cases shows |

@@ -141,7 +141,7 @@ def paired_differences(per_case: pd.DataFrame, comparison: pd.DataFrame) -> Figu
 
     Args:
         per_case: see `statistics.case_values`; needs the column dice.
-        comparison: what `statistics.compare` makes of it.
+        comparison: what `verdicts.compare` makes of it.
 
     Returns:
         A figure of a journal's double column; with a single model, a note that there is nothing to compare.

@@ -1,21 +1,53 @@
-"""Summaries and comparisons of contenders over cases, with intervals.
+"""What contenders score over cases: summaries with intervals, and their values side by side on the same cases.
 
 The unit is the patient. A case's value is first its mean over the seeds (and folds) in which it was tested, so training
 a contender more often does not pretend to more patients. The organ `all` is a case's mean over its scored organs. NaN
-(see `metrics`) is left out everywhere; `n` is the number of cases that have a value.
+(see `metrics`) is left out of summaries; `n` is the number of cases that have a value.
 """
 
+import math
 import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from organbench.metrics import METRICS
-
 ALL = "all"
 """The name, in the column organ, of a case's mean over its scored organs."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """How a metric is compared and spoken of.
+
+    Attributes:
+        best: value of a perfect prediction. 1: higher is better; 0: nearer to 0 is better, whatever the sign.
+        scale: what a value is multiplied by to be told in `unit`.
+        unit: unit of a difference, in the words of a sentence.
+    """
+
+    best: int
+    scale: int
+    unit: str
+
+
+MEASURES: Mapping[str, Measure] = {
+    "dice": Measure(1, 100, "Dice points"),
+    "iou": Measure(1, 100, "IoU points"),
+    "precision": Measure(1, 100, "points of precision"),
+    "recall": Measure(1, 100, "points of recall"),
+    "hd": Measure(0, 1, "mm of HD"),
+    "hd95": Measure(0, 1, "mm of HD95"),
+    "assd": Measure(0, 1, "mm of mean surface distance"),
+    "nsd": Measure(1, 100, "points of surface Dice"),
+    "apl": Measure(0, 1, "mm of added path length"),
+    "volume_error": Measure(0, 100, "percentage points of volume error"),
+}
+"""Every metric, in the order of tables, and the one place that says in which direction it is better."""
 
 CONFIDENCE = 0.95
 RESAMPLES = 2000  # the ends of an interval then vary by about 2 % of its width over bootstrap seeds
@@ -26,8 +58,7 @@ def case_values(per_case: pd.DataFrame) -> pd.DataFrame:
     """Average each case over seeds and folds, and add its mean over organs.
 
     Args:
-        per_case: a row a model, fold, seed, case and organ, with the metrics of `metrics.METRICS` as columns (any of
-            them).
+        per_case: a row a model, fold, seed, case and organ, with metrics of `MEASURES` as columns (any of them).
 
     Returns:
         A row a model, case and organ, with the columns model, case, organ and the metrics: organs in order of first
@@ -38,7 +69,7 @@ def case_values(per_case: pd.DataFrame) -> pd.DataFrame:
     """
     if (per_case["organ"] == ALL).any():
         raise ValueError(f"an organ is named {ALL!r}, which is the name of the mean over organs")
-    metrics = [metric for metric in METRICS if metric in per_case]
+    metrics = metrics_of(per_case)
     organs = per_case.groupby(["model", "case", "organ"], sort=False)[metrics].mean().reset_index()
     mean = organs.groupby(["model", "case"], sort=False)[metrics].mean().reset_index().assign(organ=ALL)
     return pd.concat([organs, mean[organs.columns]], ignore_index=True)
@@ -48,25 +79,31 @@ def summarise(per_case: pd.DataFrame) -> pd.DataFrame:
     """Summarise every metric of every model and organ over cases.
 
     Args:
-        per_case: see `case_values`.
+        per_case: see `case_values`; needs the columns dice and false_positive.
 
     Returns:
         Columns metric, model, organ, n (cases with a value), mean, std (sample standard deviation), median, ci_low and
-        ci_high (95 % interval of the mean, see `interval`). A row for every combination, also where n is 0; metrics in
-        the order of `metrics.METRICS`, models and organs in order of first appearance, organ `all` last.
+        ci_high (95 % interval of the mean, see `interval`), median_ci_low and median_ci_high, missing (cases without a
+        value although the organ is in the reference or the prediction, of `all`: cases where that befell an organ),
+        false_positives (cases where a run invents the organ, of `all`: any organ) and seed_std (see `seed_spread`). A
+        row for every combination, also where n is 0; metrics in the order of `MEASURES`, models and organs in order of
+        first appearance, organ `all` last.
 
     Raises:
         ValueError: an organ is itself named `all`.
     """
-    cases = case_values(per_case)
+    cases, spread = case_values(per_case), seed_spread(per_case)
+    organs = cases["organ"].unique()
+    invented = per_case[per_case["false_positive"]].drop_duplicates(["model", "case", "organ"])
+    invented = pd.concat([invented, invented.drop_duplicates(["model", "case"]).assign(organ=ALL)])
+    false_positives = invented.groupby(["model", "organ"]).size()
     rows = []
-    for metric in METRICS:
-        if metric not in cases:
-            continue
+    for metric in metrics_of(per_case):
+        lacking = cases[cases["dice"].notna() & cases[metric].isna() & (cases["organ"] != ALL)]
         for model in cases["model"].unique():
-            for organ in cases["organ"].unique():
-                chosen = cases[(cases["model"] == model) & (cases["organ"] == organ)]
-                values = chosen[metric].dropna()
+            for organ in organs:
+                values = cases.loc[(cases["model"] == model) & (cases["organ"] == organ), metric].dropna()
+                left_out = lacking[(lacking["model"] == model) & ((lacking["organ"] == organ) | (organ == ALL))]
                 rows.append(
                     {
                         "metric": metric,
@@ -76,113 +113,126 @@ def summarise(per_case: pd.DataFrame) -> pd.DataFrame:
                         "mean": values.mean(),
                         "std": values.std(),
                         "median": values.median(),
-                        **dict(zip(("ci_low", "ci_high"), interval(values.to_numpy()), strict=True)),
+                        **_ends("ci", values),
+                        **_ends("median_ci", values, np.median),
+                        "missing": left_out["case"].nunique(),
+                        "false_positives": false_positives.get((model, organ), 0),
+                        "seed_std": spread.loc[(model, organ), metric],
                     }
                 )
-    return pd.DataFrame(rows, columns=["metric", "model", "organ", "n", "mean", "std", "median", "ci_low", "ci_high"])
+    return pd.DataFrame(rows)
+
+
+def _ends(name: str, values: pd.Series, statistic: Callable[..., Any] = np.mean) -> dict[str, float]:
+    """The ends of an interval (see `interval`) as columns."""
+    low, high = interval(values.to_numpy(), statistic)
+    return {f"{name}_low": low, f"{name}_high": high}
+
+
+def metrics_of(per_case: pd.DataFrame) -> list[str]:
+    """The metrics that a table has, in the order of `MEASURES`."""
+    return [metric for metric in MEASURES if metric in per_case]
+
+
+def seed_spread(per_case: pd.DataFrame) -> pd.DataFrame:
+    """How much a model's mean over cases varies from training seed to training seed.
+
+    Args:
+        per_case: see `case_values`.
+
+    Returns:
+        The sample standard deviation over seeds of the seed's mean over cases; index model and organ (with `all`), a
+        column a metric. NaN with one seed.
+    """
+    seeds = pd.concat([case_values(rows).assign(seed=seed) for seed, rows in per_case.groupby("seed")])
+    means = seeds.groupby(["model", "organ", "seed"])[metrics_of(per_case)].mean()
+    return means.groupby(["model", "organ"]).std()
+
+
+def paired_values(per_case: pd.DataFrame, metric: str, models: Sequence[str]) -> pd.DataFrame:
+    """Give several models' values on the same organs of the same cases.
+
+    Two rules make the values comparable:
+
+    - What counts is the size of a metric whose best value is 0 (the volume error has a sign).
+    - Where the reference shows no organ, and some run of one of the models invents it, the runs that rightly predict
+      nothing have the metric's best value: 1 for a Dice coefficient, against 0 for the invention. Where no run does, no
+      model has a value.
+
+    A case's value of `all` is its mean over the organs on which all of the models have a value.
+
+    Args:
+        per_case: see `case_values`; needs the column dice.
+        metric: one of its metrics.
+        models: which models.
+
+    Returns:
+        A column a model; a row an organ and case (the index) where all of the models have a value, without NaN. The
+        rows of organ `all` come last.
+    """
+    rows = per_case[per_case["model"].isin(models)]
+    best = MEASURES[metric].best
+    values = rows[metric] if best else rows[metric].abs()
+    place = [rows["organ"], rows["case"]]
+    scored = values.notna().groupby(place).transform("any")
+    values = values.mask(rows["dice"].isna() & scored, best)
+    wide = values.groupby([*place, rows["model"]]).mean().unstack("model")
+    wide = wide.reindex(columns=pd.Index(models, name="model")).dropna()
+    everything = pd.concat({ALL: wide.groupby("case").mean()}, names=["organ"])
+    return pd.concat([wide, everything])
 
 
 def case_differences(per_case: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Subtract models from each other, case by case.
 
     Args:
-        per_case: see `case_values`.
+        per_case: see `case_values`; needs the column dice.
         metric: one of its metrics.
 
     Returns:
-        Columns organ, model_a, model_b, case and difference (a minus b), for every unordered pair of models and for the
-        cases where both have a value. Pairs in order of first appearance, within a pair the organs likewise, organ
-        `all` last.
-
-    Raises:
-        ValueError: an organ is itself named `all`.
+        Columns organ, model_a, model_b, case and difference (a minus b, see `paired_values`), for every unordered pair
+        of models and for the cases where both have a value. Pairs in order of first appearance, organ `all` last.
     """
-    cases = case_values(per_case)
-    by_model = cases.pivot(index=["organ", "case"], columns="model", values=metric)
     columns = ["organ", "model_a", "model_b", "case", "difference"]
     tables = [pd.DataFrame(columns=columns).astype({"difference": float})]
-    for model_a, model_b in combinations(cases["model"].unique(), 2):
-        difference = (by_model[model_a] - by_model[model_b]).dropna().rename("difference").reset_index()
+    for model_a, model_b in combinations(per_case["model"].unique(), 2):
+        pairs = paired_values(per_case, metric, [model_a, model_b])
+        difference = (pairs[model_a] - pairs[model_b]).rename("difference").reset_index()
         tables.append(difference.assign(model_a=model_a, model_b=model_b)[columns])
     return pd.concat(tables[1:] or tables, ignore_index=True)
 
 
-def compare(per_case: pd.DataFrame) -> pd.DataFrame:
-    """Compare every pair of models over the cases that both were scored on.
-
-    Args:
-        per_case: see `case_values`.
-
-    Returns:
-        Columns metric, organ, model_a, model_b, n (cases where both have a value), mean_difference (a minus b), ci_low
-        and ci_high (its 95 % interval over cases, see `interval`). Every unordered pair once, in order of first
-        appearance; no rows for a single model.
-
-    Raises:
-        ValueError: an organ is itself named `all`.
-    """
-    models, organs = per_case["model"].unique(), [*per_case["organ"].unique(), ALL]
-    rows = []
-    for metric in METRICS:
-        if metric not in per_case:
-            continue
-        differences = case_differences(per_case, metric)
-        for model_a, model_b in combinations(models, 2):
-            pair = differences[(differences["model_a"] == model_a) & (differences["model_b"] == model_b)]
-            for organ in organs:
-                values = pair.loc[pair["organ"] == organ, "difference"]
-                rows.append(
-                    {
-                        "metric": metric,
-                        "organ": organ,
-                        "model_a": model_a,
-                        "model_b": model_b,
-                        "n": len(values),
-                        "mean_difference": values.mean(),
-                        **dict(zip(("ci_low", "ci_high"), interval(values.to_numpy()), strict=True)),
-                    }
-                )
-    columns = ["metric", "organ", "model_a", "model_b", "n", "mean_difference", "ci_low", "ci_high"]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def interval(values: np.ndarray) -> tuple[float, float]:
-    """Bootstrap the 95 % confidence interval of a mean over patients.
+def interval(values: np.ndarray, statistic: Callable[..., Any] = np.mean) -> tuple[float, float]:
+    """Bootstrap the 95 % confidence interval of a mean or median over patients.
 
     Bias-corrected and accelerated (BCa, Efron 1987) from 2000 resamples, as `scipy.stats.bootstrap` computes it; the
-    plain percentile interval where BCa is undefined. The generator starts from a fixed seed and the values are sorted
-    first, so that the same values give the same interval in whatever order they come.
+    plain percentile interval where BCa is undefined. A bootstrap interval of n patients is too narrow, by about
+    sqrt((n - 1) / n) and the ratio of a normal to a t quantile, so its level is raised by as much (Hesterberg 2015).
+    The generator starts from a fixed seed and the values are sorted first, so that the same values give the same
+    interval in whatever order they come.
 
     Args:
         values: a number a patient, shape (n,), without NaN.
+        statistic: of what; `numpy.mean` or `numpy.median`.
 
     Returns:
         The interval's ends, in the unit of `values`; NaN where n < 2, the value itself where all are equal.
     """
-    if len(values) < 2:
+    n = len(values)
+    if n < 2:
         return np.nan, np.nan
     if np.ptp(values) == 0:
         return float(values[0]), float(values[0])
+    tail = stats.norm.cdf(math.sqrt(n / (n - 1)) * stats.t.ppf((1 - CONFIDENCE) / 2, n - 1))
+    settings = {"statistic": statistic, "confidence_level": 1 - 2 * tail}
     sample = (np.sort(values),)
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", stats.DegenerateDataWarning)
         result = stats.bootstrap(
-            sample,
-            np.mean,
-            n_resamples=RESAMPLES,
-            confidence_level=CONFIDENCE,
-            method="BCa",
-            rng=np.random.default_rng(SEED),
+            sample, n_resamples=RESAMPLES, method="BCa", rng=np.random.default_rng(SEED), **settings
         )
         if np.isnan(result.confidence_interval).any():
-            result = stats.bootstrap(
-                sample,
-                np.mean,
-                n_resamples=0,
-                bootstrap_result=result,
-                confidence_level=CONFIDENCE,
-                method="percentile",
-            )
+            result = stats.bootstrap(sample, n_resamples=0, bootstrap_result=result, method="percentile", **settings)
     return float(result.confidence_interval.low), float(result.confidence_interval.high)
 
 

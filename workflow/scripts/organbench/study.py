@@ -18,7 +18,8 @@ import yaml
 from organbench import networks, splits
 from organbench.errors import InputError
 
-REPLACED = (("models",), ("dataset", "organs"))  # given whole: two studies' organs or networks do not mix
+# given whole: the organs, networks or margins of two studies do not mix
+REPLACED = (("models",), ("dataset", "organs"), ("evaluation", "margin"))
 CASE_NAME = r"[A-Za-z0-9][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*"  # no slash and no "..", so a case stays in its folder
 
 Config = dict[str, Any]
@@ -35,8 +36,8 @@ def resolve(given: Mapping[str, Any], defaults: Mapping[str, Any], schema: Mappi
 
     Args:
         given: what the user passed, from study files and the command line; numbers may be strings.
-        defaults: the default study. What the user gives overrides it key by key, but `models` and `dataset.organs`
-            are replaced as a whole.
+        defaults: the default study. What the user gives overrides it key by key, but what `REPLACED` lists is replaced
+            as a whole.
         schema: JSON schema of a configuration; its own defaults fill what neither of the two gives.
 
     Raises:
