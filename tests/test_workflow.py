@@ -74,7 +74,7 @@ def test_every_file_of_the_contract_is_there(finished):
     per_case = pd.read_csv(results / "tables/per_case.csv")
     assert len(per_case) == 3 * 2 * 3  # models, cases, organs
     assert per_case["reference_ml"].gt(0).any()
-    tables = ["summary", "comparison", "ranks", "empty_masks", "legacy", "cases", "networks"]
+    tables = ["summary", "comparison", "ranks", "empty_masks", "legacy", "cost", "advice", "cases", "networks"]
     for table in tables:
         assert len(pd.read_csv(results / f"tables/{table}.csv"))
     for name in ("dice_by_organ", "learning_curves", "overlays", "paired_differences"):
@@ -124,6 +124,7 @@ def test_a_change_of_code_remakes_what_it_shapes(finished):
                 "tables": 1,
                 "viewer_case": 2,
                 "viewer": 1,
+                "costs": 1,
                 **dict.fromkeys(drawing, 1),
                 "all": 1,
             },

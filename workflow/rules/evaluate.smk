@@ -71,3 +71,40 @@ rule tables:
         margins=STUDY["evaluation"]["margin"],
     script:
         "../scripts/tables.py"
+
+
+rule costs:
+    input:
+        trainings=runs(f"{RUN}/cost.json"),
+        predictions=tests(f"{RUN}/predictions/{{case}}.json"),
+        summary=f"{RESULTS}/tables/summary.csv",
+        comparison=f"{RESULTS}/tables/comparison.csv",
+        code=code("costs.py"),
+    output:
+        cost=report(
+            f"{RESULTS}/tables/cost.csv",
+            caption="../report/cost.rst",
+            category="Tables",
+            labels={"table": "cost"},
+        ),
+        advice=report(
+            f"{RESULTS}/tables/advice.csv",
+            caption="../report/advice.rst",
+            category="Tables",
+            labels={"table": "advice"},
+        ),
+    log:
+        f"{RESULTS}/logs/costs.log",
+    conda:
+        "../../envs/imaging.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        ensembles={
+            name: model["ensemble"]
+            for name, model in STUDY["models"].items()
+            if "ensemble" in model
+        },
+    script:
+        "../scripts/costs.py"

@@ -27,6 +27,7 @@ Rooms, lowest first; a room imports only from rooms above it in this list:
 | `verdicts` | paired tests, and the verdict on every pair and organ by one rule; ranks |
 | `conventions` | what the same predictions score under rules that others use |
 | `colours` | the colours of contenders and organs |
+| `costs` | accuracy against cost, and which contender to take with less to spend |
 | `figures` | every plot, from tables only |
 | `viewer` | what the page for looking at cases shows |
 

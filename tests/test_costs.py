@@ -1,0 +1,173 @@
+"""Cost beside accuracy, the Pareto front and the advice, by hand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny import examples
+
+from organbench import costs
+
+NAN = np.nan
+
+
+def training(model, seed, seconds, *, gpu=None, cpu=None, memory=None, host=800.0):
+    return {
+        "model": model,
+        "seed": str(seed),
+        "parameters": 100,
+        "multiply_adds_per_voxel": 50.0,
+        "training_seconds": seconds,
+        "gpu_energy_j": gpu,
+        "cpu_energy_j": cpu,
+        "peak_host_mib": host,
+        "peak_gpu_mib": memory,
+        "device": "some CPU",
+    }
+
+
+def prediction(model, seconds, parameters=100, *, gpu=None, cpu=None, memory=None):
+    return {
+        "model": model,
+        "case": "x",
+        "parameters": parameters,
+        "prediction_seconds": seconds,
+        "gpu_energy_j": gpu,
+        "cpu_energy_j": cpu,
+        "peak_host_mib": 500.0,
+        "peak_gpu_mib": memory,
+        "device": "some CPU",
+    }
+
+
+def summary(**dice):
+    rows = [("dice", model, "all", value, value - 0.01, value + 0.01) for model, value in dice.items()]
+    return pd.DataFrame(rows, columns=["metric", "model", "organ", "mean", "ci_low", "ci_high"])
+
+
+def cost_table(trainings, predictions, means, ensembles=None):
+    found = costs.table(pd.DataFrame(trainings), pd.DataFrame(predictions), means, ensembles or {})
+    assert list(found["model"]) == list(means["model"])
+    return found.set_index("model")
+
+
+def test_means_over_runs_totals_and_peaks():
+    found = cost_table(
+        [training("unet", 0, 100.0, host=700.0), training("unet", 1, 140.0, host=900.0)],
+        [prediction("unet", 2.0), prediction("unet", 4.0)],
+        summary(unet=0.9),
+    ).loc["unet"]
+    assert found[["training_seconds", "training_seconds_total", "prediction_seconds"]].tolist() == [120, 240, 3]
+    assert found[["parameters", "multiply_adds_per_voxel"]].tolist() == [100, 50]
+    assert found[["training_host_mib", "prediction_host_mib"]].tolist() == [900, 500]
+    assert found[["dice", "ci_low", "ci_high"]].tolist() == pytest.approx([0.9, 0.89, 0.91])
+    assert found["device"] == "some CPU"
+    assert found[["training_gpu_mib", "training_energy_j", "prediction_energy_j"]].isna().all()  # never a guess
+
+
+def test_energy_is_the_sum_of_what_every_run_measured():
+    trainings = [training("unet", 0, 1.0, gpu=30.0, cpu=5.0), training("ghostunet", 0, 1.0, gpu=20.0, cpu=None)]
+    predictions = [prediction("unet", 1.0, gpu=3.0, cpu=1.0), prediction("ghostunet", 1.0, gpu=2.0, cpu=1.0)]
+    found = cost_table(trainings, predictions, summary(unet=0.9, ghostunet=0.9))
+    assert found["training_energy_j"].tolist() == [30, 20]  # a processor that one did not measure would be unfair
+    assert found["prediction_energy_j"].tolist() == [4, 3]
+
+
+def test_older_runs_without_energy_are_read():
+    rows = [{k: v for k, v in training("unet", 0, 1.0).items() if not k.endswith("_j")}]
+    assert np.isnan(cost_table(rows, [prediction("unet", 1.0)], summary(unet=0.9)).loc["unet", "training_energy_j"])
+
+
+def test_an_ensemble_costs_its_members_trainings():
+    trainings = [training(m, s, t, host=h) for m, t, h in (("a", 100.0, 700.0), ("b", 10.0, 900.0)) for s in (0, 1)]
+    predictions = [prediction("a", 1.0), prediction("b", 2.0), prediction("both", 6.0, 400)]
+    found = cost_table(trainings, predictions, summary(a=0.9, both=0.93, b=0.8), {"both": ["a", "b"]}).loc["both"]
+    assert found["training_seconds"] == 2 * (100 + 10)  # two seeds of each
+    assert found["training_seconds_total"] == 220
+    assert found[["parameters", "multiply_adds_per_voxel", "training_host_mib"]].tolist() == [400, 200, 900]
+    assert found["prediction_seconds"] == 6
+    assert np.isnan(found["training_energy_j"])
+
+
+def test_the_front_by_hand():
+    cost, score = np.array([1.0, 2, 3, 3, 4]), np.array([0.5, 0.9, 0.9, 0.95, 0.95])
+    assert costs.on_front(cost, score) == [True, True, False, True, False]
+    assert costs.on_front(np.array([1.0, 1]), np.array([0.5, 0.5])) == [True, True]
+    assert costs.on_front(np.array([1.0, NAN]), np.array([0.5, 0.5])) == [None, None]
+
+
+@examples(60)
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=8))
+def test_whoever_is_not_on_the_front_is_beaten_by_one_that_is(points):
+    cost, score = np.array(points, dtype=float).T
+    front = costs.on_front(cost, score)
+    for model, own in enumerate(front):
+        better = (cost <= cost[model]) & (score >= score[model]) & ((cost < cost[model]) | (score > score[model]))
+        assert own == (not better.any())
+        assert own or (better & np.array(front)).any()
+
+
+# --- advice
+
+
+def comparison(*rows):
+    return pd.DataFrame(rows, columns=["organ", "model_a", "model_b", "verdict"]).assign(metric="dice")
+
+
+@pytest.fixture
+def three():
+    return cost_table(
+        [training("unet", 0, 100.0), training("ghostunet", 0, 150.0), training("tiny", 0, 10.0)],
+        [prediction("unet", 3.0), prediction("ghostunet", 2.0, 25), prediction("tiny", 1.0, 5)],
+        summary(unet=0.90, ghostunet=0.89, tiny=0.7),
+    ).reset_index()
+
+
+def test_the_cheapest_that_is_not_judged_worse(three):
+    found = costs.advise(
+        three,
+        comparison(
+            ("all", "unet", "ghostunet", "undecided"),
+            ("all", "unet", "tiny", "better"),
+            ("all", "ghostunet", "tiny", "better"),
+            ("bladder", "unet", "ghostunet", "better"),
+            ("brain", "unet", "ghostunet", "equivalent"),
+        ),
+    ).set_index("less")
+    assert found.loc["parameters", ["take", "value", "best", "best_value"]].tolist() == ["ghostunet", 25, "unet", 100]
+    assert found.loc["parameters", ["verdict", "worse_on"]].tolist() == ["undecided", "bladder"]
+    assert found.loc["parameters", "words"] == (
+        "for fewer parameters: ghostunet needs 25% of what unet does; "
+        "mean Dice 0.890 against 0.900, undecided whether that is worse; worse on bladder"
+    )
+    assert found.loc["training_seconds", "take"] == "unet"
+    assert found.loc["training_seconds", "words"] == (
+        "for shorter training: unet, the best, is also the cheapest that is not judged worse"
+    )
+    assert "prediction_energy_j" not in found.index  # not measured
+    assert found["take"].isin(["unet", "ghostunet"]).all()
+
+
+def test_the_pairs_order_does_not_matter(three):
+    found = costs.advise(
+        three,
+        comparison(
+            ("all", "ghostunet", "unet", "equivalent"),
+            ("all", "tiny", "unet", "worse"),
+            ("bone", "ghostunet", "unet", "worse"),
+        ),
+    ).set_index("less")
+    assert found.loc["parameters", ["take", "verdict", "worse_on"]].tolist() == ["ghostunet", "equivalent", "bone"]
+
+
+def test_of_equally_cheap_ones_the_better_and_of_one_that_one(three):
+    same = comparison(("all", "unet", "ghostunet", "undecided"), ("all", "unet", "tiny", "undecided"))
+    found = costs.advise(three, same).set_index("less")
+    assert found.loc["multiply_adds_per_voxel", "take"] == "unet"
+    alone = costs.advise(three.iloc[:1], comparison())
+    assert (alone["take"] == "unet").all()
+
+
+def test_no_dice_no_advice(three):
+    assert list(costs.advise(three.assign(dice=NAN), comparison())) == costs.ADVICE

@@ -1,0 +1,176 @@
+"""Accuracy against cost: what each contender takes to train and to predict, and which to take with less to spend."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from organbench.statistics import ALL
+
+COSTS: Mapping[str, str] = {
+    "parameters": "fewer parameters",
+    "multiply_adds_per_voxel": "fewer multiply-adds",
+    "training_seconds": "shorter training",
+    "prediction_seconds": "faster prediction",
+    "training_host_mib": "less host memory in training",
+    "training_gpu_mib": "less GPU memory in training",
+    "prediction_host_mib": "less host memory in prediction",
+    "prediction_gpu_mib": "less GPU memory in prediction",
+    "training_energy_j": "less energy in training",
+    "prediction_energy_j": "less energy in prediction",
+}
+"""What one can wish for: columns of the cost table in which lower is better, and their wish in words."""
+
+COUNTERS = ("gpu_energy_j", "cpu_energy_j")
+
+
+def table(
+    trainings: pd.DataFrame, predictions: pd.DataFrame, summary: pd.DataFrame, ensembles: Mapping[str, Sequence[str]]
+) -> pd.DataFrame:
+    """List what each contender costs beside its mean Dice.
+
+    An ensemble trains nothing, but exists only where its members are trained: it has, for each member and seed, one
+    training's time, energy and multiply-adds, and the memory of the largest, as they are trained one by one.
+
+    Args:
+        trainings: a row a run, with the columns model, seed and what `cost.json` holds.
+        predictions: a row a predicted case, with the column model and what `predictions/<case>.json` holds.
+        summary: what `statistics.summarise` makes of the study.
+        ensembles: the members of each ensemble.
+
+    Returns:
+        A row a model, in the order of the summary: model; device (of its runs; times and energies of different devices
+        tell nothing about networks); parameters (of all networks that predict); multiply_adds_per_voxel (of the working
+        grid, counted); training_seconds (mean over runs) and training_seconds_total (of all runs); prediction_seconds
+        (mean over cases); peak memory in MiB and energy in J of training (mean over runs, memory the largest) and
+        prediction (likewise), where measured; dice, ci_low and ci_high (organ `all`); and for each of `COSTS`
+        pareto_<cost>, see `on_front` (None where a model lacks the cost).
+    """
+    trainings, predictions = (_with_energy(rows) for rows in (trainings, predictions))
+    trained = trainings.groupby("model").agg(
+        multiply_adds_per_voxel=("multiply_adds_per_voxel", "mean"),
+        training_seconds=("training_seconds", "mean"),
+        training_seconds_total=("training_seconds", "sum"),
+        training_host_mib=("peak_host_mib", "max"),
+        training_gpu_mib=("peak_gpu_mib", "max"),
+        training_energy_j=("energy_j", "mean"),
+    )
+    seeds = trainings["seed"].nunique()
+    for name, members in ensembles.items():
+        own = trained.loc[list(members)]
+        trained.loc[name] = own.sum(min_count=len(own)) * seeds
+        trained.loc[name, "training_seconds_total"] = own["training_seconds_total"].sum()
+        for memory in ("training_host_mib", "training_gpu_mib"):
+            trained.loc[name, memory] = own[memory].max()
+    predicted = predictions.groupby("model").agg(
+        parameters=("parameters", "max"),
+        prediction_seconds=("prediction_seconds", "mean"),
+        prediction_host_mib=("peak_host_mib", "max"),
+        prediction_gpu_mib=("peak_gpu_mib", "max"),
+        prediction_energy_j=("energy_j", "mean"),
+    )
+    devices = (
+        pd.concat([trainings, predictions]).groupby("model")["device"].agg(lambda names: "; ".join(names.unique()))
+    )
+    dice = summary[(summary["metric"] == "dice") & (summary["organ"] == ALL)].set_index("model")
+    found = dice[["mean", "ci_low", "ci_high"]].rename(columns={"mean": "dice"}).join([trained, predicted, devices])
+    for cost in COSTS:
+        found[f"pareto_{cost}"] = on_front(found[cost].to_numpy(float), found["dice"].to_numpy())
+    columns = ["device", *COSTS, "dice", "ci_low", "ci_high", *(f"pareto_{cost}" for cost in COSTS)]
+    columns.insert(columns.index("training_seconds") + 1, "training_seconds_total")
+    return found[columns].reset_index()
+
+
+def _with_energy(rows: pd.DataFrame) -> pd.DataFrame:
+    """Add the column energy_j: the sum of those counters that every row has measured, so that rows can be compared."""
+    for column in (*COUNTERS, "peak_gpu_mib"):
+        rows = rows.assign(**{column: pd.to_numeric(rows.get(column), errors="coerce")})
+    measured = [counter for counter in COUNTERS if rows[counter].notna().all()]
+    return rows.assign(energy_j=rows[measured].sum(axis=1, min_count=1))
+
+
+def on_front(cost: np.ndarray, score: np.ndarray) -> list[bool | None]:
+    """Tell which models are on the Pareto front: no other is as good in both cost and score, and better in one.
+
+    Args:
+        cost: of each model, lower is better.
+        score: of each model, higher is better.
+
+    Returns:
+        For each model; None for all where a cost or score is missing.
+    """
+    if np.isnan(cost).any() or np.isnan(score).any():
+        return [None] * len(cost)
+    no_worse = (cost[None] <= cost[:, None]) & (score[None] >= score[:, None])  # axes model, other
+    different = (cost[None] != cost[:, None]) | (score[None] != score[:, None])
+    return [not beaten for beaten in (no_worse & different).any(axis=1)]
+
+
+def advise(costs: pd.DataFrame, comparison: pd.DataFrame) -> pd.DataFrame:
+    """Say which network to take with less to spend: the cheapest that is not judged worse than the best.
+
+    The best is the one with the highest mean Dice over organs. Not judged worse is one whose verdict against it, on the
+    Dice of organ `all`, is better, equivalent or undecided; the advice says which.
+
+    Args:
+        costs: what `table` returned.
+        comparison: what `verdicts.compare` made of the study.
+
+    Returns:
+        A row for each of `COSTS` that is known of every model: less (the cost's column), take (a model), value (its
+        cost), best, best_value, dice and best_dice, verdict (of the taken against the best; empty where it is the
+        best), worse_on (organs on whose Dice it is judged worse than the best) and words.
+    """
+    if costs["dice"].isna().all():
+        return pd.DataFrame(columns=ADVICE)
+    best = costs.loc[costs["dice"].idxmax()]
+    against = _verdicts_against(best["model"], comparison[comparison["metric"] == "dice"])
+    overall = against.get(ALL, {})
+    allowed = costs[[overall.get(model) != "worse" for model in costs["model"]]].sort_values("dice", ascending=False)
+    rows = []
+    for cost, wish in COSTS.items():
+        if costs[cost].isna().any():
+            continue
+        chosen = allowed.loc[allowed[cost].idxmin()]  # the better one of two that cost the same
+        model = chosen["model"]
+        worse_on = [organ for organ, found in against.items() if found.get(model) == "worse"]
+        if model == best["model"]:
+            words = f"for {wish}: {model}, the best, is also the cheapest that is not judged worse"
+        else:
+            words = f"for {wish}: {model} needs {chosen[cost] / best[cost]:.0%} of what {best['model']} does; "
+            words += f"mean Dice {chosen['dice']:.3f} against {best['dice']:.3f}, " + {
+                "equivalent": "shown to be equivalent",
+                "undecided": "undecided whether that is worse",
+                "better": "but better on the same organs of the same cases",
+            }[overall[model]]
+            words += f"; worse on {', '.join(worse_on)}" if worse_on else ""
+        rows.append(
+            {
+                "less": cost,
+                "take": model,
+                "value": chosen[cost],
+                "best": best["model"],
+                "best_value": best[cost],
+                "dice": chosen["dice"],
+                "best_dice": best["dice"],
+                "verdict": overall.get(model, ""),
+                "worse_on": ", ".join(worse_on),
+                "words": words,
+            }
+        )
+    return pd.DataFrame(rows, columns=ADVICE)
+
+
+def _verdicts_against(best: str, comparison: pd.DataFrame) -> dict[str, dict[str, str]]:
+    """The verdict on every other model against one: by organ, then model."""
+    turned = {"better": "worse", "worse": "better"}
+    found: dict[str, dict[str, str]] = {}
+    for row in comparison.itertuples():
+        if row.model_b == best:
+            found.setdefault(row.organ, {})[row.model_a] = row.verdict
+        elif row.model_a == best:
+            found.setdefault(row.organ, {})[row.model_b] = turned.get(row.verdict, row.verdict)
+    return found
+
+
+ADVICE = ["less", "take", "value", "best", "best_value", "dice", "best_dice", "verdict", "worse_on", "words"]
