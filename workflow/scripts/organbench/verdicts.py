@@ -10,7 +10,8 @@ tests is corrected for it by Holm's method. Of `model_a` the verdict is
 
 Both tests, because one is about ranks, which a single patient cannot sway, and the other about the mean, which is what
 is reported. In a study without any true difference the chance of even one `better` or `worse` among a metric's rows is
-at most 5 %, and so is that of one `equivalent` where all differences reach the margin.
+at most 5 %, and so is that of one `equivalent` where all differences reach the margin, as far as differences scatter
+evenly around their mean (docs/metrics.md has what was simulated).
 """
 
 import functools
