@@ -138,11 +138,12 @@ def advise(costs: pd.DataFrame, comparison: pd.DataFrame) -> pd.DataFrame:
             words = f"for {wish}: {model}, the best, is also the cheapest that is not judged worse"
         else:
             words = f"for {wish}: {model} needs {chosen[cost] / best[cost]:.0%} of what {best['model']} does; "
-            words += f"mean Dice {chosen['dice']:.3f} against {best['dice']:.3f}, " + {
+            judged = {
                 "equivalent": "shown to be equivalent",
                 "undecided": "undecided whether that is worse",
                 "better": "but better on the same organs of the same cases",
-            }[overall[model]]
+            }
+            words += f"mean Dice {chosen['dice']:.3f} against {best['dice']:.3f}, {judged[overall[model]]}"
             words += f"; worse on {', '.join(worse_on)}" if worse_on else ""
         rows.append(
             {
