@@ -15,6 +15,8 @@ import pytest
 import SimpleITK as sitk
 import torch
 
+from organbench import metrics
+
 REPOSITORY = Path(__file__).parent.parent
 
 
@@ -73,6 +75,7 @@ def test_every_file_of_the_contract_is_there(finished):
     assert (results / "split.csv").read_text().startswith("case,fold,role\n")
     per_case = pd.read_csv(results / "tables/per_case.csv")
     assert len(per_case) == 3 * 2 * 3  # models, cases, organs
+    assert list(per_case) == ["model", "fold", "seed", "case", *metrics.COLUMNS]
     assert per_case["reference_ml"].gt(0).any()
     tables = ["summary", "comparison", "ranks", "empty_masks", "legacy", "cost", "advice", "cases", "networks"]
     for table in tables:
