@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from matplotlib.image import imread
 from tiny import examples
 
-from organbench import metrics, viewer, volumes
+from organbench import overlaps, viewer, volumes
 from organbench.volumes import Grid
 
 PAGE = Path(__file__).parents[1] / "workflow" / "viewer"
@@ -151,7 +151,7 @@ def test_agreement_is_the_dice_of_each_pair():
     table = viewer.agreement(arrays, [*ORGANS, "brain"], 0.045)
     assert len(table) == 3 * 3
     for row in table.itertuples():
-        pair = metrics.overlap(arrays[row.model_b], arrays[row.model_a], organs=[*ORGANS, "brain"], voxel_ml=0.045)
+        pair = overlaps.overlap(arrays[row.model_b], arrays[row.model_a], organs=[*ORGANS, "brain"], voxel_ml=0.045)
         np.testing.assert_equal(row.dice, pair.set_index("organ")["dice"][row.organ])
     found = table.set_index(["organ", "model_a", "model_b"])["dice"]
     assert found["spinal_cord", "unet", "ghostunet"] == 0

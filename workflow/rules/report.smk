@@ -144,7 +144,7 @@ rule methods:
     log:
         f"{RESULTS}/logs/methods.log",
     conda:
-        "../../envs/figures.yaml"
+        "../../envs/imaging.yaml"
     resources:
         mem_mb=2000,
         runtime=15,

@@ -29,6 +29,7 @@ Rooms, lowest first; a room imports only from rooms above it in this list:
 | `colours` | the colours of contenders and organs |
 | `costs` | accuracy against cost, and which contender to take with less to spend |
 | `figures` | every plot, from tables only |
+| `methods` | the methods of a study in the words of a paper |
 | `viewer` | what the page for looking at cases shows |
 
 Torch is imported only by the rooms from `augmentation` to `training`; conversion, metrics and figures start without it.

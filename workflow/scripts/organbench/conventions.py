@@ -82,7 +82,7 @@ def legacy(per_case: pd.DataFrame) -> pd.DataFrame:
             {
                 "model": model,
                 "cases": own["case"].nunique(),
-                "legacy": own.groupby("case")["legacy"].mean().mean() if "legacy" in own else np.nan,
+                "legacy": own.groupby("case")["legacy"].mean().mean(),
                 "pooled_dice": (own["dice"] * volumes).sum() / volumes.sum() if volumes.any() else np.nan,
                 "mean_dice": means[ALL],
                 "worst_organ": organs.idxmin() if len(organs) else "",

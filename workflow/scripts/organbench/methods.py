@@ -13,7 +13,7 @@ import pandas as pd
 
 from organbench import splits
 
-PACKAGES = ("SimpleITK", "numpy", "scipy", "pandas", "seaborn")
+PACKAGES = ("SimpleITK", "numpy", "scipy", "pandas", "surface-distance")
 
 NETWORKS = {
     "unet": "a U-Net [@ronneberger2015unet]",
@@ -300,7 +300,7 @@ def software(costs: Mapping[str, Mapping[str, Any]]) -> str:
 
 def versions(costs: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     """What every training and this job ran on: columns used_by, software, version; devices are among them."""
-    rows = [("drawing and tables", name, metadata.version(name)) for name in PACKAGES]
+    rows = [("tables", name, metadata.version(name)) for name in PACKAGES]
     for name, cost in costs.items():
         rows += [(f"training of {name}", part, version) for part, version in cost["versions"].items() if version]
         rows += [(f"training of {name}", part, cost[part]) for part in ("device", "threads", "precision")]

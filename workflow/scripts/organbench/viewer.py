@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import SimpleITK as sitk
 
-from organbench import metrics, volumes
+from organbench import overlaps, volumes
 from organbench.colours import organ_palette
 from organbench.errors import atomic
 from organbench.statistics import ALL
@@ -143,7 +143,7 @@ def agreement(predictions: Mapping[str, Array], organs: Sequence[str], voxel_ml:
     """
     tables = [pd.DataFrame(columns=["organ", "model_a", "model_b", "dice"])]
     for model_a, model_b in combinations(predictions, 2):
-        pair = metrics.overlap(predictions[model_a], predictions[model_b], organs=organs, voxel_ml=voxel_ml)
+        pair = overlaps.overlap(predictions[model_a], predictions[model_b], organs=organs, voxel_ml=voxel_ml)
         tables.append(pair.assign(model_a=model_a, model_b=model_b)[tables[0].columns])
     return pd.concat(tables[1:] or tables, ignore_index=True)
 
