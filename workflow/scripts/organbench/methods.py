@@ -286,8 +286,8 @@ def statistics(config: Mapping[str, Any]) -> str:
         sentences.append(
             "Contenders were compared on the same organs of the same patients, with Student's t intervals of the mean "
             "difference. A contender was called better where the Wilcoxon signed-rank test [@wilcoxon1945] and the "
-            f"paired t-test both gave p < 0.05 in the same direction{equivalent}; otherwise the pair was undecided. All p "
-            "values were corrected after Holm over the organs and pairs of a metric [@holm1979]."
+            f"paired t-test both gave p < 0.05 in the same direction{equivalent}; otherwise the pair was undecided. "
+            "All p values were corrected after Holm over the organs and pairs of a metric [@holm1979]."
         )
     if len(config["models"]) > 2:
         sentences.append(
