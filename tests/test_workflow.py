@@ -105,6 +105,18 @@ def test_nothing_is_left_to_do(finished):
     assert jobs_to_run(finished) == {}
 
 
+def test_the_kept_configuration_repeats_the_study(finished):
+    assert jobs_to_run(finished, "--configfile", "results/smoke/study.yaml") == {}
+
+
+def test_the_report_holds_tables_figures_and_methods(finished):
+    code, output = snakemake(finished, "--report", "report.html")
+    assert code == 0, output[-3000:]
+    page = (finished / "report.html").read_text()
+    for name in ("comparison.csv", "dice_by_organ.png", "methods.md", "study.yaml", "versions.csv"):
+        assert f"results/smoke/{'tables/' * name.endswith('csv')}{'figures/' * name.endswith('png')}{name}" in page
+
+
 def test_a_new_checkout_of_the_same_code_remakes_nothing(finished):
     for file in (finished / "workflow/scripts/organbench").rglob("*.py"):
         file.touch()
@@ -128,6 +140,7 @@ def test_a_change_of_code_remakes_what_it_shapes(finished):
                 "viewer_case": 2,
                 "viewer": 1,
                 "costs": 1,
+                "methods": 1,
                 **dict.fromkeys(drawing, 1),
                 "all": 1,
             },
