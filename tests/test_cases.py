@@ -206,6 +206,9 @@ def test_the_overview_gives_the_original_grid_and_millilitres(convert):
     assert row["liver_ml"] == pytest.approx(60 * 3 / 1000)
     assert row["lungs_ml"] == pytest.approx(132 * 3 / 1000)
     assert row["bone_ml"] == 0
+    lungs = case.info["hu"]["lungs"]
+    assert [row[f"lungs_hu{end}"] for end in ("_low", "", "_high")] == [lungs[p] for p in ("p0.5", "p50", "p99.5")]
+    assert np.isnan(row["bone_hu"])
 
 
 # --- what is refused

@@ -60,6 +60,13 @@ rule tables:
             category="Tables",
             labels={"table": "scores that mislead"},
         ),
+        agreement=report(
+            f"{RESULTS}/tables/volume_agreement.csv",
+            caption="../report/volume_agreement_table.rst",
+            category="Tables",
+            labels={"table": "volume agreement"},
+        ),
+        examples=f"{RESULTS}/tables/examples.csv",
     log:
         f"{RESULTS}/logs/tables.log",
     conda:

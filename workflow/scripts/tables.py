@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from organbench import conventions, statistics, verdicts
+from organbench import cohort, conventions, statistics, verdicts
 from organbench.errors import atomic, job_log
 
 with job_log(snakemake.log[0]):
@@ -16,6 +16,8 @@ with job_log(snakemake.log[0]):
         snakemake.output.ranks: verdicts.rank(per_case),
         snakemake.output.empty_masks: conventions.empty_masks(per_case),
         snakemake.output.legacy: conventions.legacy(per_case),
+        snakemake.output.agreement: cohort.volume_agreement(per_case),
+        snakemake.output.examples: cohort.example_cases(per_case),
     }
     for output, table in tables.items():
         with atomic(output) as path:

@@ -28,6 +28,7 @@ Rooms, lowest first; a room imports only from rooms above it in this list:
 | `conventions` | what the same predictions score under rules that others use |
 | `colours` | the colours of contenders and organs |
 | `costs` | accuracy against cost, and which contender to take with less to spend |
+| `cohort` | which cases to look at, how volumes agree, how scans were made |
 | `figures` | every plot, from tables only |
 | `methods` | the methods of a study in the words of a paper |
 | `viewer` | what the page for looking at cases shows |

@@ -226,7 +226,10 @@ def check_fold(infos: Sequence[Mapping[str, Any]], fold: Mapping[str, Sequence[s
 
 
 def overview(info: Mapping[str, Any]) -> dict[str, Any]:
-    """A case's row in `cases.csv`: its original grid, and each organ's volume in ml (0: absent)."""
+    """A case's row in `cases.csv`: its original grid, each organ's volume in ml (0: absent), and each organ's HU.
+
+    `<organ>_hu` is the median of its voxels on the working grid, `_low` and `_high` hold 99 % of them (NaN: absent).
+    """
     original = Grid.from_json(info["original"])
     grid = {
         f"{what}_{axis}": value
@@ -234,4 +237,9 @@ def overview(info: Mapping[str, Any]) -> dict[str, Any]:
         for axis, value in zip("xyz", getattr(original, what), strict=True)
     }
     volumes_ml = {f"{organ}_ml": voxels * original.voxel_ml for organ, voxels in info["original_voxels"].items()}
-    return {"case": info["case"], "orientation": info["orientation"]} | grid | volumes_ml
+    hu = {
+        f"{organ}_hu{end}": float("nan") if info["hu"][organ] is None else info["hu"][organ][percentile]
+        for organ in info["organs"]
+        for end, percentile in (("", "p50"), ("_low", "p0.5"), ("_high", "p99.5"))
+    }
+    return {"case": info["case"], "orientation": info["orientation"]} | grid | volumes_ml | hu

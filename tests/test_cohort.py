@@ -1,0 +1,99 @@
+"""Which cases are shown, how volumes agree, and how scans were made."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from organbench.cohort import case_volumes, example_cases, scan_spacing, volume_agreement
+from organbench.statistics import interval
+
+
+def dice_table(values):
+    """Rows of per_case.csv from {(model, case, organ): Dice}."""
+    rows = [(model, 0, 0, case, organ, dice) for (model, case, organ), dice in values.items()]
+    return pd.DataFrame(rows, columns=["model", "fold", "seed", "case", "organ", "dice"])
+
+
+def volume_table(rows):
+    return pd.DataFrame(rows, columns=["model", "seed", "case", "organ", "reference_ml", "predicted_ml"]).assign(fold=0)
+
+
+def test_example_cases_are_ranked_by_all_networks_together():
+    scores = {"a": (0.9, 0.7), "b": (0.5, 0.5), "c": (0.7, 0.75), "d": (0.6, 0.65)}
+    table = dice_table(
+        {(model, case, "liver"): dice[k] for case, dice in scores.items() for k, model in enumerate(("unet", "ghost"))}
+    )
+    chosen = example_cases(table)
+    assert list(chosen.columns) == ["rank", "case", "model", "dice", "disagreement"]
+    assert list(chosen.drop_duplicates("rank")["case"]) == ["a", "c", "b", "d"]  # d: the others are shown already
+    assert list(chosen["rank"].unique()) == ["best", "median", "worst", "disputed"]
+    assert chosen.groupby("rank")["model"].nunique().eq(2).all()
+    disputed = chosen[chosen["rank"] == "disputed"]
+    assert list(disputed["dice"]) == [0.6, 0.65]
+    assert disputed["disagreement"].to_numpy() == pytest.approx([0.05, 0.05])
+
+
+def test_disagreement_on_organs_does_not_cancel_out():
+    opposite = {("unet", "a", "liver"): 0.9, ("unet", "a", "bone"): 0.5, ("ghost", "a", "liver"): 0.5}
+    opposite |= {("ghost", "a", "bone"): 0.9, ("unet", "b", "liver"): 0.8, ("unet", "b", "bone"): 0.8}
+    opposite |= {("ghost", "b", "liver"): 0.7, ("ghost", "b", "bone"): 0.7}
+    chosen = example_cases(dice_table(opposite)).set_index("rank")
+    assert chosen.loc["disputed", "case"].unique() == ["a"]  # all are shown already
+    assert chosen.loc["disputed", "disagreement"].iloc[0] == pytest.approx(0.4)
+
+
+def test_a_single_network_has_no_dispute_and_nothing_scored_no_example():
+    one = dice_table({("unet", "a", "liver"): 0.9})
+    assert list(example_cases(one)["rank"]) == ["best", "median", "worst"]
+    assert example_cases(one.assign(dice=np.nan)).empty
+
+
+def test_volumes_are_averaged_over_seeds_and_need_both():
+    table = volume_table(
+        [
+            ("unet", 0, "a", "liver", 100, 90),
+            ("unet", 1, "a", "liver", 100, 130),
+            ("unet", 0, "b", "liver", 100, 0),
+            ("unet", 0, "c", "liver", 0, 3),
+            ("unet", 0, "d", "liver", 0, 0),
+        ]
+    )
+    cases = case_volumes(table).set_index("case")
+    assert cases.loc["a", ["predicted_ml", "mean_ml", "difference_ml"]].tolist() == [110, 105, 10]
+    assert cases.loc["a", "difference_percent"] == pytest.approx(100 * 10 / 105)
+    assert cases.loc[["b", "c", "d"], "difference_ml"].isna().all()
+    (row,) = volume_agreement(table).to_dict("records")
+    assert (row["n"], row["left_out"]) == (1, 2)
+    assert np.isnan(row["lower_ml"])
+
+
+def test_limits_of_agreement_are_those_of_bland_and_altman():
+    rng = np.random.default_rng(0)
+    reference = rng.uniform(50, 200, 30)
+    predicted = reference * rng.normal(1.1, 0.05, 30)
+    rows = [("unet", 0, str(i), "liver", a, b) for i, (a, b) in enumerate(zip(reference, predicted, strict=True))]
+    (row,) = volume_agreement(volume_table(rows)).to_dict("records")
+    for unit, difference in (
+        ("ml", predicted - reference),
+        ("percent", 200 * (predicted - reference) / (predicted + reference)),
+    ):
+        bias, deviation = difference.mean(), difference.std(ddof=1)
+        assert row[f"bias_{unit}"] == pytest.approx(bias)
+        assert (row[f"bias_{unit}_low"], row[f"bias_{unit}_high"]) == pytest.approx(interval(difference))
+        assert row[f"lower_{unit}"] == pytest.approx(bias - 1.96 * deviation)
+        assert row[f"upper_{unit}"] == pytest.approx(bias + 1.96 * deviation)
+
+
+def test_slices_lie_along_the_patient_whatever_the_files_axes():
+    cases = pd.DataFrame(
+        {
+            "case": ["a", "b"],
+            "orientation": ["LPS", "LSA"],
+            "spacing_x": [0.8, 0.9],
+            "spacing_y": [0.7, 5.0],
+            "spacing_z": [3.0, 0.6],
+        }
+    )
+    found = scan_spacing(cases)
+    assert list(found["slice_mm"]) == [3.0, 5.0]
+    assert list(found["in_plane_mm"]) == [0.8, 0.9]

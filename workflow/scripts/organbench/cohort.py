@@ -1,0 +1,120 @@
+"""What is told case by case: which cases to look at, how their volumes agree, and how they were scanned."""
+
+import numpy as np
+import pandas as pd
+
+from organbench.statistics import ALL, case_values, interval
+
+LIMITS = 1.96  # standard deviations, which hold 95 % of normally distributed differences
+
+
+def example_cases(per_case: pd.DataFrame) -> pd.DataFrame:
+    """Choose the cases that are shown: the best, the median, the worst and, of the others, the most disputed.
+
+    Cases are ranked by their Dice, averaged over organs and then over models; of an even number of cases the median is
+    the better of the middle two. A case's disagreement is the largest minus the smallest Dice of any model, averaged
+    over organs; the most disputed one is sought among those not chosen yet, where there are any. Equal cases keep
+    their order of first appearance.
+
+    Args:
+        per_case: see `statistics.case_values`; needs the column dice.
+
+    Returns:
+        Columns rank (best, median, worst, disputed), case, model, dice (the model's mean over organs) and disagreement
+        (0 to 1). Every model in each rank; the same case more than once where there are few, no rank disputed with a
+        single model, and no row where nothing has a value.
+
+    Raises:
+        ValueError: an organ is itself named `all`.
+    """
+    values = case_values(per_case)
+    overall = values[values["organ"] == ALL].dropna(subset="dice")
+    ranked = overall.groupby("case", sort=False)["dice"].mean().sort_values(ascending=False, kind="stable")
+    by_organ = values[values["organ"] != ALL].groupby(["case", "organ"], sort=False)["dice"].agg(["min", "max"])
+    disagreement = (by_organ["max"] - by_organ["min"]).groupby("case", sort=False).mean()
+    chosen = {}
+    if len(ranked):
+        chosen = {"best": ranked.index[0], "median": ranked.index[(len(ranked) - 1) // 2], "worst": ranked.index[-1]}
+        if values["model"].nunique() > 1:
+            others = disagreement.drop(chosen.values(), errors="ignore")
+            chosen["disputed"] = (disagreement if others.empty else others).idxmax()
+    tables = [
+        overall.loc[overall["case"] == case, ["case", "model", "dice"]].assign(
+            rank=rank, disagreement=disagreement[case]
+        )
+        for rank, case in chosen.items()
+    ]
+    columns = ["rank", "case", "model", "dice", "disagreement"]
+    return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
+
+
+def case_volumes(per_case: pd.DataFrame) -> pd.DataFrame:
+    """Compare the predicted with the true volume of every organ, case by case.
+
+    Args:
+        per_case: a row a model, fold, seed, case and organ, with the columns reference_ml and predicted_ml.
+
+    Returns:
+        A row a model, organ and case: reference_ml, predicted_ml (mean over seeds and folds), mean_ml (of the two),
+        difference_ml (predicted minus true) and difference_percent (of mean_ml). Cases in which one of the two is empty
+        have NaN differences: they are misses and false positives, which have columns of their own.
+    """
+    keys = ["model", "organ", "case"]
+    cases = per_case.groupby(keys, sort=False)[["reference_ml", "predicted_ml"]].mean().reset_index()
+    both = (cases["reference_ml"] > 0) & (cases["predicted_ml"] > 0)
+    difference = (cases["predicted_ml"] - cases["reference_ml"]).where(both)
+    mean = (cases["predicted_ml"] + cases["reference_ml"]) / 2
+    return cases.assign(
+        mean_ml=mean, difference_ml=difference, difference_percent=100 * (difference / mean.where(both))
+    )
+
+
+def volume_agreement(per_case: pd.DataFrame) -> pd.DataFrame:
+    """Say how far predicted volumes agree with the true ones: bias and limits of agreement (Bland and Altman 1986).
+
+    Args:
+        per_case: see `case_volumes`.
+
+    Returns:
+        A row a model and organ, in order of first appearance: n (cases with both volumes), left_out (cases in which
+        just one of the two is empty), and in ml and in percent of the mean of the two volumes: bias_<unit> (mean of
+        predicted minus true), its 95 % interval bias_<unit>_low and _high (see `statistics.interval`), and the limits
+        of agreement lower_<unit> and upper_<unit>, between which 95 % of normally distributed differences lie (bias
+        minus and plus 1.96 sample standard deviations; NaN with a single case).
+    """
+    rows = []
+    for (model, organ), cases in case_volumes(per_case).groupby(["model", "organ"], sort=False):
+        measured = cases.dropna(subset="difference_ml")
+        empty = cases["difference_ml"].isna() & (cases["mean_ml"] > 0)
+        row = {"model": model, "organ": organ, "n": len(measured), "left_out": int(empty.sum())}
+        for unit in ("ml", "percent"):
+            values = measured[f"difference_{unit}"]
+            bias, deviation = values.mean(), values.std()
+            low, high = interval(values.to_numpy())
+            row |= {f"bias_{unit}": bias, f"bias_{unit}_low": low, f"bias_{unit}_high": high}
+            row |= {f"lower_{unit}": bias - LIMITS * deviation, f"upper_{unit}": bias + LIMITS * deviation}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def scan_spacing(cases: pd.DataFrame) -> pd.DataFrame:
+    """Find how thick the slices of each scan are, and how fine their pixels.
+
+    Args:
+        cases: rows of cases.csv: case, orientation (such as LPS) and spacing_x, spacing_y and spacing_z in mm.
+
+    Returns:
+        Columns case, slice_mm (along the axis nearest to the patient's length, whichever that is in the file) and
+        in_plane_mm (the larger of the two others).
+    """
+    spacing = cases[["spacing_x", "spacing_y", "spacing_z"]].to_numpy(float)
+    along = np.array([next(i for i, letter in enumerate(code) if letter in "IS") for code in cases["orientation"]])
+    within = spacing.copy()
+    within[np.arange(len(cases)), along] = 0
+    return pd.DataFrame(
+        {
+            "case": cases["case"].to_numpy(),
+            "slice_mm": spacing[np.arange(len(cases)), along],
+            "in_plane_mm": within.max(axis=1),
+        }
+    )
