@@ -85,6 +85,8 @@ def library_files(file):
                 yield from candidate.glob("*.py")
             elif candidate.with_suffix(".py").is_file():
                 yield candidate.with_suffix(".py")
+            elif candidate != LIBRARY and (candidate / "__init__.py").is_file():
+                yield candidate / "__init__.py"
 
 
 def reachable(script):
@@ -160,6 +162,7 @@ def test_following_imports_finds_what_is_imported_by_name():
     """The tests above would prove little if they followed too few imports."""
     found = {file.relative_to(SCRIPTS).as_posix() for file in reachable("train.py")}
     assert {"train.py", "organbench/errors.py", "organbench/networks/ghostunet.py"} <= found
+    assert SCRIPTS / "organbench/figures/style.py" in reachable("figure_metrics.py")
     assert {"torch", "numpy", "SimpleITK", "pandas", "tqdm"} <= third_party(reachable("train.py"))
     assert "scipy" in third_party(reachable("tables.py"))
 
@@ -167,7 +170,7 @@ def test_following_imports_finds_what_is_imported_by_name():
 def test_jobs_without_torch_start_without_it():
     without = [name for name, rule in rules().items() if not directive(rule, "conda").endswith("torch.yaml")]
     modules = {
-        f"organbench.{file.relative_to(LIBRARY).with_suffix('').as_posix().replace('/', '.')}"
+        f"organbench.{file.relative_to(LIBRARY).with_suffix('').as_posix().replace('/', '.')}".removesuffix(".__init__")
         for name in without
         for file in reachable(f"{name}.py") - {SCRIPTS / f"{name}.py"}
     } | {"organbench.networks", "organbench.splits", "organbench.study"}  # what parsing the workflow needs

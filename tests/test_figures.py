@@ -1,5 +1,7 @@
 """Figures render at their extremes, show every case, and come out the same every time."""
 
+from dataclasses import replace
+from itertools import combinations
 from xml.etree import ElementTree
 
 import matplotlib as mpl
@@ -11,27 +13,117 @@ from matplotlib.collections import PathCollection
 from matplotlib.image import imread
 
 from organbench import figures
-from organbench.statistics import summarise
-from organbench.verdicts import compare
+from organbench.cohort import volume_agreement
+from organbench.colours import organ_palette, palette
+from organbench.figures import agreement, slices, style
+from organbench.statistics import ALL, case_differences, case_values
 
 CT_ORG = ["liver", "bladder", "lungs", "kidneys", "bone", "brain"]
 OPENKBP = ["brainstem", "spinal_cord", "right_parotid", "left_parotid", "esophagus", "larynx", "mandible", "ptv56"]
 OPENKBP += ["ptv63", "ptv70", "right_submandibular_gland", "left_submandibular_gland"]
-MODELS = ["unet", "ghostunet", "unet_large_instance_norm", "ghostunet_v2", "unet3d", "nnunet_resenc_medium"]
-EXTREMES = [(MODELS[:1], ["liver"]), (MODELS[:2], CT_ORG), (MODELS, OPENKBP)]
+MANY = [f"{organ}_{side}" for organ in (*OPENKBP, *CT_ORG) for side in ("left", "right")][:35]
+MODELS = ["unet", "ghostunet", "unet_large_instance_norm", "ghostunet_v2", "unet3d", "nnunet_resenc_medium", "both"]
+EXTREMES = {
+    "1x1": (MODELS[:1], ["liver"], 1),
+    "2x6": (MODELS[:2], CT_ORG, 6),
+    "6x12": (MODELS[:6], OPENKBP, 12),
+    "7x35": (MODELS, MANY, 11),
+}
+RANKS = ["best", "median", "worst", "most disputed"]
+VERDICTS = ["better", "worse", "equivalent", "undecided"]
 
 
 def per_case_table(models, organs, cases=5, seeds=(0, 1)):
+    """Every metric that is drawn; nobody has a brain, and the last case's liver is missed."""
     rng = np.random.default_rng(0)
-    rows = [
-        (model, 0, seed, f"case{case}", organ, rng.beta(20, 2) if organ != "brain" else np.nan)
-        for model in models
-        for seed in seeds
-        for case in range(cases)
-        for organ in organs
+    rows = []
+    for number, case in enumerate(f"case{case}" for case in range(cases)):
+        for k, organ in enumerate(organs):
+            reference = 0 if organ == "brain" else 10 ** (1 + k % 3) * rng.lognormal(0, 0.3)
+            for j, model in enumerate(models):
+                for seed in seeds:
+                    missed = organ == "liver" and number == cases - 1 and cases > 1
+                    dice = np.nan if organ == "brain" else 0 if missed else rng.beta(20 + j, 2)
+                    distance = np.nan if organ == "brain" or missed else rng.lognormal(1, 1)
+                    row = {"model": model, "fold": 0, "seed": seed, "case": case, "organ": organ, "dice": dice}
+                    row |= {"hd95": distance, "nsd": dice, "reference_ml": reference}
+                    row |= {"predicted_ml": reference * (0 if missed else rng.normal(1.05, 0.05))}
+                    rows.append(row | {"false_positive": False})
+    return pd.DataFrame(rows)
+
+
+def interval_columns(groups):
+    """What the tables say of groups of values; plain intervals will do for drawing."""
+    table = groups.agg(["mean", "count", "sem"]).reset_index().rename(columns={"count": "n"})
+    return table.assign(ci_low=table["mean"] - 2 * table["sem"], ci_high=table["mean"] + 2 * table["sem"])
+
+
+def summary_table(per_case):
+    values = case_values(per_case)
+    tables = [
+        interval_columns(values.groupby(["model", "organ"], sort=False)[metric]).assign(metric=metric)
+        for metric in figures.SCALES
     ]
-    frame = pd.DataFrame(rows, columns=["model", "fold", "seed", "case", "organ", "dice"])
-    return frame.assign(false_positive=False)
+    return pd.concat(tables).assign(missing=1)
+
+
+def comparison_table(per_case):
+    groups = case_differences(per_case, "dice").groupby(["model_a", "model_b", "organ"], sort=False)["difference"]
+    keys = [
+        (*pair, organ) for pair in combinations(per_case["model"].unique(), 2) for organ in style.organ_order(per_case)
+    ]
+    index = pd.MultiIndex.from_tuples(keys, names=["model_a", "model_b", "organ"]) if keys else None
+    table = interval_columns(groups).set_index(["model_a", "model_b", "organ"]).reindex(index).reset_index()
+    verdicts = [VERDICTS[i % 4] for i in range(len(table))]
+    return table.rename(columns={"mean": "mean_difference"}).assign(metric="dice", margin=0.01, verdict=verdicts)
+
+
+def ranks_table(models, organs):
+    rows = []
+    for organ in [*organs, ALL]:
+        for place, model in enumerate(reversed(models), start=1):
+            row = {"metric": "dice", "organ": organ, "model": model, "average_rank": 0.5 + 0.8 * place, "n": 12}
+            row |= {"friedman_p_holm": 0.0001, "critical_difference": 1.1}
+            rows.append(row | {"groups": "abcdefg"[place - 1] if place > 2 else "ax"[place - 1] + "y"})
+    return pd.DataFrame(rows)
+
+
+def cost_table(models):
+    size = np.arange(1, len(models) + 1, dtype=float)
+    table = pd.DataFrame({"model": models, "dice": 0.8 + size / 50})
+    table = table.assign(ci_low=table["dice"] - 0.02, ci_high=table["dice"] + 0.02)
+    for column, unit in zip(figures.COSTS, (4e5, 8e3, 90, 2, 8e2, 1e3, 900, np.nan, 2e5, 40), strict=True):
+        table = table.assign(**{column: unit * size**2, f"pareto_{column}": (size != 2).astype(object)})
+    table.loc[table["model"] == "both", ["training_energy_j", "pareto_training_energy_j"]] = np.nan
+    return table
+
+
+def cases_table(organs, cases=5):
+    rng = np.random.default_rng(0)
+    rows = []
+    for case in range(cases):
+        row = {"case": f"case{case}", "orientation": "LPS", "spacing_x": rng.uniform(0.6, 1.2)}
+        row |= {"spacing_y": row["spacing_x"], "spacing_z": rng.choice([0.7, 1, 2.5, 5])}
+        for organ in organs:
+            row |= {f"{organ}_ml": rng.lognormal(4, 1), f"{organ}_hu": rng.normal(40, 10)}
+            row |= {f"{organ}_hu_low": -80, f"{organ}_hu_high": 150}
+            if organ == "brain":
+                row |= {f"{organ}_ml": 0, f"{organ}_hu": np.nan, f"{organ}_hu_low": np.nan, f"{organ}_hu_high": np.nan}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def split_table(cases, folds=1):
+    roles = [
+        {
+            "case": f"case{case}",
+            "fold": fold,
+            "role": ("test", "validation", *["train"] * 8)[(case - fold) % max(folds, 4)],
+        }
+        for case in range(cases)
+        for fold in range(folds)
+    ]
+    return pd.DataFrame(roles)
 
 
 def history_table(models, organs, seeds=(0, 1), steps=60, validated=True):
@@ -49,47 +141,88 @@ def history_table(models, organs, seeds=(0, 1), steps=60, validated=True):
 
 def panel(models, organs, shape=(40, 60), spacing=(3.0, 1.5), title="case1, median"):
     reference = np.zeros(shape, np.uint8)
-    width = (shape[1] - 4) // len(organs)
+    width = max(2, (shape[1] - 4) // len(organs))
     for k in range(1, len(organs) + 1):
         reference[10:30, 2 + (k - 1) * width : 2 + k * width - 1] = k
     ct = np.where(reference > 0, 60.0, -100.0)
-    return figures.Panel(title, ct, spacing, reference, {m: np.roll(reference, 2, axis=1) for m in models})
+    predictions = {model: np.roll(reference, 2, axis=1) for model in models}
+    return figures.Panel(title, ct, spacing, reference, predictions, dict.fromkeys(models, "Dice 0.87"))
 
 
-def draw_all(models, organs):
-    per_case = per_case_table(models, organs)
-    return {
-        "dice_by_organ": figures.dice_by_organ(per_case, summarise(per_case)),
-        "paired_differences": figures.paired_differences(per_case, compare(per_case)),
+def draw_all(models, organs, cases=5):
+    per_case = per_case_table(models, organs, cases)
+    summary = summary_table(per_case)
+    rows = [
+        [panel(models, organs, title=f"{rank}: case1"), panel(models, organs, (60, 60))] for rank in ("best", "worst")
+    ]
+    drawn = {f"{metric}_by_organ": figures.metric_by_organ(per_case, summary, metric) for metric in figures.SCALES}
+    drawn |= {
+        "paired_differences": figures.paired_differences(per_case, comparison_table(per_case)),
         "learning_curves": figures.learning_curves(history_table(models, organs)),
-        "overlays": figures.overlays([panel(models, organs), panel(models, organs, (60, 60))], organs),
+        "pareto": figures.pareto(cost_table(models)),
+        "volume_agreement": figures.volume_agreement(per_case, volume_agreement(per_case)),
+        "dice_by_volume": figures.dice_by_volume(per_case),
+        "dice_by_spacing": figures.dice_by_spacing(per_case, cases_table(organs, cases)),
+        "dataset": figures.dataset_overview(cases_table(organs, cases), split_table(cases), organs),
+        "overlays": figures.overlays(rows, organs),
     }
+    if len(models) > 2:
+        drawn["average_ranks"] = figures.average_ranks(ranks_table(models, organs), models)
+    return drawn
 
 
 def points(axes):
     return sum(len(c.get_offsets()) for c in axes.collections if isinstance(c, PathCollection))
 
 
+def plain_texts(figure):
+    return [text.replace("\N{MINUS SIGN}", "-").replace("\xa0", " ") for text in texts(figure)]
+
+
 def texts(figure):
     return [text.get_text() for text in figure.findobj(mpl.text.Text)]
 
 
+def shown_texts(figure):
+    """Every text that is drawn, and its box in pixels; ticks beyond the limits are not drawn."""
+    hidden = set()
+    for axes in figure.findobj(mpl.axes.Axes):
+        for axis in (axes.xaxis, axes.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks()):
+                if not low - 1e-9 <= tick.get_loc() <= high + 1e-9:
+                    hidden |= {tick.label1, tick.label2}
+    for text in figure.findobj(mpl.text.Text):
+        if text.get_text().strip() and text.get_visible() and text not in hidden:
+            yield text, text.get_window_extent()
+
+
+def overlapping(figure):
+    """Pairs of texts that lie on each other by more than a fifth of a line."""
+    boxes = []
+    for text, box in shown_texts(figure):
+        margin = 0.2 * min(box.width, box.height, text.get_fontsize() / 72 * figure.dpi)
+        boxes.append((text.get_text(), box.padded(-margin)))
+    return [(a, b) for (a, first), (b, second) in combinations(boxes, 2) if first.overlaps(second)]
+
+
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize(("models", "organs"), EXTREMES, ids=["1x1", "2x6", "6x12"])
-def test_extremes_render_whole_and_not_blank(models, organs):
-    for name, figure in draw_all(models, organs).items():
-        with mpl.rc_context(figures.STYLE):
+@pytest.mark.parametrize("extreme", EXTREMES)
+def test_extremes_render_whole_and_legible(extreme):
+    for name, figure in draw_all(*EXTREMES[extreme]).items():
+        with mpl.rc_context(style.STYLE):
             canvas = FigureCanvasAgg(figure)
             canvas.draw()
         assert np.std(np.asarray(canvas.buffer_rgba())[..., :3]) > 2, name
         width, height = figure.get_size_inches() * 25.4
         assert width == pytest.approx(183)
-        assert height < 247
+        assert height < 247, name
         drawn = figure.get_tightbbox().extents * 25.4  # mm: left, bottom, right, top
         assert min(drawn[:2]) > -0.5, name
         assert drawn[2] < width + 0.5, name
         assert drawn[3] < height + 0.5, name
-        assert min(text.get_fontsize() for text in figure.findobj(mpl.text.Text) if text.get_text()) >= 6
+        assert min(text.get_fontsize() for text, _ in shown_texts(figure)) >= 6, name
+        assert not overlapping(figure), name
 
 
 def test_svg_has_the_same_bytes_when_drawn_again(tmp_path):
@@ -119,47 +252,91 @@ def test_png_is_printed_at_300_dpi(tmp_path):
 
 def test_every_case_is_a_point():
     per_case = per_case_table(["unet", "ghostunet"], ["liver", "brain"], cases=7)
-    figure = figures.dice_by_organ(per_case, summarise(per_case))
+    figure = figures.metric_by_organ(per_case, summary_table(per_case))
     assert points(figure.axes[0]) == 2 * 2 * 7  # models, liver and all, cases; the brain has no value
-    figure = figures.paired_differences(per_case, compare(per_case))
+    figure = figures.metric_by_organ(per_case, summary_table(per_case), "hd95")
+    assert points(figure.axes[0]) == 2 * 2 * 6  # a liver that is missed has no distance
+    figure = figures.paired_differences(per_case, comparison_table(per_case))
     assert points(figure.axes[0]) == 2 * 7
+    for figure, expected in (
+        (figures.volume_agreement(per_case, volume_agreement(per_case)), [2 * 6, 0]),
+        (figures.dice_by_volume(per_case), [2 * 7, 0]),
+        (figures.dice_by_spacing(per_case, cases_table(["liver"], 7)), [2 * 7, 0, 2 * 7]),
+    ):
+        assert [points(axes) for axes in figure.axes] == expected
 
 
 def test_points_spread_within_their_lane():
     values = np.random.default_rng(0).beta(20, 2, 200)
-    spread = figures._spread(values)
+    spread = style.spread(values)
     assert np.abs(spread).max() <= 1
     assert len(np.unique(np.round(spread, 6))) > 150
-    assert figures._spread(np.array([0.5])) == 0
+    assert style.spread(np.array([0.5])) == 0
 
 
 def test_numbers_beside_the_plot_are_those_of_the_table():
     per_case = per_case_table(["unet", "ghostunet"], ["liver", "lungs"])
-    summary, comparison = summarise(per_case), compare(per_case)
-    shown = texts(figures.dice_by_organ(per_case, summary))
-    for row in summary.itertuples():
-        assert f"{row.mean:.3f} [{row.ci_low:.3f}, {row.ci_high:.3f}]" in shown
-    shown = [text.replace("\N{MINUS SIGN}", "-") for text in texts(figures.paired_differences(per_case, comparison))]
+    summary, comparison = summary_table(per_case), comparison_table(per_case)
+    for metric, form in (("dice", ".3f"), ("nsd", ".3f"), ("hd95", ".1f")):
+        shown = plain_texts(figures.metric_by_organ(per_case, summary, metric))
+        assert "missing" in shown
+        for row in summary[summary["metric"] == metric].itertuples():
+            assert f"{row.mean:{form}} [{row.ci_low:{form}}, {row.ci_high:{form}}]" in shown
+    comparison = comparison[comparison["metric"] == "dice"]
+    shown = plain_texts(figures.paired_differences(per_case, comparison))
     for row in comparison.itertuples():
         assert f"{row.mean_difference:+.3f} [{row.ci_low:+.3f}, {row.ci_high:+.3f}]" in shown
+        assert row.verdict in shown
 
 
 def test_direction_is_told_in_words():
     per_case = per_case_table(["unet", "ghostunet"], ["liver"])
-    shown = [text.replace("\xa0", " ") for text in texts(figures.paired_differences(per_case, compare(per_case)))]
+    shown = plain_texts(figures.paired_differences(per_case, comparison_table(per_case)))
     assert "unet better →" in shown
     assert "← ghostunet better" in shown
 
 
 def test_a_panel_a_pair():
     per_case = per_case_table(MODELS[:4], ["liver"])
-    assert len(figures.paired_differences(per_case, compare(per_case)).axes) == 6
+    figure = figures.paired_differences(per_case, comparison_table(per_case))
+    assert len(figure.axes) == 6
+    assert sum(text in ("+", "\N{MINUS SIGN}", "=", "?") for text in texts(figure)) == 6
+
+
+def test_where_a_page_does_not_hold_all_pairs_everyone_is_compared_with_the_best():
+    per_case = per_case_table(MODELS, CT_ORG + OPENKBP, cases=3, seeds=(0,))
+    per_case["dice"] -= 0.05 * (per_case["model"] != "unet3d")
+    figure = figures.paired_differences(per_case, comparison_table(per_case))
+    assert len(figure.axes) == 6
+    assert sum("unet3d" in text and "better" in text for text in texts(figure)) == 6
+
+
+def test_far_cases_lie_at_the_axis_end_and_are_counted():
+    per_case = per_case_table(MODELS[:2], ["lungs"], cases=200, seeds=(0,))
+    chosen = (per_case["case"] == "case7") & (per_case["model"] == "unet")
+    per_case.loc[chosen, "dice"] = -3.0
+    figure = figures.paired_differences(per_case, comparison_table(per_case))
+    assert any("1 of 200 lie beyond the axis" in text for text in texts(figure))
+    assert points(figure.axes[0]) == 200
 
 
 def test_organs_without_a_single_value_are_drawn_empty(tmp_path):
-    per_case = per_case_table(["unet", "ghostunet"], ["brain"])
-    figures.save(figures.dice_by_organ(per_case, summarise(per_case)), tmp_path / "a.png")
-    figures.save(figures.paired_differences(per_case, compare(per_case)), tmp_path / "b.png")
+    for name, figure in draw_all(MODELS[:2], ["brain"]).items():
+        figures.save(figure, tmp_path / f"{name}.png")
+
+
+def test_distances_that_vary_much_are_on_a_logarithmic_axis_that_keeps_zeros():
+    per_case = per_case_table(MODELS[:2], ["lungs"], cases=20, seeds=(0,))
+    per_case["hd95"] = per_case["hd95"].clip(2, 10)
+    assert figures.metric_by_organ(per_case, summary_table(per_case), "hd95").axes[0].get_xscale() == "linear"
+    per_case.loc[0, "hd95"] = 300
+    per_case.loc[1, "hd95"] = 0
+    (axes,) = figures.metric_by_organ(per_case, summary_table(per_case), "hd95").axes
+    assert axes.get_xscale() == "log"
+    low, high = axes.get_xlim()
+    assert 0 < low < 2
+    assert high > 300
+    assert points(axes) == 2 * 20
 
 
 def test_learning_curves_average_runs_and_organs():
@@ -173,14 +350,27 @@ def test_learning_curves_average_runs_and_organs():
     assert len(loss.collections) == 1  # the band
 
 
+def test_learning_curves_average_folds_before_seeds():
+    history = pd.concat([history_table(["unet"], ["liver"]).assign(fold=fold) for fold in range(3)])
+    history["dice_liver"] += 0.1 * history["fold"] - 0.1 + 0.02 * history["seed"]
+    _, dice = figures.learning_curves(history).axes
+    expected = 1 - np.exp(-np.arange(10, 61, 10) / 20)
+    np.testing.assert_allclose(dice.lines[0].get_ydata(), expected + 0.01)
+    (band,) = dice.collections
+    low, high = band.get_paths()[0].get_extents().get_points()[:, 1]
+    assert (low, high) == pytest.approx((expected[0], expected[-1] + 0.02))
+    _, dice = figures.learning_curves(history[history["seed"] == 0]).axes
+    assert not dice.collections
+
+
 def test_a_model_without_a_history_leaves_the_others_their_colours():
     history = history_table(["unet", "ghostunet"], ["liver"])
     figure = figures.learning_curves(history, ["unet", "both", "ghostunet"])
-    colours = figures.palette(["unet", "both", "ghostunet"])
+    colours = palette(["unet", "both", "ghostunet"])
     for axes in figure.axes:
         assert [line.get_color() for line in axes.lines] == [colours["unet"], colours["ghostunet"]]
     (legend,) = figure.legends
-    assert [text.get_text() for text in legend.texts] == ["unet (2 runs)", "ghostunet (2 runs)", "range over runs"]
+    assert [text.get_text() for text in legend.texts] == ["unet (2 runs)", "ghostunet (2 runs)", "range over seeds"]
 
 
 def test_learning_curves_without_validation_or_with_negative_loss(tmp_path):
@@ -193,8 +383,8 @@ def test_learning_curves_without_validation_or_with_negative_loss(tmp_path):
 
 
 def test_overlays_keep_the_patients_shape_and_skip_missing_predictions(tmp_path):
-    panels = [panel(["unet", "ghostunet"], CT_ORG), panel(["unet"], CT_ORG)]
-    figure = figures.overlays(panels, CT_ORG)
+    rows = [[panel(["unet", "ghostunet"], CT_ORG)], [panel(["unet"], CT_ORG)]]
+    figure = figures.overlays(rows, CT_ORG)
     figures.save(figure, tmp_path / "a.png")
     axes = np.array(figure.axes).reshape(2, 3)
     assert [a.get_title() for a in axes[0]] == ["truth", "unet", "ghostunet"]
@@ -202,6 +392,13 @@ def test_overlays_keep_the_patients_shape_and_skip_missing_predictions(tmp_path)
     box = axes[0, 0].get_window_extent()
     assert box.height / box.width == pytest.approx(40 * 3.0 / (60 * 1.5), rel=0.02)
     assert len(axes[1, 2].images) == 0
+
+
+def test_planes_stand_side_by_side_while_there_is_room():
+    for count, columns, rows in ((1, 4, 2), (3, 8, 2), (4, 5, 4)):
+        figure = figures.overlays([[panel(MODELS[:count], CT_ORG)] * 2] * 2, CT_ORG)
+        grid = figure.axes[0].get_gridspec()
+        assert (grid.ncols, grid.nrows) == (columns, rows)
 
 
 def test_telling_slice_lets_every_organ_count():
@@ -212,24 +409,57 @@ def test_telling_slice_lets_every_organ_count():
     labels[4, 15, 10] = 2
     assert figures.telling_slice(labels) == 3
     assert figures.telling_slice(np.zeros((5, 4, 4), np.uint8)) == 2
+    assert figures.telling_slice(labels, figures.CORONAL) == 15
 
 
-def test_overlays_crop_the_air_but_no_label():
+def test_telling_error_is_where_truth_and_predictions_differ():
+    truth = np.zeros((6, 8, 8), np.uint8)
+    truth[1:5, 2:6, 2:6] = 1
+    good, bad = truth.copy(), truth.copy()
+    bad[3, 2:6, 2:4] = 0
+    bad[4, 2, 2] = 0
+    assert figures.telling_error(truth, [good, bad]) == figures.telling_dispute([good, bad]) == 3
+    assert figures.telling_error(truth, [good, bad], figures.CORONAL) == 2
+    assert figures.telling_error(truth, [good]) == figures.telling_slice(truth)
+    invented = truth.copy()
+    invented[0, 7, 7] = 2  # of an organ that is not there one voxel is the largest area
+    bad[1] = 0
+    assert figures.telling_error(truth, [invented]) == 0
+    assert figures.telling_dispute([truth, bad, bad]) == 1
+
+
+def test_cuts_show_the_head_at_the_top():
+    volume = np.arange(2 * 3 * 4, dtype=np.int16).reshape(2, 3, 4)
+    labels = (volume % 3).astype(np.uint8)
+    arguments = (volume, (5.0, 1.0, 2.0), labels, {"unet": labels}, {})
+    axial = figures.cut("a", figures.AXIAL, 1, *arguments)
+    np.testing.assert_array_equal(axial.ct, volume[1])
+    assert axial.spacing == (1.0, 2.0)
+    coronal = figures.cut("b", figures.CORONAL, 1, *arguments)
+    np.testing.assert_array_equal(coronal.ct, volume[::-1, 1])
+    np.testing.assert_array_equal(coronal.predictions["unet"], labels[::-1, 1])
+    assert coronal.spacing == (5.0, 2.0)
+
+
+def test_overlays_crop_the_air_and_what_is_far_but_no_label():
     ct, reference, prediction = np.full((100, 100), -1000.0), *np.zeros((2, 100, 100), np.uint8)
     ct[40:60, 30:50] = 0
     prediction[45, 70] = 1
     one = figures.Panel("case1", ct, (1.0, 2.5), reference, {"unet": prediction})
-    cropped = figures._crop(one)
-    assert cropped.ct.shape == cropped.reference.shape == cropped.predictions["unet"].shape == (30, 45)
+    cropped = slices._crop(one)
+    assert cropped.ct.shape == cropped.reference.shape == cropped.predictions["unet"].shape == (30, 15)
     assert cropped.predictions["unet"].sum() == 1
+    reference[50, 35] = 1
+    assert slices._crop(one).ct.shape == (30, 45)
+    assert slices._crop(replace(one, reference=reference * 0, predictions={})).ct.shape == (30, 24)
     empty = figures.Panel("air", np.full((9, 9), -1000.0), (1.0, 1.0), np.zeros((9, 9), np.uint8), {})
-    assert figures._crop(empty) is empty
+    assert slices._crop(empty) is empty
 
 
 def test_one_colour_for_one_thing():
-    assert len(set(figures.palette(MODELS).values())) == 6
-    assert len(set(figures.organ_palette(OPENKBP).values())) == 12
-    assert figures.palette(MODELS)["unet"] == figures.palette(MODELS[:1])["unet"]
+    assert len(set(palette(MODELS).values())) == 7
+    assert len(set(organ_palette(OPENKBP).values())) == 12
+    assert palette(MODELS)["unet"] == palette(MODELS[:1])["unet"]
     assert figures.organ_order(per_case_table(["unet"], ["lungs", "liver"])) == ["lungs", "liver", "all"]
 
 
@@ -237,3 +467,32 @@ def test_figures_leave_the_global_style_alone():
     before = dict(mpl.rcParams)
     draw_all(["unet", "ghostunet"], ["liver"])
     assert dict(mpl.rcParams) == before
+
+
+def test_rolling_median_follows_the_cases():
+    cases = pd.DataFrame({"x": np.arange(100.0), "y": np.linspace(0, 1, 100)})
+    line = agreement.rolling_median(cases.sample(frac=1, random_state=0), "x", "y")
+    np.testing.assert_allclose(line[20:80], cases["y"][20:80], atol=0.01)
+    assert agreement.rolling_median(cases[:9], "x", "y").empty
+    assert agreement.rolling_median(cases.assign(x=1.0), "x", "y").empty
+
+
+def test_pareto_fills_the_front_and_names_who_was_not_measured():
+    cost = cost_table(MODELS[:3])
+    axes = figures.pareto(cost).axes[0]
+    faces = {line.get_color(): line.get_markerfacecolor() for line in axes.lines if line.get_marker() == "o"}
+    colours = palette(MODELS[:3])
+    assert faces == {colour: "white" if model == "ghostunet" else colour for model, colour in colours.items()}
+    cost.loc[0, "training_seconds"], cost["pareto_training_seconds"] = np.nan, np.nan
+    labels = [axes.get_xlabel() for axes in figures.pareto(cost).axes]
+    assert any("Training" in label and "not measured: unet" in label for label in labels)
+    assert len(labels) == 9  # the cost that nobody has is left out
+
+
+def test_overview_colours_cases_by_a_role_that_stays():
+    cases = cases_table(CT_ORG, 12)
+    for folds, changing in ((1, False), (4, True)):
+        figure = figures.dataset_overview(cases, split_table(12, folds), CT_ORG)
+        (legend,) = figure.legends
+        assert ("case with another role in each fold" in [text.get_text() for text in legend.texts]) == changing
+        assert [points(axes) for axes in figure.findobj(mpl.axes.Axes)][:3] == [12, 5 * 12, 5 * 12]

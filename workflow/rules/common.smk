@@ -39,6 +39,7 @@ RESULTS = f"results/{STUDY['study']}"
 RUN = f"{RESULTS}/runs/{{model}}/fold{{fold}}-seed{{seed}}"
 ORGANS = STUDY["dataset"]["organs"]
 TRAINED = study.trained(STUDY)
+DRAWN_METRICS = {"dice": "Dice", "nsd": "Surface Dice", "hd95": "HD95"}
 CASE_FILES = ["image.npy", "label.npy", "points.npy", "case.json"]
 CASE = {Path(file).stem: f"{RESULTS}/cases/{{case}}/{file}" for file in CASE_FILES}
 VOLUME, LABELS = (
@@ -235,10 +236,14 @@ def configuration_text(wildcards):
 
 
 def figures():
-    """The study's figures; a single contender has no differences."""
-    names = ["dice_by_organ", "learning_curves", "overlays"]
+    """The study's figures; a single contender has no differences, two have no ranks."""
+    names = [f"{metric}_by_organ" for metric in DRAWN_METRICS]
+    names += ["volume_agreement", "dice_by_volume", "dice_by_spacing", "pareto"]
+    names += ["learning_curves", "dataset", "overlays"]
     if len(STUDY["models"]) > 1:
         names.append("paired_differences")
+    if len(STUDY["models"]) > 2:
+        names.append("average_ranks")
     return expand(
         f"{RESULTS}/figures/{{name}}.{{suffix}}", name=names, suffix=["png", "svg"]
     )

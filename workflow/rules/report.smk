@@ -1,28 +1,36 @@
 """Every figure, as PNG and SVG, and the methods in words."""
 
 
-rule figure_dice_by_organ:
+rule figure_metrics:
     input:
         per_case=f"{RESULTS}/tables/per_case.csv",
         summary=f"{RESULTS}/tables/summary.csv",
-        code=code("figure_dice_by_organ.py"),
+        code=code("figure_metrics.py"),
     output:
-        png=report(
-            f"{RESULTS}/figures/dice_by_organ.png",
-            caption="../report/dice_by_organ.rst",
-            category="Figures",
-            labels={"figure": "Dice by organ"},
-        ),
-        svg=f"{RESULTS}/figures/dice_by_organ.svg",
+        **{
+            f"{metric}_png": report(
+                f"{RESULTS}/figures/{metric}_by_organ.png",
+                caption="../report/metric_by_organ.rst",
+                category="Accuracy",
+                labels={"figure": f"{name} by organ"},
+            )
+            for metric, name in DRAWN_METRICS.items()
+        },
+        **{
+            f"{metric}_svg": f"{RESULTS}/figures/{metric}_by_organ.svg"
+            for metric in DRAWN_METRICS
+        },
     log:
-        f"{RESULTS}/logs/figure_dice_by_organ.log",
+        f"{RESULTS}/logs/figure_metrics.log",
     conda:
         "../../envs/figures.yaml"
     resources:
         mem_mb=2000,
         runtime=15,
+    params:
+        metrics=list(DRAWN_METRICS),
     script:
-        "../scripts/figure_dice_by_organ.py"
+        "../scripts/figure_metrics.py"
 
 
 rule figure_paired_differences:
@@ -34,7 +42,7 @@ rule figure_paired_differences:
         png=report(
             f"{RESULTS}/figures/paired_differences.png",
             caption="../report/paired_differences.rst",
-            category="Figures",
+            category="Comparison",
             labels={"figure": "Paired differences"},
         ),
         svg=f"{RESULTS}/figures/paired_differences.svg",
@@ -49,6 +57,93 @@ rule figure_paired_differences:
         "../scripts/figure_paired_differences.py"
 
 
+rule figure_average_ranks:
+    input:
+        ranks=f"{RESULTS}/tables/ranks.csv",
+        code=code("figure_average_ranks.py"),
+    output:
+        png=report(
+            f"{RESULTS}/figures/average_ranks.png",
+            caption="../report/average_ranks.rst",
+            category="Comparison",
+            labels={"figure": "Ranks and critical difference"},
+        ),
+        svg=f"{RESULTS}/figures/average_ranks.svg",
+    log:
+        f"{RESULTS}/logs/figure_average_ranks.log",
+    conda:
+        "../../envs/figures.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=15,
+    params:
+        models=list(STUDY["models"]),
+    script:
+        "../scripts/figure_average_ranks.py"
+
+
+rule figure_pareto:
+    input:
+        cost=f"{RESULTS}/tables/cost.csv",
+        code=code("figure_pareto.py"),
+    output:
+        png=report(
+            f"{RESULTS}/figures/pareto.png",
+            caption="../report/pareto.rst",
+            category="Cost",
+            labels={"figure": "Accuracy against cost"},
+        ),
+        svg=f"{RESULTS}/figures/pareto.svg",
+    log:
+        f"{RESULTS}/logs/figure_pareto.log",
+    conda:
+        "../../envs/figures.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=15,
+    script:
+        "../scripts/figure_pareto.py"
+
+
+rule figure_volumes:
+    input:
+        per_case=f"{RESULTS}/tables/per_case.csv",
+        agreement=f"{RESULTS}/tables/volume_agreement.csv",
+        cases=f"{RESULTS}/tables/cases.csv",
+        code=code("figure_volumes.py"),
+    output:
+        volume_agreement_png=report(
+            f"{RESULTS}/figures/volume_agreement.png",
+            caption="../report/volume_agreement.rst",
+            category="Accuracy",
+            labels={"figure": "Volume agreement"},
+        ),
+        volume_agreement_svg=f"{RESULTS}/figures/volume_agreement.svg",
+        dice_by_volume_png=report(
+            f"{RESULTS}/figures/dice_by_volume.png",
+            caption="../report/dice_by_volume.rst",
+            category="Where cases fail",
+            labels={"figure": "Dice against organ volume"},
+        ),
+        dice_by_volume_svg=f"{RESULTS}/figures/dice_by_volume.svg",
+        dice_by_spacing_png=report(
+            f"{RESULTS}/figures/dice_by_spacing.png",
+            caption="../report/dice_by_spacing.rst",
+            category="Where cases fail",
+            labels={"figure": "Dice against slice spacing"},
+        ),
+        dice_by_spacing_svg=f"{RESULTS}/figures/dice_by_spacing.svg",
+    log:
+        f"{RESULTS}/logs/figure_volumes.log",
+    conda:
+        "../../envs/figures.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=15,
+    script:
+        "../scripts/figure_volumes.py"
+
+
 rule figure_learning_curves:
     input:
         histories=runs(f"{RUN}/history.csv"),
@@ -57,7 +152,7 @@ rule figure_learning_curves:
         png=report(
             f"{RESULTS}/figures/learning_curves.png",
             caption="../report/learning_curves.rst",
-            category="Figures",
+            category="Cost",
             labels={"figure": "Learning curves"},
         ),
         svg=f"{RESULTS}/figures/learning_curves.svg",
@@ -74,9 +169,36 @@ rule figure_learning_curves:
         "../scripts/figure_learning_curves.py"
 
 
+rule figure_dataset:
+    input:
+        cases=f"{RESULTS}/tables/cases.csv",
+        split=f"{RESULTS}/split.csv",
+        code=code("figure_dataset.py"),
+    output:
+        png=report(
+            f"{RESULTS}/figures/dataset.png",
+            caption="../report/dataset.rst",
+            category="Data",
+            labels={"figure": "Data set"},
+        ),
+        svg=f"{RESULTS}/figures/dataset.svg",
+    log:
+        f"{RESULTS}/logs/figure_dataset.log",
+    conda:
+        "../../envs/figures.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=15,
+    params:
+        organs=list(ORGANS),
+    script:
+        "../scripts/figure_dataset.py"
+
+
 rule figure_overlays:
     input:
         per_case=f"{RESULTS}/tables/per_case.csv",
+        examples=f"{RESULTS}/tables/examples.csv",
         volumes=expand(
             VOLUME, case=sorted({case for fold in FOLDS for case in fold["test"]})
         ),
@@ -91,8 +213,8 @@ rule figure_overlays:
         png=report(
             f"{RESULTS}/figures/overlays.png",
             caption="../report/overlays.rst",
-            category="Figures",
-            labels={"figure": "Overlays"},
+            category="Examples",
+            labels={"figure": "Best, median, worst, most disputed case"},
         ),
         svg=f"{RESULTS}/figures/overlays.svg",
     log:

@@ -1,0 +1,11 @@
+"""Draw what data the study has."""
+
+import pandas as pd
+
+from organbench import figures
+from organbench.errors import job_log
+
+with job_log(snakemake.log[0]):
+    cases, split = (pd.read_csv(path, dtype={"case": str}) for path in (snakemake.input.cases, snakemake.input.split))
+    figure = figures.dataset_overview(cases, split, snakemake.params.organs)
+    figures.save(figure, snakemake.output.png, snakemake.output.svg)

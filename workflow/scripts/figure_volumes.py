@@ -1,0 +1,17 @@
+"""Draw how predicted volumes agree with the true ones, and where cases fail: small organs, thick slices."""
+
+import pandas as pd
+
+from organbench import figures
+from organbench.errors import job_log
+
+with job_log(snakemake.log[0]):
+    per_case = pd.read_csv(snakemake.input.per_case, dtype={"case": str})
+    cases = pd.read_csv(snakemake.input.cases, dtype={"case": str})
+    drawn = {
+        "volume_agreement": figures.volume_agreement(per_case, pd.read_csv(snakemake.input.agreement)),
+        "dice_by_volume": figures.dice_by_volume(per_case),
+        "dice_by_spacing": figures.dice_by_spacing(per_case, cases),
+    }
+    for name, figure in drawn.items():
+        figures.save(figure, snakemake.output[f"{name}_png"], snakemake.output[f"{name}_svg"])

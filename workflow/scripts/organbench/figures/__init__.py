@@ -1,0 +1,52 @@
+"""Every plot of a study, drawn from tables and arrays only: nothing here reads a file.
+
+One style, one palette and one order of models and organs throughout (`style`). Points are rows of per_case.csv,
+averaged over seeds by `statistics.case_values`, `statistics.case_differences` and `cohort.case_volumes`; numbers,
+means, intervals and verdicts are rows of the other tables.
+"""
+
+from organbench.figures.accuracy import SCALES, metric_by_organ
+from organbench.figures.agreement import dice_by_spacing, dice_by_volume, volume_agreement
+from organbench.figures.cost import COSTS, pareto
+from organbench.figures.curves import learning_curves
+from organbench.figures.dataset import dataset_overview
+from organbench.figures.differences import average_ranks, paired_differences
+from organbench.figures.slices import (
+    AXIAL,
+    CORONAL,
+    Panel,
+    cut,
+    overlays,
+    telling_dispute,
+    telling_error,
+    telling_slice,
+)
+from organbench.figures.style import COLUMN, MM, PAGE, STYLE, organ_order, save
+
+__all__ = [
+    "AXIAL",
+    "COLUMN",
+    "CORONAL",
+    "COSTS",
+    "MM",
+    "PAGE",
+    "SCALES",
+    "STYLE",
+    "Panel",
+    "average_ranks",
+    "cut",
+    "dataset_overview",
+    "dice_by_spacing",
+    "dice_by_volume",
+    "learning_curves",
+    "metric_by_organ",
+    "organ_order",
+    "overlays",
+    "paired_differences",
+    "pareto",
+    "save",
+    "telling_dispute",
+    "telling_error",
+    "telling_slice",
+    "volume_agreement",
+]

@@ -1,0 +1,152 @@
+"""A metric of every case, by organ and network."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from organbench.colours import palette
+from organbench.figures.style import (
+    COLUMN,
+    MM,
+    PAGE,
+    STYLE,
+    beside,
+    boxes,
+    estimate,
+    legend,
+    log_x,
+    mean_bar,
+    organ_order,
+    organ_rows,
+    points,
+    spread,
+)
+from organbench.statistics import case_values
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How a metric is written and drawn: its axis, the form of its numbers, and its largest value (None: unbounded)."""
+
+    label: str
+    form: str
+    largest: float | None
+
+
+SCALES = {
+    "dice": Scale("Dice coefficient (0 to 1, higher is better)", ".3f", 1),
+    "nsd": Scale("Surface Dice at the organ's tolerance (0 to 1, higher is better)", ".3f", 1),
+    "hd95": Scale("95th percentile Hausdorff distance (mm, lower is better)", ".1f", None),
+}
+"""The metrics that `metric_by_organ` draws."""
+
+DECADES = 30  # a distance that varies more than this is drawn on a logarithmic axis
+
+
+def metric_by_organ(per_case: pd.DataFrame, summary: pd.DataFrame, metric: str = "dice") -> Figure:
+    """Draw a metric of every case, a row an organ and a colour a model, with boxes, means and intervals.
+
+    Boxes show quartiles and medians, whiskers reach to 1.5 times the interquartile range, a point is a case (mean over
+    its seeds), a diamond is the mean with its 95 % interval; the numbers at the right repeat it, with the number of
+    cases and how many have no value. Where rows are too narrow for numbers there are none, where they are too narrow
+    for points the organs stand in two columns. Distances that vary by more than `DECADES` are on a logarithmic axis,
+    on which 0 lies at the left end.
+
+    Args:
+        per_case: see `statistics.case_values`; needs the metric's column.
+        summary: what `statistics.summarise` makes of it.
+        metric: one of `SCALES`.
+
+    Returns:
+        A figure of a journal's double column.
+    """
+    cases = case_values(per_case)
+    models, organs = list(per_case["model"].unique()), organ_order(per_case)
+    colours = palette(models)
+    scale = SCALES[metric]
+    means = summary[summary["metric"] == metric].set_index(["model", "organ"])
+    row_mm = min(max(7, 2.9 * len(models) + 2.5), 210 / len(organs))
+    columns = 2 if 0.86 * row_mm / len(models) < 1.2 else 1
+    rows = -(-len(organs) // columns)
+    row_mm = min(max(7, 2.9 * len(models) + 2.5), 210 / rows)
+    numbers = columns == 1 and 0.86 * row_mm / len(models) > 2.1  # mm, a line of small print
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(COLUMN, min(PAGE, (row_mm * rows + 24) * MM)), layout="constrained")
+        grid = figure.subplots(1, columns, sharex=True, squeeze=False)[0]
+        low, high, logarithmic = _limits(cases[metric], means, scale)
+        cases = cases.assign(**{metric: cases[metric].clip(lower=low if logarithmic else None)})
+        for k, axes in enumerate(grid):
+            axes.set_xlim(low, high)
+            if logarithmic:
+                log_x(axes, low, high)
+            _rows(axes, cases, means, metric, organs[k * rows : (k + 1) * rows], colours, numbers)
+            axes.set_ylim(rows - 0.5, -0.5)
+            axes.set_xlim(low, high)
+            if columns == 1:
+                axes.set_xlabel(scale.label)
+            if numbers:
+                header = [("mean [95 % CI]", 5, "left"), ("n", 102, "right")]
+                if _shows_missing(means):
+                    header.append(("missing", 134, "right"))
+                beside(axes, -0.65, *header)
+        if columns > 1:
+            figure.supxlabel(scale.label)
+        handles: list[Any] = [Patch(facecolor=colours[model], label=model) for model in models]
+        handles.append(Line2D([], [], marker="D", color="black", markersize=2.5, linewidth=0.9, label="mean, 95 % CI"))
+        legend(figure, handles, "outside upper center")
+    return figure
+
+
+def _rows(
+    axes: Axes,
+    cases: pd.DataFrame,
+    means: pd.DataFrame,
+    metric: str,
+    organs: list[str],
+    colours: dict[str, str],
+    numbers: bool,
+) -> None:
+    """Draw the rows of some organs: a lane a model."""
+    organ_rows(axes, organs)
+    lane = 0.86 / len(colours)  # height of one model's share of an organ's row
+    shown = []
+    for i, organ in enumerate(organs):
+        for j, model in enumerate(colours):
+            centre = i + (j - (len(colours) - 1) / 2) * lane
+            chosen = cases[(cases["model"] == model) & (cases["organ"] == organ)].dropna(subset=metric)
+            places = centre + 0.24 * lane + 0.2 * lane * spread(chosen[metric].to_numpy())
+            shown.append(chosen.assign(box=centre - 0.2 * lane, spread=places))
+            row = means.loc[(model, organ)]
+            mean_bar(axes, row["mean"], row["ci_low"], row["ci_high"], centre - 0.2 * lane)
+            if numbers:
+                text = estimate(row["mean"], row["ci_low"], row["ci_high"], SCALES[metric].form)
+                columns = [(text, 5, "left"), (f"{row['n']:.0f}", 102, "right")]
+                if _shows_missing(means):
+                    columns.append((f"{row['missing']:.0f}", 134, "right"))
+                beside(axes, centre, *columns)
+    drawn = pd.concat(shown)
+    boxes(axes, drawn, metric, "box", 0.38 * lane, colours)
+    points(axes, drawn, metric, "spread", "model", colours)
+
+
+def _shows_missing(means: pd.DataFrame) -> bool:
+    return "missing" in means and means["missing"].gt(0).any()
+
+
+def _limits(values: pd.Series, means: pd.DataFrame, scale: Scale) -> tuple[float, float, bool]:
+    """The axis that holds all values and intervals, and whether it is logarithmic."""
+    if scale.largest is not None:
+        lowest = np.nanmin([values.min(), means["ci_low"].min(), 0.9 * scale.largest])
+        return np.floor(lowest * 10) / 10 - 0.015, 1.005 * scale.largest, False
+    highest = np.nanmax([values.max(), means["ci_high"].max(), 1.0])
+    positive = values[values > 0]
+    if len(positive) and highest > DECADES * positive.min():
+        return 0.8 * min(positive.min(), highest / 10), 1.15 * highest, True
+    return -0.015 * highest, 1.03 * highest, False

@@ -1,0 +1,185 @@
+"""How predicted volumes agree with the true ones, and where cases fail."""
+
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from organbench.cohort import case_volumes, scan_spacing
+from organbench.colours import palette
+from organbench.figures.style import (
+    COLUMN,
+    LINE,
+    MM,
+    PAGE,
+    STYLE,
+    legend,
+    legend_rows,
+    log_x,
+    model_points,
+    nothing,
+    organ_order,
+    padded,
+    points,
+    short,
+    words,
+    wrap,
+)
+from organbench.statistics import ALL, case_values
+
+LEAST_CASES = 10  # fewer have no rolling median
+
+
+def volume_agreement(per_case: pd.DataFrame, agreement: pd.DataFrame) -> Figure:
+    """Draw predicted minus true volume against the mean of both, a panel an organ (Bland and Altman 1986).
+
+    A point is a case (mean over its seeds). At the right of a panel each model has its limits of agreement as a bar and
+    its bias as a diamond. Cases in which one of the two volumes is empty are left out.
+
+    Args:
+        per_case: see `cohort.case_volumes`.
+        agreement: what `cohort.volume_agreement` makes of it.
+
+    Returns:
+        A figure of a journal's double column.
+    """
+    volumes = case_volumes(per_case).dropna(subset="difference_percent")
+    models, organs = list(per_case["model"].unique()), list(per_case["organ"].unique())
+    colours = palette(models)
+    limits = agreement.set_index(["model", "organ"])
+    handles: list[Any] = model_points(colours)
+    handles.append(Line2D([], [], color="0.3", marker="D", markersize=2.5, linewidth=0.9, label=_AGREEMENT))
+    with mpl.rc_context(STYLE):
+        figure, panels, ticks = _panels(organs, handles)
+        for organ, axes in panels.items():
+            chosen = volumes[volumes["organ"] == organ]
+            if chosen.empty:
+                nothing(axes, "no case has both")
+                continue
+            log_x(axes, *padded(chosen["mean_ml"]), most=ticks)
+            axes.axhline(0, color="0.3", linewidth=0.6, zorder=1)
+            points(axes, chosen, "mean_ml", "difference_percent", "model", colours, size=5)
+            for k, model in enumerate(models):
+                row = limits.loc[(model, organ)]
+                place = 1.04 + 0.035 * k
+                style: dict[str, Any] = {"color": colours[model], "clip_on": False}
+                style["transform"] = axes.get_yaxis_transform()
+                axes.plot([place] * 2, [row["lower_percent"], row["upper_percent"]], linewidth=0.9, **style)
+                axes.plot(place, row["bias_percent"], "D", markersize=2.5, markeredgewidth=0, **style)
+            axes.yaxis.set_major_locator(MaxNLocator(5))
+            axes.yaxis.set_major_formatter(FuncFormatter(short))
+        figure.supxlabel("Mean of predicted and true volume (ml)")
+        label = "Predicted minus true volume (% of their mean)"
+        figure.supylabel(wrap(label, figure.get_figheight() / MM - 5))
+        legend(figure, handles, "outside upper center")
+    return figure
+
+
+_AGREEMENT = "bias, 95 % limits of agreement"
+
+
+def dice_by_volume(per_case: pd.DataFrame) -> Figure:
+    """Draw the Dice of every case against the organ's true volume, a panel an organ.
+
+    A point is a case (mean over its seeds), a line the rolling median over a fifth of a model's cases. Cases that do
+    not have the organ are left out.
+
+    Args:
+        per_case: see `statistics.case_values`; needs the columns dice and reference_ml.
+
+    Returns:
+        A figure of a journal's double column.
+    """
+    volumes = case_volumes(per_case)[["model", "organ", "case", "reference_ml"]]
+    cases = case_values(per_case)[["model", "organ", "case", "dice"]].merge(volumes)
+    cases = cases[cases["reference_ml"] > 0].dropna(subset="dice")
+    organs = list(per_case["organ"].unique())
+    return _dice_against(cases, "reference_ml", "True volume of the organ (ml)", organs, per_case["model"].unique())
+
+
+def dice_by_spacing(per_case: pd.DataFrame, scans: pd.DataFrame) -> Figure:
+    """Draw the Dice of every case against the spacing of its slices, a panel an organ; see `dice_by_volume`.
+
+    Args:
+        per_case: see `statistics.case_values`; needs the column dice.
+        scans: rows of cases.csv, see `cohort.scan_spacing`.
+
+    Returns:
+        A figure of a journal's double column.
+    """
+    cases = case_values(per_case)[["model", "organ", "case", "dice"]].merge(scan_spacing(scans)).dropna(subset="dice")
+    organs = organ_order(per_case)
+    if len(organs) == 1:
+        cases = cases[cases["organ"] != ALL]
+    return _dice_against(cases, "slice_mm", "Spacing of the slices (mm)", organs, per_case["model"].unique())
+
+
+def _dice_against(cases: pd.DataFrame, x: str, label: str, organs: list[str], models: Any) -> Figure:
+    colours = palette(models)
+    handles: list[Any] = model_points(colours)
+    medians = False
+    with mpl.rc_context(STYLE):
+        lines = Line2D([], [], color="0.3", linewidth=1, label="rolling median")
+        figure, panels, ticks = _panels(organs, [*handles, lines], sharey=True)
+        for organ, axes in panels.items():
+            chosen = cases[cases["organ"] == organ]
+            if chosen.empty:
+                nothing(axes, "no case")
+                continue
+            log_x(axes, *padded(chosen[x]), most=ticks)
+            points(axes, chosen, x, "dice", "model", colours, size=5)
+            for model, colour in colours.items():
+                line = rolling_median(chosen[chosen["model"] == model], x, "dice")
+                medians |= len(line) > 0
+                axes.plot(line.index, line, color=colour, linewidth=1, zorder=4)
+            axes.grid(axis="y", color="0.9", linewidth=0.5)
+            axes.set_axisbelow(True)
+        lowest = min(cases["dice"].min(), 0.9) if len(cases) else 0
+        next(iter(panels.values())).set_ylim(np.floor(lowest * 10) / 10 - 0.015, 1.005)
+        figure.supxlabel(label)
+        figure.supylabel("Dice coefficient (0 to 1)")
+        legend(figure, [*handles, lines] if medians else handles, "outside upper center")
+    return figure
+
+
+def rolling_median(cases: pd.DataFrame, x: str, y: str) -> pd.Series:
+    """The median of `y` over the nearest fifth of the cases along `x`; empty for fewer than `LEAST_CASES`.
+
+    Args:
+        cases: a row a case.
+        x: column of what the cases are ordered by; equal ones share a median.
+        y: column of what is smoothed.
+
+    Returns:
+        Medians by x, ascending.
+    """
+    cases = cases.sort_values(x, kind="stable")
+    if len(cases) < LEAST_CASES or cases[x].nunique() < 2:
+        return pd.Series(dtype=float)
+    window = max(5, len(cases) // 5)
+    smooth = cases[y].rolling(window, min_periods=window // 2 + 1, center=True).median()
+    return smooth.groupby(cases[x]).median().dropna()
+
+
+def _panels(organs: list[str], handles: list[Any], *, sharey: bool = False) -> tuple[Figure, dict[str, Axes], float]:
+    """A panel an organ, with its name above, on at most a page; and how many numbers its x axis has room for."""
+    columns = 3 if len(organs) <= 9 else 4 if len(organs) <= 16 else 5 if len(organs) <= 30 else 6
+    columns = min(columns, len(organs))
+    rows, width = -(-len(organs) // columns), COLUMN / MM / columns
+    titles = {organ: wrap(words(organ), width - 6) for organ in organs}
+    title_lines = max(title.count("\n") + 1 for title in titles.values())
+    legend_mm = 1.4 * LINE * legend_rows(handles) + 3
+    row_mm = min(38 + LINE * title_lines, (PAGE / MM - legend_mm - 6) / rows)
+    figure = Figure(figsize=(COLUMN, (rows * row_mm + legend_mm + 6) * MM), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False, sharey=sharey)
+    for axes in grid.flat[len(organs) :]:
+        axes.remove()
+    panels = dict(zip(organs, grid.flat, strict=False))
+    for organ, axes in panels.items():
+        axes.set_title(titles[organ])
+    return figure, panels, min(6, (width - 14) / 7)

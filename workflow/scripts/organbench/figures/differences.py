@@ -1,0 +1,236 @@
+"""How the networks differ on the same cases: pair by pair, and by their ranks."""
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+
+from organbench.colours import palette
+from organbench.figures.style import (
+    COLUMN,
+    MM,
+    PAGE,
+    STYLE,
+    beside,
+    estimate,
+    legend,
+    mean_bar,
+    model_points,
+    organ_order,
+    organ_rows,
+    points,
+    spread,
+    wrap,
+)
+from organbench.statistics import ALL, case_differences
+
+SIGNS = {"better": "+", "worse": "\N{MINUS SIGN}", "equivalent": "=", "undecided": "?"}
+"""What stands for a verdict where there is no room for the word."""
+
+EQUIVALENT: dict[str, Any] = {"color": "#117733", "alpha": 0.16, "linewidth": 0}
+JOINED: dict[str, Any] = {"color": "0.45", "linewidth": 1.6, "solid_capstyle": "butt"}
+LEAST_ROW = 2.6  # mm, of an organ
+
+
+def paired_differences(per_case: pd.DataFrame, comparison: pd.DataFrame) -> Figure:
+    """Draw, organ by organ, by how much one model's Dice exceeds another's on the same case; a panel a pair of models.
+
+    A point is a case in the colour of the model that is better on it, a diamond the mean difference with its 95 %
+    interval; the margin of equivalence is shaded, and the verdict on the first model of the pair stands at the right of
+    its row. Where a page does not hold all pairs, every model is
+    compared with the one of the highest mean over organs. Single cases that would squeeze all others together lie at
+    the edge, and the axis says how many.
+
+    Args:
+        per_case: see `statistics.case_values`; needs the column dice.
+        comparison: a row a metric, organ and pair: n, mean_difference, ci_low, ci_high, margin and verdict.
+
+    Returns:
+        A figure of a journal's double column; with a single model, a note that there is nothing to compare.
+    """
+    models, organs = list(per_case["model"].unique()), organ_order(per_case)
+    colours = palette(models)
+    means = comparison[comparison["metric"] == "dice"].set_index(["model_a", "model_b", "organ"]).sort_index()
+    pairs = _pairs(models, len(organs), means)
+    differences = case_differences(per_case, "dice")
+    drawn = differences.set_index(["model_a", "model_b"]).index.isin(pairs) & differences["organ"].isin(organs)
+    differences = differences[drawn]
+    columns = max(1, min(3, len(pairs)))
+    rows = max(1, -(-len(pairs) // columns))
+    room = (
+        (COLUMN / MM - (45 if len(pairs) > 1 else 100)) / columns / 2
+    )  # mm, of half a panel without what is beside it
+    height = min(PAGE, rows * (5.5 * len(organs) + 20) * MM)
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(COLUMN, height), layout="constrained")
+        if not pairs:
+            figure.text(0.5, 0.5, "One model: nothing to compare", ha="center", va="center")
+            return figure
+        reach, outside = _reach(differences["difference"], means)
+        grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+        for axes in grid.flat[len(pairs) :]:
+            axes.remove()
+        for (model_a, model_b), axes in zip(pairs, grid.flat, strict=False):
+            pair = differences[(differences["model_a"] == model_a) & (differences["model_b"] == model_b)]
+            pair = pair.assign(
+                better=np.select([pair["difference"] > 0, pair["difference"] < 0], [model_a, model_b], "neither"),
+                difference=pair["difference"].clip(-reach, reach),
+            )
+            shown = {**colours, "neither": "0.5"}
+            _pair(axes, pair, means.loc[(model_a, model_b)], organs, shown, alone=len(pairs) == 1)
+            if len(pairs) == 1:
+                header = [("mean [95 % CI]", 5, "left"), ("n", 102, "right")]
+                beside(axes, -0.65, *header, *([(f"{model_a} is", 110, "left")] if "verdict" in means else []))
+            axes.set_xlim(-1.06 * reach, 1.06 * reach)
+            axes.xaxis.set_major_locator(MaxNLocator(5, symmetric=True))
+            axes.tick_params(labelbottom=True)
+            for model, side, text in ((model_b, 0, "←\xa0{} better"), (model_a, 1, "{} better\xa0→")):
+                axes.text(
+                    *(side, 1.02, wrap(text.format(model), room)),
+                    color=colours[model],
+                    ha="right" if side else "left",
+                    va="bottom",
+                    transform=axes.transAxes,
+                )
+        label = "Difference in Dice coefficient on the same case"
+        if outside:
+            label += f" ({outside} of {len(differences)} lie beyond the axis and are drawn at its end)"
+        figure.supxlabel(label)
+        handles = _keys(means, len(pairs) > 1)
+        if handles:
+            legend(figure, handles, "outside upper center")
+    return figure
+
+
+def _pairs(models: list[str], organs: int, means: pd.DataFrame) -> list[tuple[str, str]]:
+    """All pairs where they fit on a page, else every model against the one with the highest mean over organs."""
+    pairs = list(combinations(models, 2))
+    rows = -(-len(pairs) // 3)
+    if len(pairs) < 2 or (PAGE / MM / rows - 20) / organs >= LEAST_ROW:
+        return pairs
+    overall = means[means.index.get_level_values("organ") == ALL]["mean_difference"]
+    ahead = dict.fromkeys(models, 0.0)  # a model's mean lead over the others
+    for (model_a, model_b, _), difference in overall.fillna(0).items():
+        ahead[model_a] += difference
+        ahead[model_b] -= difference
+    best = max(models, key=lambda model: ahead[model])
+    return [pair for pair in pairs if best in pair]
+
+
+def _pair(
+    axes: Axes,
+    pair: pd.DataFrame,
+    means: pd.DataFrame,
+    organs: list[str],
+    colours: dict[str, str],
+    *,
+    alone: bool,
+) -> None:
+    """Draw a pair's panel: a row an organ."""
+    organ_rows(axes, organs)
+    axes.axvline(0, color="0.3", linewidth=0.6, zorder=1)
+    pair = pair.assign(spread=np.nan)
+    for i, organ in enumerate(organs):
+        chosen = pair["organ"] == organ
+        pair.loc[chosen, "spread"] = i + 0.14 + 0.26 * spread(pair.loc[chosen, "difference"].to_numpy())
+        row = means.loc[organ]
+        if "margin" in row and row["margin"] > 0:
+            axes.fill_betweenx([i - 0.5, i + 0.5], -row["margin"], row["margin"], zorder=0.5, **EQUIVALENT)
+        mean_bar(axes, row["mean_difference"], row["ci_low"], row["ci_high"], i - 0.28)
+        verdict = str(row["verdict"]) if "verdict" in row and not pd.isna(row["verdict"]) else ""
+        if alone:  # with more pairs there is no room beside a panel
+            text = estimate(row["mean_difference"], row["ci_low"], row["ci_high"], "+.3f")
+            beside(axes, i, (text, 5, "left"), (f"{row['n']:.0f}", 102, "right"), (verdict, 110, "left"))
+        else:
+            beside(axes, i, (SIGNS.get(verdict, ""), 5, "center"))
+    points(axes, pair, "difference", "spread", "better", colours)
+
+
+def _reach(differences: pd.Series, means: pd.DataFrame) -> tuple[float, int]:
+    """Half the axis, and how many cases lie beyond it: all fit unless a few are far from all others."""
+    sizes = differences.abs()
+    margin = 1.5 * means["margin"].max() if "margin" in means else np.nan
+    needed = np.nanmax([means[["ci_low", "ci_high"]].abs().max().max(), margin, 0.01])
+    largest = max(needed, sizes.max()) if len(sizes) else needed
+    usual = max(needed, 1.2 * sizes.quantile(0.98)) if len(sizes) else needed
+    if largest <= 2 * usual:
+        return largest, 0
+    return usual, int((sizes > usual).sum())
+
+
+def _keys(means: pd.DataFrame, signs: bool) -> list[Any]:
+    """What the legend explains: the mean, the margin, and the verdicts' signs where they stand for words."""
+    handles: list[Any] = [
+        Line2D([], [], marker="D", color="black", markersize=2.5, linewidth=0.9, label="mean difference, 95 % CI")
+    ]
+    if "margin" in means and means["margin"].max() > 0:
+        margins = sorted(means["margin"].dropna().unique())
+        handles.append(Patch(**EQUIVALENT, label=f"equivalent: within ±{', '.join(f'{m:g}' for m in margins)}"))
+    if signs and "verdict" in means:
+        meaning = ", ".join(f"{sign} {verdict}" for verdict, sign in SIGNS.items())
+        handles.append(Patch(facecolor="none", label=f"model at the right is: {meaning}"))
+    return handles
+
+
+def average_ranks(ranks: pd.DataFrame, models: Sequence[str]) -> Figure:
+    """Draw the models' average ranks by Dice, a row an organ, and which of them cannot be told apart (Demšar 2006).
+
+    A point is a model's rank, averaged over cases; 1 is best. Grey bars join the models that share a letter in the
+    column groups. The numbers at the right are the critical difference, Friedman's p and the number of cases.
+
+    Args:
+        ranks: a row a metric, organ and model: average_rank, n, friedman_p_holm, critical_difference and groups.
+        models: the study's models in their order, so that each has its colour of the other figures.
+
+    Returns:
+        A figure of a journal's double column.
+    """
+    ranks = ranks[ranks["metric"] == "dice"].dropna(subset="average_rank")
+    ranks = ranks.assign(groups=ranks["groups"].fillna(""))
+    organs = list(ranks["organ"].unique())
+    bars = {organ: _bars(rows) for organ, rows in ranks.groupby("organ", sort=False)}
+    lines = max([1, *(len(found) for found in bars.values())])
+    row_mm = min(4.5 + 1.3 * lines, 205 / max(1, len(organs)))
+    colours = palette(models)
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(COLUMN, (row_mm * max(1, len(organs)) + 24) * MM), layout="constrained")
+        axes = figure.subplots()
+        organ_rows(axes, organs)
+        for i, organ in enumerate(organs):
+            rows = ranks[ranks["organ"] == organ]
+            for k, (low, high) in enumerate(bars[organ]):
+                place = i + 0.08 + 0.36 * (k + 0.5) / lines
+                axes.plot([low - 0.03, high + 0.03], [place] * 2, **JOINED)
+            for row in rows.itertuples():
+                axes.plot(row.average_rank, i - 0.18, "o", color=colours[row.model], markersize=4, markeredgewidth=0)
+            first, p = rows.iloc[0], rows["friedman_p_holm"].iloc[0]
+            tested = "" if np.isnan(p) else "<0.001" if p < 0.001 else f"{p:.3f}"
+            critical = f"{first['critical_difference']:.2f}"
+            beside(axes, i, (critical, 60, "right"), (tested, 108, "right"), (f"{first['n']:.0f}", 128, "right"))
+        header = [("critical difference", 60, "right"), ("Friedman's p", 108, "right"), ("n", 128, "right")]
+        beside(axes, -0.75, *header)
+        axes.set_xlim(0.9, len(models) + 0.1)
+        axes.set_xticks(range(1, len(models) + 1))
+        axes.set_xlabel("Average rank over cases, by Dice coefficient (1 is best)")
+        legend(
+            figure, [*model_points(colours), Line2D([], [], **JOINED, label="not told apart")], "outside upper center"
+        )
+    return figure
+
+
+def _bars(rows: pd.DataFrame) -> list[tuple[float, float]]:
+    """The first and the last rank of the models that share a letter; a letter of a single model joins nothing."""
+    found = []
+    for letter in sorted(set("".join(rows["groups"]))):
+        sharing = rows.loc[rows["groups"].str.contains(letter, regex=False), "average_rank"]
+        if len(sharing) > 1:
+            found.append((sharing.min(), sharing.max()))
+    return found

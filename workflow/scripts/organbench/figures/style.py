@@ -1,0 +1,255 @@
+"""One style, one palette and one order of models and organs for all figures, and the marks that they share."""
+
+import textwrap
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from organbench.errors import atomic
+from organbench.statistics import ALL
+
+MM = 1 / 25.4  # inches
+COLUMN, PAGE = 183 * MM, 240 * MM  # a journal's double column and the most that fits on its page
+
+STYLE: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib: the same figure on every machine
+    "font.size": 7,
+    "figure.labelsize": 7,
+    "axes.titlesize": 7,
+    "axes.labelsize": 7,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "legend.handlelength": 1.2,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.minor.width": 0.4,
+    "ytick.minor.width": 0.4,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "xtick.minor.size": 1.5,
+    "ytick.minor.size": 1.5,
+    "lines.linewidth": 1.0,
+    "svg.hashsalt": "organbench",  # the same element ids, so the same bytes, in every run
+    "svg.fonttype": "path",
+}
+SMALL = 6  # pt, the numbers beside the plots
+LETTER = 1.4  # mm, about the width of a letter of 7 pt
+LINE = 3.1  # mm, a line of text
+ROUND = (1, 2, 5, 3, 1.5, 7, 4, 6, 8, 9, 2.5, 1.2, 3.5, 4.5, 1.1, 1.3, 1.4, 1.6, 1.7, 1.8, 1.9)  # the roundest first
+DPI = 300
+MANY_POINTS = 3000  # an SVG holds more as an image
+
+
+def organ_order(per_case: pd.DataFrame) -> list[str]:
+    """List the organs in order of first appearance, then `all` where there is more than one."""
+    organs = list(per_case["organ"].unique())
+    return [*organs, ALL] if len(organs) > 1 else organs
+
+
+def save(figure: Figure, *paths: str | Path) -> None:
+    """Write a figure to every path, in the format of its suffix: the same figure gives the same bytes.
+
+    Folders are made as needed, and a file is whole or absent. PNG is written at 300 dpi, and so are the images in an
+    SVG.
+    """
+    with mpl.rc_context(STYLE):
+        _settle(figure)
+        for path in map(Path, paths):
+            metadata = {"Date": None} if path.suffix == ".svg" else None
+            with atomic(path) as temporary:
+                figure.savefig(temporary, dpi=DPI, format=path.suffix[1:], metadata=metadata)
+
+
+def _settle(figure: Figure) -> None:
+    """Lay a figure out once for all formats, and round the places: a layout's last bits differ from run to run."""
+    figure.set_dpi(DPI)
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        axes.set_position(tuple(round(place, 6) for place in axes.get_position(original=True).bounds))
+
+
+def words(name: str) -> str:
+    """An organ's or column's name as it is written in a figure."""
+    return "all organs" if name == ALL else name.replace("_", " ")
+
+
+def wrap(text: str, width: float) -> str:
+    """Break a text, also behind underscores, into lines of at most `width` mm."""
+    letters = max(10, int(width / LETTER))
+    lines = [textwrap.fill(line.replace("_", "_ "), letters).replace("_ ", "_") for line in text.splitlines()]
+    return "\n".join(lines)
+
+
+def minus(text: str) -> str:
+    """A number with a true minus sign, as wide as a plus."""
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+def short(value: float, _position: int = 0) -> str:
+    """A number for an axis with few letters: 0.5, 20, 300 k, 1.94 M."""
+    for size, prefix in ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e4, " k")):
+        if abs(value) >= size:
+            return minus(f"{value / (1e3 if size == 1e4 else size):.4g}{prefix}")
+    return minus(f"{value:g}")
+
+
+def beside(axes: Axes, y: float, *columns: tuple[str, float, str]) -> None:
+    """Write beside the plot at height `y`: each column's text, its distance from the plot in pt, and its alignment."""
+    for text, place, align in columns:
+        axes.annotate(
+            text,
+            (1, y),
+            xytext=(place, 0),
+            xycoords=axes.get_yaxis_transform(),
+            textcoords="offset points",
+            fontsize=SMALL,
+            ha=align,
+            va="center",
+            annotation_clip=False,
+        )
+
+
+def estimate(mean: float, low: float, high: float, form: str) -> str:
+    """A mean and its interval in words; what is NaN is left out."""
+    text = "" if np.isnan(mean) else f"{mean:{form}}"
+    if not np.isnan(low):
+        text += f" [{low:{form}}, {high:{form}}]"
+    return minus(text)
+
+
+def legend(figure: Figure, handles: list[Any], loc: Any) -> None:  # matplotlib does not annotate places outside
+    """Write a legend in as many columns as the figure is wide, its rows about equally full."""
+    columns = -(-len(handles) // legend_rows(handles))
+    figure.legend(handles=handles, loc=loc, ncols=columns, columnspacing=1.5)
+
+
+def legend_rows(handles: Sequence[Any]) -> int:
+    """How many rows `legend` needs."""
+    widths = [LETTER * len(handle.get_label()) + 9 for handle in handles]  # mm
+    if sum(widths) <= COLUMN / MM:
+        return 1
+    return -(-len(handles) // max(1, int(COLUMN / MM / max(widths))))
+
+
+def nothing(axes: Axes, text: str) -> None:
+    """Say in an empty panel why it is empty."""
+    axes.set(xticks=[], yticks=[])
+    axes.text(0.5, 0.5, text, color="0.4", ha="center", va="center", transform=axes.transAxes)
+
+
+def model_points(colours: dict[str, str]) -> list[Any]:
+    """What a legend shows of models that are drawn as points."""
+    style: dict[str, Any] = {"marker": "o", "linestyle": "", "markersize": 3.5, "markeredgewidth": 0}
+    return [Line2D([], [], color=colour, label=model, **style) for model, colour in colours.items()]
+
+
+def organ_rows(axes: Axes, organs: Sequence[str]) -> None:
+    """Prepare a row an organ, the first at the top, every other one shaded."""
+    for i in range(0, len(organs), 2):
+        axes.axhspan(i - 0.5, i + 0.5, color="0.955", linewidth=0, zorder=0)
+    axes.set_ylim(len(organs) - 0.5, -0.5)
+    axes.set_yticks(range(len(organs)), [words(organ) for organ in organs])
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+
+
+def log_x(axes: Axes, low: float, high: float, most: float = 6) -> None:
+    """Make the x axis logarithmic between two positive values, with about `most` numbers, the roundest there are."""
+    axes.set_xscale("log")
+    axes.set_xlim(low, high)
+    gap = np.log10(high / low) / most
+    decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
+    ticks: list[float] = []
+    for step in ROUND:
+        for tick in (step * 10.0**decade for decade in decades):
+            if low <= tick <= high and all(abs(np.log10(tick / other)) >= gap for other in ticks):
+                ticks.append(tick)
+    axes.set_xticks(sorted(ticks))
+    axes.xaxis.set_minor_locator(LogLocator(subs=range(1, 10), numticks=50))
+    axes.xaxis.set_major_formatter(FuncFormatter(short))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def padded(values: pd.Series | np.ndarray, share: float = 0.08) -> tuple[float, float]:
+    """Limits of a logarithmic axis that holds positive values, with a margin."""
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    margin = max((high / low) ** share, 1.15)
+    return low / margin, high * margin
+
+
+def boxes(axes: Axes, data: pd.DataFrame, x: str, y: str, height: float, colours: dict[str, str]) -> None:
+    """Draw a horizontal box for the values at each place along y, in the colour of its model."""
+    if data.empty:
+        return
+    distance = np.diff(np.sort(data[y].unique())).min(initial=1.0)  # seaborn's unit of width
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "vert: bool was deprecated")  # seaborn 0.13.2 calls matplotlib so
+        sns.boxplot(
+            data,
+            x=x,
+            y=y,
+            hue="model",
+            hue_order=list(colours),
+            palette=colours,
+            fill=False,
+            orient="h",
+            native_scale=True,
+            dodge=False,
+            width=height / distance,
+            showfliers=False,
+            linewidth=0.6,
+            medianprops={"linewidth": 1.2},
+            legend=False,
+            zorder=2,
+            ax=axes,
+        )
+
+
+def points(
+    axes: Axes, data: pd.DataFrame, x: str, y: str, hue: str, colours: dict[str, str], size: float = 3.5
+) -> None:
+    """Draw a point a row."""
+    if data.empty:  # seaborn warns of a palette without data
+        return
+    style = {"s": size, "alpha": 0.65, "linewidth": 0, "zorder": 3, "clip_on": False, "legend": False}
+    style["rasterized"] = len(data) > MANY_POINTS
+    sns.scatterplot(data, x=x, y=y, hue=hue, hue_order=list(colours), palette=colours, ax=axes, **style)
+    axes.set(xlabel="", ylabel="")  # seaborn wrote the columns' names
+
+
+def spread(values: np.ndarray) -> np.ndarray:
+    """Offset values that lie close together, between -1 and 1, without chance.
+
+    The van der Corput sequence over the sorted values, as wide as they are dense (quasirandom points of R's
+    ggbeeswarm).
+    """
+    if not len(values):
+        return values
+    order = np.argsort(values, kind="stable")
+    places = np.empty(len(values))
+    places[order] = [int(f"{rank:b}"[::-1], 2) / 2 ** len(f"{rank:b}") for rank in range(1, len(values) + 1)]
+    width = max(np.ptp(values) / 20, 1e-9)
+    density = (np.abs(values[:, None] - values[None, :]) < width).sum(axis=1) - 1
+    return (2 * places - 1) * density / max(density.max(), 5)
+
+
+def mean_bar(axes: Axes, mean: float, low: float, high: float, centre: float) -> None:
+    """Draw a mean as a diamond and its interval as a bar; nothing where they are NaN."""
+    axes.plot([low, high], [centre, centre], color="black", linewidth=0.9, zorder=4)
+    axes.plot(mean, centre, "D", color="black", markersize=2.5, markeredgewidth=0, zorder=5)
