@@ -24,22 +24,22 @@ def test_example_cases_are_ranked_by_all_networks_together():
         {(model, case, "liver"): dice[k] for case, dice in scores.items() for k, model in enumerate(("unet", "ghost"))}
     )
     chosen = example_cases(table)
-    assert list(chosen.columns) == ["rank", "case", "model", "dice", "disagreement"]
+    assert list(chosen.columns) == ["rank", "case", "model", "dice", "apart"]
     assert list(chosen.drop_duplicates("rank")["case"]) == ["a", "c", "b", "d"]  # d: the others are shown already
     assert list(chosen["rank"].unique()) == ["best", "median", "worst", "disputed"]
     assert chosen.groupby("rank")["model"].nunique().eq(2).all()
     disputed = chosen[chosen["rank"] == "disputed"]
     assert list(disputed["dice"]) == [0.6, 0.65]
-    assert disputed["disagreement"].to_numpy() == pytest.approx([0.05, 0.05])
+    assert disputed["apart"].to_numpy() == pytest.approx([0.05, 0.05])
 
 
-def test_disagreement_on_organs_does_not_cancel_out():
+def test_being_apart_on_organs_does_not_cancel_out():
     opposite = {("unet", "a", "liver"): 0.9, ("unet", "a", "bone"): 0.5, ("ghost", "a", "liver"): 0.5}
     opposite |= {("ghost", "a", "bone"): 0.9, ("unet", "b", "liver"): 0.8, ("unet", "b", "bone"): 0.8}
     opposite |= {("ghost", "b", "liver"): 0.7, ("ghost", "b", "bone"): 0.7}
     chosen = example_cases(dice_table(opposite)).set_index("rank")
     assert chosen.loc["disputed", "case"].unique() == ["a"]  # all are shown already
-    assert chosen.loc["disputed", "disagreement"].iloc[0] == pytest.approx(0.4)
+    assert chosen.loc["disputed", "apart"].iloc[0] == pytest.approx(0.4)
 
 
 def test_a_single_network_has_no_dispute_and_nothing_scored_no_example():

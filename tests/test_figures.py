@@ -477,6 +477,20 @@ def test_rolling_median_follows_the_cases():
     assert agreement.rolling_median(cases.assign(x=1.0), "x", "y").empty
 
 
+def test_an_organ_without_a_case_leaves_the_others_their_axis():
+    per_case = per_case_table(MODELS[:2], ["liver", "brain"])
+    for figure in (figures.dice_by_volume(per_case), figures.volume_agreement(per_case, volume_agreement(per_case))):
+        assert len(figure.axes[0].get_yticks()) > 2
+        assert any(text in ("no case", "no case has both") for text in texts(figure))
+
+
+def test_equal_ranks_are_all_seen():
+    ranks = ranks_table(MODELS[:3], ["liver"]).assign(average_rank=2.0)
+    places = [line.get_xydata()[0] for line in figures.average_ranks(ranks, MODELS[:3]).axes[0].lines]
+    points = [tuple(place) for place in places if len(place) == 2]
+    assert len({(round(x, 3), round(y, 3)) for x, y in points}) == len(points)
+
+
 def test_pareto_fills_the_front_and_names_who_was_not_measured():
     cost = cost_table(MODELS[:3])
     axes = figures.pareto(cost).axes[0]

@@ -12,15 +12,15 @@ def example_cases(per_case: pd.DataFrame) -> pd.DataFrame:
     """Choose the cases that are shown: the best, the median, the worst and, of the others, the most disputed.
 
     Cases are ranked by their Dice, averaged over organs and then over models; of an even number of cases the median is
-    the better of the middle two. A case's disagreement is the largest minus the smallest Dice of any model, averaged
-    over organs; the most disputed one is sought among those not chosen yet, where there are any. Equal cases keep
-    their order of first appearance.
+    the better of the middle two. How far a case's models are apart is the largest minus the smallest Dice of any,
+    averaged over organs; the most disputed one is sought among those not chosen yet, where there are any. Equal cases
+    keep their order of first appearance.
 
     Args:
         per_case: see `statistics.case_values`; needs the column dice.
 
     Returns:
-        Columns rank (best, median, worst, disputed), case, model, dice (the model's mean over organs) and disagreement
+        Columns rank (best, median, worst, disputed), case, model, dice (the model's mean over organs) and apart
         (0 to 1). Every model in each rank; the same case more than once where there are few, no rank disputed with a
         single model, and no row where nothing has a value.
 
@@ -31,20 +31,18 @@ def example_cases(per_case: pd.DataFrame) -> pd.DataFrame:
     overall = values[values["organ"] == ALL].dropna(subset="dice")
     ranked = overall.groupby("case", sort=False)["dice"].mean().sort_values(ascending=False, kind="stable")
     by_organ = values[values["organ"] != ALL].groupby(["case", "organ"], sort=False)["dice"].agg(["min", "max"])
-    disagreement = (by_organ["max"] - by_organ["min"]).groupby("case", sort=False).mean()
+    apart = (by_organ["max"] - by_organ["min"]).groupby("case", sort=False).mean()
     chosen = {}
     if len(ranked):
         chosen = {"best": ranked.index[0], "median": ranked.index[(len(ranked) - 1) // 2], "worst": ranked.index[-1]}
         if values["model"].nunique() > 1:
-            others = disagreement.drop(chosen.values(), errors="ignore")
-            chosen["disputed"] = (disagreement if others.empty else others).idxmax()
+            others = apart.drop(chosen.values(), errors="ignore")
+            chosen["disputed"] = (apart if others.empty else others).idxmax()
     tables = [
-        overall.loc[overall["case"] == case, ["case", "model", "dice"]].assign(
-            rank=rank, disagreement=disagreement[case]
-        )
+        overall.loc[overall["case"] == case, ["case", "model", "dice"]].assign(rank=rank, apart=apart[case])
         for rank, case in chosen.items()
     ]
-    columns = ["rank", "case", "model", "dice", "disagreement"]
+    columns = ["rank", "case", "model", "dice", "apart"]
     return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
 
 

@@ -176,7 +176,7 @@ def _keys(means: pd.DataFrame, signs: bool) -> list[Any]:
         handles.append(Patch(**EQUIVALENT, label=f"equivalent: within ±{', '.join(f'{m:g}' for m in margins)}"))
     if signs and "verdict" in means:
         meaning = ", ".join(f"{sign} {verdict}" for verdict, sign in SIGNS.items())
-        handles.append(Patch(facecolor="none", label=f"model at the right is: {meaning}"))
+        handles.append(Patch(facecolor="none", label=f"right model: {meaning}"))
     return handles
 
 
@@ -184,7 +184,8 @@ def average_ranks(ranks: pd.DataFrame, models: Sequence[str]) -> Figure:
     """Draw the models' average ranks by Dice, a row an organ, and which of them cannot be told apart (Demšar 2006).
 
     A point is a model's rank, averaged over cases; 1 is best. Grey bars join the models that share a letter in the
-    column groups. The numbers at the right are the critical difference, Friedman's p and the number of cases.
+    column groups. The numbers at the right are the critical difference, Friedman's p (corrected over
+    organs) and the number of cases.
 
     Args:
         ranks: a row a metric, organ and model: average_rank, n, friedman_p_holm, critical_difference and groups.
@@ -205,17 +206,18 @@ def average_ranks(ranks: pd.DataFrame, models: Sequence[str]) -> Figure:
         axes = figure.subplots()
         organ_rows(axes, organs)
         for i, organ in enumerate(organs):
-            rows = ranks[ranks["organ"] == organ]
+            rows = ranks[ranks["organ"] == organ].sort_values("average_rank", kind="stable")
             for k, (low, high) in enumerate(bars[organ]):
                 place = i + 0.08 + 0.36 * (k + 0.5) / lines
                 axes.plot([low - 0.03, high + 0.03], [place] * 2, **JOINED)
-            for row in rows.itertuples():
-                axes.plot(row.average_rank, i - 0.18, "o", color=colours[row.model], markersize=4, markeredgewidth=0)
+            for row, place in zip(rows.itertuples(), _levels(rows["average_rank"], 0.02 * len(models)), strict=True):
+                y = i - 0.1 - 0.15 * place
+                axes.plot(row.average_rank, y, "o", color=colours[row.model], markersize=4, markeredgewidth=0)
             first, p = rows.iloc[0], rows["friedman_p_holm"].iloc[0]
             tested = "" if np.isnan(p) else "<0.001" if p < 0.001 else f"{p:.3f}"
             critical = f"{first['critical_difference']:.2f}"
-            beside(axes, i, (critical, 60, "right"), (tested, 108, "right"), (f"{first['n']:.0f}", 128, "right"))
-        header = [("critical difference", 60, "right"), ("Friedman's p", 108, "right"), ("n", 128, "right")]
+            beside(axes, i, (critical, 60, "right"), (tested, 130, "right"), (f"{first['n']:.0f}", 148, "right"))
+        header = [("critical difference", 60, "right"), ("Friedman's p (Holm)", 130, "right"), ("n", 148, "right")]
         beside(axes, -0.75, *header)
         axes.set_xlim(0.9, len(models) + 0.1)
         axes.set_xticks(range(1, len(models) + 1))
@@ -224,6 +226,14 @@ def average_ranks(ranks: pd.DataFrame, models: Sequence[str]) -> Figure:
             figure, [*model_points(colours), Line2D([], [], **JOINED, label="not told apart")], "outside upper center"
         )
     return figure
+
+
+def _levels(ranks: pd.Series, width: float) -> list[int]:
+    """Stack points that would lie on each other: how many of those before, in rising order, are within `width`."""
+    levels: list[int] = []
+    for k, rank in enumerate(ranks):
+        levels.append(levels[-1] + 1 if k and rank - ranks.iloc[k - 1] < width else 0)
+    return levels
 
 
 def _bars(rows: pd.DataFrame) -> list[tuple[float, float]]:

@@ -149,7 +149,8 @@ def legend_rows(handles: Sequence[Any]) -> int:
 
 def nothing(axes: Axes, text: str) -> None:
     """Say in an empty panel why it is empty."""
-    axes.set(xticks=[], yticks=[])
+    axes.set_xticks([])
+    axes.tick_params(axis="y", left=False, labelleft=False)  # the ticks themselves may be shared with other panels
     axes.text(0.5, 0.5, text, color="0.4", ha="center", va="center", transform=axes.transAxes)
 
 
