@@ -8,15 +8,7 @@ import pytest
 from scipy import stats
 
 from organbench.metrics import METRICS
-from organbench.statistics import (
-    case_differences,
-    case_values,
-    interval,
-    paired_values,
-    representative_cases,
-    seed_spread,
-    summarise,
-)
+from organbench.statistics import case_differences, case_values, interval, paired_values, seed_spread, summarise
 from organbench.verdicts import compare
 
 NAN = np.nan
@@ -149,7 +141,6 @@ def test_no_values_at_all():
     assert (summary["missing"] == 0).all()  # rightly nothing
     assert summary[["mean", "std", "median", "ci_low", "ci_high", "median_ci_low"]].isna().all(axis=None)
     assert case_differences(frame, "dice").empty
-    assert representative_cases(frame).empty
 
 
 def test_what_is_left_out_of_a_mean_is_counted():
@@ -242,20 +233,6 @@ def test_absent_metrics_are_left_out(per_case):
 def test_the_name_all_is_taken():
     with pytest.raises(ValueError, match="named 'all'"):
         summarise(table([("unet", 0, "a", "all", 0.5)]))
-
-
-def test_representative_cases():
-    dice = {"a": 0.7, "b": 0.9, "c": 0.8, "d": 0.2, "e": NAN}
-    frame = table([("unet", seed, case, "liver", d) for case, d in dice.items() for seed in (0, 1)])
-    chosen = representative_cases(frame)
-    assert list(chosen) == ["model", "rank", "case", "dice"]
-    assert list(zip(chosen["rank"], chosen["case"], strict=True)) == [("best", "b"), ("median", "c"), ("worst", "d")]
-    assert chosen["dice"].tolist() == pytest.approx([0.9, 0.8, 0.2])
-
-
-def test_representative_cases_of_a_single_case():
-    chosen = representative_cases(table([("unet", 0, "a", "liver", 0.5)]))
-    assert chosen["case"].tolist() == ["a", "a", "a"]
 
 
 def test_fast_enough_for_a_real_study():

@@ -234,31 +234,3 @@ def interval(values: np.ndarray, statistic: Callable[..., Any] = np.mean) -> tup
         if np.isnan(result.confidence_interval).any():
             result = stats.bootstrap(sample, n_resamples=0, bootstrap_result=result, method="percentile", **settings)
     return float(result.confidence_interval.low), float(result.confidence_interval.high)
-
-
-def representative_cases(per_case: pd.DataFrame) -> pd.DataFrame:
-    """Pick each model's best, median and worst case by the case's mean Dice over organs.
-
-    Of an even number of cases the median is the better of the middle two; equal cases keep their order of first
-    appearance.
-
-    Args:
-        per_case: see `case_values`; needs the column dice.
-
-    Returns:
-        Columns model, rank (best, median, worst), case and dice. Three rows a model, the same case more than once where
-        fewer than three have a value; none for a model without a value.
-
-    Raises:
-        ValueError: an organ is itself named `all`.
-    """
-    cases = case_values(per_case)
-    rows = []
-    for model in cases["model"].unique():
-        chosen = cases[(cases["model"] == model) & (cases["organ"] == ALL)].dropna(subset="dice")
-        ranked = chosen.sort_values("dice", ascending=False, kind="stable")
-        if len(ranked):
-            for rank, place in (("best", 0), ("median", (len(ranked) - 1) // 2), ("worst", len(ranked) - 1)):
-                row = ranked.iloc[place]
-                rows.append({"model": model, "rank": rank, "case": row["case"], "dice": row["dice"]})
-    return pd.DataFrame(rows, columns=["model", "rank", "case", "dice"])
