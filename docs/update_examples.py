@@ -3,16 +3,16 @@
 Usage: snakemake --cores all --resources gpu=1 && python docs/update_examples.py
 """
 
-import json
 import re
-import shutil
 from pathlib import Path
 
 import pandas as pd
+from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 STUDY = ROOT / "results" / "phantom"
-FIGURES = ("dice_by_organ", "overlays")
+FIGURES = ("dice_by_organ", "paired_differences", "overlays")
+WIDTH = 1400  # pixels: enough for a page, and small in the repository
 BEGIN, END = "<!-- the default study's table, by docs/update_examples.py -->\n", "<!-- end -->\n"
 
 
@@ -23,25 +23,38 @@ def interval(row: pd.Series) -> str:
 
 
 def table() -> str:
-    """The Markdown table: an organ a row, a network a column, then what each network costs."""
-    summary = pd.read_csv(STUDY / "tables" / "summary.csv")
+    """The Markdown table: an organ a row, a network a column and the verdict, then what each network costs."""
+    summary, comparison, cost = (
+        pd.read_csv(STUDY / "tables" / f"{name}.csv") for name in ("summary", "comparison", "cost")
+    )
     dice = summary[summary["metric"] == "dice"].set_index(["organ", "model"])
+    verdicts = comparison[comparison["metric"] == "dice"].set_index("organ")["verdict"]
+    cost = cost.set_index("model")
     models, organs = dice.index.unique("model"), dice.index.unique("organ")
-    costs = [json.loads((STUDY / f"runs/{model}/fold0-seed0/cost.json").read_text()) for model in models]
-    rows = [["Dice, mean [95 % interval]", "n", *models]]
+    rows = [["Dice, mean [95 % interval]", "n", *models, f"{models[0]} is"]]
     for organ in organs:
         cells = [interval(dice.loc[(organ, model)]) for model in models]
-        rows.append([{"all": "mean over organs"}.get(organ, organ), f"{dice.loc[(organ, models[0]), 'n']}", *cells])
-    rows.append(["parameters", "", *(f"{cost['parameters'] / 1e6:.2f} M" for cost in costs)])
-    rows.append(["multiply-adds a voxel", "", *(f"{cost['multiply_adds_per_voxel'] / 1e3:.1f} k" for cost in costs)])
-    rows.append(["training", "", *(f"{cost['training_seconds']:.0f} s" for cost in costs)])
+        name = {"all": "mean over organs"}.get(organ, organ)
+        rows.append([name, f"{dice.loc[(organ, models[0]), 'n']}", *cells, verdicts[organ]])
+    for metric, name, form in (("nsd", "surface Dice", "{:.3f}"), ("hd95", "HD95, mm", "{:.1f}")):
+        means = summary[(summary["metric"] == metric) & (summary["organ"] == "all")].set_index("model")["mean"]
+        rows.append([f"{name}, mean over organs", "", *(form.format(means[model]) for model in models), ""])
+    for column, name, unit, form in (
+        ("parameters", "parameters", 1e6, "{:.2f} M"),
+        ("multiply_adds_per_voxel", "multiply-adds a voxel", 1e3, "{:.1f} k"),
+        ("training_seconds", "training", 1, "{:.0f} s"),
+        ("prediction_seconds", "prediction of a case", 1, "{:.1f} s"),
+    ):
+        rows.append([name, "", *(form.format(cost.loc[model, column] / unit) for model in models), ""])
     rows.insert(1, ["---"] * len(rows[0]))
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
 if __name__ == "__main__":
     for figure in FIGURES:
-        shutil.copy(STUDY / "figures" / f"{figure}.png", ROOT / "docs" / f"{figure}.png")
+        with Image.open(STUDY / "figures" / f"{figure}.png") as image:
+            image.thumbnail((WIDTH, WIDTH * 2))
+            image.convert("RGB").save(ROOT / "docs" / f"{figure}.png", optimize=True)
     readme = ROOT / "README.md"
     text = readme.read_text()
     found = re.compile(re.escape(BEGIN) + ".*?" + re.escape(END), re.S)
