@@ -24,8 +24,6 @@ from organbench.volumes import Grid
 PAGE = Path(__file__).parents[1] / "workflow" / "viewer"
 ORGANS = ["liver", "spinal_cord"]
 TILT = np.array([[0.96, -0.28, 0.0], [0.28, 0.96, 0.0], [0.0, 0.0, 1.0]])  # about 16 degrees about z
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--no-sandbox"]
 
 
 def image(array, *, spacing=(3.0, 3.0, 5.0), direction=TILT, orientation="LPS"):
@@ -250,17 +248,6 @@ def site(tmp_path_factory):
         viewer.write_script("showCase", data, folder / "cases" / f"{name}.js")
     viewer.write_script("showStudy", study(), folder / "study.js")
     return folder
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if not CHROMIUM:
-        pytest.skip("there is no Chromium; on Debian: apt-get install chromium")
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with playwright.sync_playwright() as running:
-        started = running.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield started
-        started.close()
 
 
 class Tab:

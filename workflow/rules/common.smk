@@ -56,6 +56,21 @@ PAGE = os.path.relpath(WORKFLOW / "viewer")
 PAGE_FILES = ["index.html", "viewer.css", "viewer.js"]
 NIIVUE_FILES = [f"niivue/{file}" for file in ("niivue-0.69.0.umd.js", "LICENSES.txt")]
 
+# The tables that the report shows, and their headings.
+REPORT_TABLES = {
+    "comparison": "verdicts: every pair of contenders",
+    "summary": "summary: means with intervals",
+    "advice": "advice: which contender to take",
+    "cost": "cost",
+    "ranks": "ranks of three or more contenders",
+    "legacy": "scores that mislead",
+    "empty_masks": "other rules for empty masks",
+    "volume_agreement": "volume agreement",
+    "per_case": "every case",
+    "cases": "the scans",
+    "versions": "software and devices",
+}
+
 
 wildcard_constraints:
     case=study.CASE_NAME,

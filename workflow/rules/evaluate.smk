@@ -30,42 +30,12 @@ rule tables:
         code=code("tables.py"),
     output:
         per_case=f"{RESULTS}/tables/per_case.csv",
-        summary=report(
-            f"{RESULTS}/tables/summary.csv",
-            caption="../report/summary.rst",
-            category="Tables",
-            labels={"table": "summary"},
-        ),
-        comparison=report(
-            f"{RESULTS}/tables/comparison.csv",
-            caption="../report/comparison.rst",
-            category="Tables",
-            labels={"table": "comparison"},
-        ),
-        ranks=report(
-            f"{RESULTS}/tables/ranks.csv",
-            caption="../report/ranks.rst",
-            category="Tables",
-            labels={"table": "ranks"},
-        ),
-        empty_masks=report(
-            f"{RESULTS}/tables/empty_masks.csv",
-            caption="../report/empty_masks.rst",
-            category="Tables",
-            labels={"table": "other rules for empty masks"},
-        ),
-        legacy=report(
-            f"{RESULTS}/tables/legacy.csv",
-            caption="../report/legacy.rst",
-            category="Tables",
-            labels={"table": "scores that mislead"},
-        ),
-        agreement=report(
-            f"{RESULTS}/tables/volume_agreement.csv",
-            caption="../report/volume_agreement_table.rst",
-            category="Tables",
-            labels={"table": "volume agreement"},
-        ),
+        summary=f"{RESULTS}/tables/summary.csv",
+        comparison=f"{RESULTS}/tables/comparison.csv",
+        ranks=f"{RESULTS}/tables/ranks.csv",
+        empty_masks=f"{RESULTS}/tables/empty_masks.csv",
+        legacy=f"{RESULTS}/tables/legacy.csv",
+        agreement=f"{RESULTS}/tables/volume_agreement.csv",
         examples=f"{RESULTS}/tables/examples.csv",
     log:
         f"{RESULTS}/logs/tables.log",
@@ -88,18 +58,8 @@ rule costs:
         comparison=f"{RESULTS}/tables/comparison.csv",
         code=code("costs.py"),
     output:
-        cost=report(
-            f"{RESULTS}/tables/cost.csv",
-            caption="../report/cost.rst",
-            category="Tables",
-            labels={"table": "cost"},
-        ),
-        advice=report(
-            f"{RESULTS}/tables/advice.csv",
-            caption="../report/advice.rst",
-            category="Tables",
-            labels={"table": "advice"},
-        ),
+        cost=f"{RESULTS}/tables/cost.csv",
+        advice=f"{RESULTS}/tables/advice.csv",
     log:
         f"{RESULTS}/logs/costs.log",
     conda:

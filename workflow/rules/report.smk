@@ -257,12 +257,7 @@ rule methods:
             category="Methods",
             labels={"what": "the whole configuration"},
         ),
-        versions=report(
-            f"{RESULTS}/tables/versions.csv",
-            caption="../report/versions.rst",
-            category="Methods",
-            labels={"what": "software and devices"},
-        ),
+        versions=f"{RESULTS}/tables/versions.csv",
     log:
         f"{RESULTS}/logs/methods.log",
     conda:
@@ -277,3 +272,32 @@ rule methods:
         settings={model: settings_of(model) for model in TRAINED},
     script:
         "../scripts/methods.py"
+
+
+# Everything above draws or writes what users keep; these pages show the tables in `snakemake --report`.
+rule table_pages:
+    input:
+        tables=expand(f"{RESULTS}/tables/{{table}}.csv", table=REPORT_TABLES),
+        template=os.path.relpath(WORKFLOW / "report" / "table.html"),
+        code=code("table_pages.py"),
+    output:
+        [
+            report(
+                f"{RESULTS}/report/{table}.html",
+                caption=f"../report/tables/{table}.rst",
+                category="Tables",
+                labels={"table": title},
+            )
+            for table, title in REPORT_TABLES.items()
+        ],
+    log:
+        f"{RESULTS}/logs/table_pages.log",
+    conda:
+        "../../envs/imaging.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        titles=list(REPORT_TABLES.values()),
+    script:
+        "../scripts/table_pages.py"

@@ -31,6 +31,7 @@ Rooms, lowest first; a room imports only from rooms above it in this list:
 | `cohort` | which cases to look at, how volumes agree, how scans were made |
 | `figures` | every plot, from tables only |
 | `methods` | the methods of a study in the words of a paper |
+| `pages` | tables that can be sorted, for the report |
 | `viewer` | what the page for looking at cases shows |
 
 Torch is imported only by the rooms from `augmentation` to `training`; conversion, metrics and figures start without it.

@@ -1,0 +1,15 @@
+"""Make the tables of the report: pages that can be sorted and searched."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from organbench import pages
+from organbench.errors import atomic, job_log
+
+with job_log(snakemake.log[0]):
+    template = Path(snakemake.input.template).read_text()
+    for source, title, output in zip(snakemake.input.tables, snakemake.params.titles, snakemake.output, strict=True):
+        table = pd.read_csv(source, dtype={"case": str})
+        with atomic(output) as path:
+            path.write_text(pages.table_page(table, title, template))
