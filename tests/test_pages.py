@@ -27,6 +27,11 @@ def test_numbers_are_rounded_and_text_is_not_markup():
     assert "{{" not in page
 
 
+def test_words_come_first():
+    page = table_page(TABLE.assign(words="better"), "Dice", TEMPLATE)
+    assert page.index("<th>words") < page.index("<th>organ") < page.index("<th>dice") < page.index("<th>case")
+
+
 def test_a_table_without_rows_is_a_page():
     assert "average_rank" in table_page(pd.DataFrame(columns=["organ", "average_rank"]), "ranks", TEMPLATE)
 

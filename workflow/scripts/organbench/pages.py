@@ -11,9 +11,10 @@ def table_page(table: pd.DataFrame, title: str, template: str) -> str:
     """A table as a page.
 
     Args:
-        table: what it shows, a row a row; NaN is an empty cell.
+        table: what it shows, a row a row; NaN is an empty cell. A column `words`, which says it all, comes first.
         title: its heading, plain text.
         template: HTML with `{{title}}` and `{{table}}` in it.
     """
-    rows = table.to_html(index=False, border=0, na_rep="", float_format=DIGITS.format)
+    columns = sorted(table, key=lambda column: column != "words")
+    rows = table[columns].to_html(index=False, border=0, na_rep="", float_format=DIGITS.format)
     return template.replace("{{title}}", html.escape(title)).replace("{{table}}", rows)
