@@ -284,6 +284,13 @@ def test_words(metric, differences, margins, words):
     assert pd.Series(row["words"]).str.fullmatch(words).item(), row["words"]
 
 
+def test_words_have_no_negative_zero():
+    row = {"model_a": "a", "model_b": "b", "metric": "dice", "organ": "liver", "n": 6, "verdict": "undecided"}
+    row |= {"mean_difference": -0.0001, "ci_low": -0.01, "ci_high": 0.0098, "more_patients": np.nan, "missing": 0}
+    row |= {"seed_std_a": np.nan, "seed_std_b": np.nan}
+    assert verdicts.sentence(row) == "undecided between a and b on the liver: a - b is 0.0 Dice points [-1.0, 1.0]"
+
+
 def test_words_where_there_is_nothing_to_say():
     frame = table([("a", 0, "x", "right_eye", NAN), ("b", 0, "x", "right_eye", NAN)])
     assert compare(frame)["words"].tolist() == [

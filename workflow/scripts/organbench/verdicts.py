@@ -230,9 +230,9 @@ def sentence(row: Mapping[str, Any]) -> str:
     if row["verdict"] in ("better", "worse") and difference < 0:
         difference, low, high = -difference, -high, -low
     digits = 1 if not high - low < 0.5 else 2
-    size = f"{difference:.{digits}f} {measure.unit}"
+    size = f"{difference:z.{digits}f} {measure.unit}"
     if not math.isnan(low):
-        size += f" [{low:.{digits}f}, {high:.{digits}f}]"
+        size += f" [{low:z.{digits}f}, {high:z.{digits}f}]"
     if row["verdict"] in ("better", "worse"):
         told = f"{a} is {row['verdict']} than {b} {organ} by {size}"
     elif row["verdict"] == "equivalent":
