@@ -12,7 +12,7 @@ from PIL import Image
 ROOT = Path(__file__).parents[1]
 STUDY = ROOT / "results" / "phantom"
 FIGURES = ("dice_by_organ", "paired_differences", "overlays")
-WIDTH = 1400  # pixels: enough for a page, and small in the repository
+WIDTH = 1200  # pixels: enough for a page, and small in the repository
 BEGIN, END = "<!-- the default study's table, by docs/update_examples.py -->\n", "<!-- end -->\n"
 
 

@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PathCollection
 from matplotlib.image import imread
 
-from organbench import figures
+from organbench import costs, figures
 from organbench.cohort import volume_agreement
 from organbench.colours import organ_palette, palette
 from organbench.figures import agreement, slices, style
@@ -510,3 +510,7 @@ def test_overview_colours_cases_by_a_role_that_stays():
         (legend,) = figure.legends
         assert ("case with another role in each fold" in [text.get_text() for text in legend.texts]) == changing
         assert [points(axes) for axes in figure.findobj(mpl.axes.Axes)][:3] == [12, 5 * 12, 5 * 12]
+
+
+def test_every_cost_of_the_table_has_an_axis():
+    assert list(figures.COSTS) == list(costs.COSTS)

@@ -98,4 +98,8 @@ def test_every_citation_has_its_entry_and_no_other(config, changes):
 
 def test_the_studies_that_come_with_it_are_described(config):
     for path in (ROOT / "config").glob("*.yaml"):
-        assert "[@" in written(config(yaml.safe_load(path.read_text())))
+        resolved = config(yaml.safe_load(path.read_text()))
+        text = written(resolved)
+        assert "[@" in text
+        assert text.startswith(f"# Methods of the study {resolved['study']}\n")
+        assert all(f"{name} was a " in text for name in study.trained(resolved))

@@ -50,7 +50,8 @@ def grids(draw, largest=12):
 
 
 def resample(array, source, target):
-    return np.concatenate([slab for _, _, slab in Resampler.between(source, target).slabs(array)])
+    resampler = Resampler.between(source, target)
+    return np.concatenate([resampler.slab(array[resampler.needs(*span)], *span) for span in resampler.spans()])
 
 
 def centres(wanted):

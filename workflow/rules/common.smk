@@ -45,13 +45,13 @@ CASE = {Path(file).stem: f"{RESULTS}/cases/{{case}}/{file}" for file in CASE_FIL
 VOLUME, LABELS = (
     f"{STUDY['dataset']['root']}/{STUDY['dataset'][key]}" for key in ("image", "label")
 )
-# The viewer: each test case in the first fold that tests it, the page's own files, and what it is made with. NiiVue is
-# too large for Snakemake to compare its contents, so its version is in its name, and that in the page.
+# What the viewer and the overlays show: each test case in the first fold that tests it.
 SHOWN_FOLDS = {
     case: fold
     for fold, roles in reversed(list(enumerate(FOLDS)))
     for case in roles["test"]
 }
+# What the viewer is made of. NiiVue is too large for Snakemake to compare its contents, so its version is in its name.
 PAGE = os.path.relpath(WORKFLOW / "viewer")
 PAGE_FILES = ["index.html", "viewer.css", "viewer.js"]
 NIIVUE_FILES = [f"niivue/{file}" for file in ("niivue-0.69.0.umd.js", "LICENSES.txt")]

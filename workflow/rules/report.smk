@@ -197,14 +197,9 @@ rule figure_dataset:
 
 rule figure_overlays:
     input:
-        per_case=f"{RESULTS}/tables/per_case.csv",
         examples=f"{RESULTS}/tables/examples.csv",
-        volumes=expand(
-            VOLUME, case=sorted({case for fold in FOLDS for case in fold["test"]})
-        ),
-        labels=expand(
-            LABELS, case=sorted({case for fold in FOLDS for case in fold["test"]})
-        ),
+        volumes=expand(VOLUME, case=SHOWN_FOLDS),
+        labels=expand(LABELS, case=SHOWN_FOLDS),
         predictions=tests(
             f"{RUN}/predictions/{{case}}.nii.gz", seeds=STUDY["training"]["seeds"][:1]
         ),
@@ -228,6 +223,7 @@ rule figure_overlays:
         organs=ORGANS,
         ignored=STUDY["dataset"]["ignore_labels"],
         patterns=overlay_patterns,
+        folds=SHOWN_FOLDS,
         seed=STUDY["training"]["seeds"][0],
     script:
         "../scripts/figure_overlays.py"

@@ -7,11 +7,10 @@ from organbench.errors import atomic, job_log
 
 with job_log(snakemake.log[0]):
     organs, case = snakemake.params.organs, snakemake.wildcards.case
-    predicted = {organ: values[:1] for organ, values in organs.items()}  # predictions hold the first value
     volume = volumes.read_volume(snakemake.input.volume)
     reference = volumes.read_labels(snakemake.input.labels, organs, snakemake.params.ignored)
     predictions = {
-        model: volumes.read_labels(path, predicted)
+        model: volumes.read_labels(path, organs)
         for model, path in zip(snakemake.params.models, snakemake.input.predictions, strict=True)
     }
     data = viewer.case_data(case, volume, reference, predictions, list(organs))

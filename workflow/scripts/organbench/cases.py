@@ -81,9 +81,7 @@ def convert(
     def prepare_labels() -> tuple[Array, dict[str, int]]:
         labels = volumes.read_labels(label_path, organs, ignored)
         volumes.check_pair(header, labels, volume_path, label_path)
-        labels.SetSpacing(header.GetSpacing())
-        labels.SetOrigin(header.GetOrigin())
-        labels.SetDirection(header.GetDirection())
+        volumes.place(labels, Grid.of(header))
         indices, grid = volumes.oriented(labels)
         resampled = volumes.resample_labels(indices, grid, grid.with_spacing(spacing), len(organs))
         return resampled, voxels_of(indices, organs)
@@ -190,10 +188,7 @@ def write_prediction(prediction: Array, case: Case, path: str | Path) -> None:
         values[index] = merged[0]  # organs that were merged go out under their first value
     stored = values.astype(np.uint8) if values.max() < 256 else values
     image = volumes.orient(volumes.to_image(stored[prediction], case.oriented), case.info["orientation"])
-    original = case.original
-    image.SetSpacing(original.spacing)
-    image.SetOrigin(original.origin)
-    image.SetDirection(original.direction)
+    volumes.place(image, case.original)
     volumes.write(image, path)
 
 

@@ -22,6 +22,7 @@ COSTS: Mapping[str, str] = {
 """What one can wish for: columns of the cost table in which lower is better, and their wish in words."""
 
 COUNTERS = ("gpu_energy_j", "cpu_energy_j")
+ADVICE = ["less", "take", "value", "best", "best_value", "dice", "best_dice", "verdict", "worse_on", "words"]
 
 
 def table(
@@ -172,6 +173,3 @@ def _verdicts_against(best: str, comparison: pd.DataFrame) -> dict[str, dict[str
         elif row.model_a == best:
             found.setdefault(row.organ, {})[row.model_b] = turned.get(row.verdict, row.verdict)
     return found
-
-
-ADVICE = ["less", "take", "value", "best", "best_value", "dice", "best_dice", "verdict", "worse_on", "words"]

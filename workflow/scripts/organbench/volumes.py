@@ -323,7 +323,10 @@ def orient(image: sitk.Image, code: str = ORIENTATION) -> sitk.Image:
 
 
 def oriented(image: sitk.Image) -> tuple[Array, Grid]:
-    """The voxels (z y x) of an image and their grid as `orient` gives them, but as a view: nothing is copied."""
+    """The voxels (z y x) of an image and their grid as `orient` gives them, but as a view: nothing is copied.
+
+    The view is valid only while the image lives.
+    """
     grid = Grid.of(image)
     small = sitk.Image(2, 2, 2, sitk.sitkUInt8)  # has the same axes
     small.SetDirection(grid.direction)
@@ -390,11 +393,10 @@ class Resampler:
             return within(across(block, weights), self.y, self.x)
         return across(within(block, self.y, self.x), weights)
 
-    def slabs(self, source: Array) -> Iterator[tuple[int, int, Array]]:
-        """All target slices of an array (z y x): start, stop, and the slices between, float32."""
+    def spans(self) -> Iterator[tuple[int, int]]:
+        """First and past-last of the target slices that are worked on together."""
         for start in range(0, len(self.z), SLAB):
-            stop = min(start + SLAB, len(self.z))
-            yield start, stop, self.slab(source[self.needs(start, stop)], start, stop)
+            yield start, min(start + SLAB, len(self.z))
 
 
 def is_identity(weights: Array) -> bool:
@@ -447,8 +449,7 @@ def resample_volume(volume: Array, source: Grid, target: Grid) -> Array:
     result = np.empty(target.shape, np.int16)
     resampler = Resampler.between(source, target)
     top = np.iinfo(np.int16).max
-    for start in range(0, len(result), SLAB):
-        stop = min(start + SLAB, len(result))
+    for start, stop in resampler.spans():
         block = np.clip(volume[resampler.needs(start, stop)], AIR_HU, top, dtype=np.float32)
         result[start:stop] = np.rint(resampler.slab(block, start, stop))
     return result
@@ -462,8 +463,7 @@ def resample_labels(labels: Array, source: Grid, target: Grid, organs: int) -> A
     """
     result = np.zeros(target.shape, np.uint8)
     resampler = Resampler.between(source, target)
-    for start in range(0, len(result), SLAB):
-        stop = min(start + SLAB, len(result))
+    for start, stop in resampler.spans():
         block = labels[resampler.needs(start, stop)]
 
         def share(organ: int, rows: slice, columns: slice, block: Array = block) -> Array:
@@ -491,8 +491,7 @@ def restore(probabilities: Iterable[Array], source: Grid, target: Grid) -> Array
     arriving = iter(probabilities)
     kept: Array | None = None  # source slices from `first_kept` on
     first_kept = 0
-    for start in range(0, len(result), SLAB):
-        stop = min(start + SLAB, len(result))
+    for start, stop in resampler.spans():
         needed = resampler.needs(start, stop)
         while kept is None or first_kept + kept.shape[1] < needed.stop:
             slab = next(arriving)
@@ -561,10 +560,15 @@ def box(mask: Array) -> tuple[int, int, int, int]:
 def to_image(array: Array, grid: Grid) -> sitk.Image:
     """An array (z y x) as an image on a grid."""
     image = sitk.GetImageFromArray(array)
+    place(image, grid)
+    return image
+
+
+def place(image: sitk.Image, grid: Grid) -> None:
+    """Say where an image's voxels lie: on a grid of its size."""
     image.SetSpacing(grid.spacing)
     image.SetOrigin(grid.origin)
     image.SetDirection(grid.direction)
-    return image
 
 
 def write(image: sitk.Image, path: str | Path) -> None:

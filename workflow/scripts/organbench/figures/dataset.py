@@ -28,6 +28,7 @@ from organbench.figures.style import (
     short,
     spread,
 )
+from organbench.splits import natural
 
 ROLES = {"train": "0.72", "validation": "#999933", "test": "#332288"}
 """The colour of each role in the split: of Paul Tol's muted scheme, so that none is a model's."""
@@ -124,7 +125,7 @@ def _roles(axes: Axes, folds: pd.DataFrame) -> None:
     codes = folds.apply(lambda fold: fold.map(list(ROLES).index, na_action="ignore")).astype(float)
     tested = (folds == "test").to_numpy()
     first = np.where(tested.any(axis=1), tested.argmax(axis=1), tested.shape[1])
-    order = sorted(range(len(folds)), key=lambda i: (first[i], -codes.iloc[i].max(), _natural(folds.index[i])))
+    order = sorted(range(len(folds)), key=lambda i: (first[i], -codes.iloc[i].max(), natural(folds.index[i])))
     colours = ListedColormap(list(ROLES.values()))
     axes.pcolormesh(
         codes.iloc[order].to_numpy().T,
@@ -145,8 +146,3 @@ def _roles(axes: Axes, folds: pd.DataFrame) -> None:
     else:
         axes.set_xticks([])
     axes.set(xlabel=f"Cases ({len(folds)})", title="Who is in which part of the split")
-
-
-def _natural(name: str) -> tuple[int, str]:
-    """Sort 2 before 10."""
-    return (int(name), "") if name.isdigit() else (-1, name)

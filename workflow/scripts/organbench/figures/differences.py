@@ -45,9 +45,8 @@ def paired_differences(per_case: pd.DataFrame, comparison: pd.DataFrame) -> Figu
 
     A point is a case in the colour of the model that is better on it, a diamond the mean difference with its 95 %
     interval; the margin of equivalence is shaded, and the verdict on the first model of the pair stands at the right of
-    its row. Where a page does not hold all pairs, every model is
-    compared with the one of the highest mean over organs. Single cases that would squeeze all others together lie at
-    the edge, and the axis says how many.
+    its row. Where a page does not hold all pairs, every model is compared with the one of the highest mean over organs.
+    Single cases that would squeeze all others together lie at the edge, and the axis says how many.
 
     Args:
         per_case: see `statistics.case_values`; needs the column dice.
@@ -65,9 +64,8 @@ def paired_differences(per_case: pd.DataFrame, comparison: pd.DataFrame) -> Figu
     differences = differences[drawn]
     columns = max(1, min(3, len(pairs)))
     rows = max(1, -(-len(pairs) // columns))
-    room = (
-        (COLUMN / MM - (45 if len(pairs) > 1 else 100)) / columns / 2
-    )  # mm, of half a panel without what is beside it
+    beside_mm = 45 if len(pairs) > 1 else 100  # what stands left and right of the panels
+    room = (COLUMN / MM - beside_mm) / columns / 2  # mm, half a panel
     height = min(PAGE, rows * (5.5 * len(organs) + 20) * MM)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(COLUMN, height), layout="constrained")
@@ -184,8 +182,8 @@ def average_ranks(ranks: pd.DataFrame, models: Sequence[str]) -> Figure:
     """Draw the models' average ranks by Dice, a row an organ, and which of them cannot be told apart (Demšar 2006).
 
     A point is a model's rank, averaged over cases; 1 is best. Grey bars join the models that share a letter in the
-    column groups. The numbers at the right are the critical difference, Friedman's p (corrected over
-    organs) and the number of cases.
+    column groups. The numbers at the right are the critical difference, Friedman's p (corrected over organs) and the
+    number of cases.
 
     Args:
         ranks: a row a metric, organ and model: average_rank, n, friedman_p_holm, critical_difference and groups.
