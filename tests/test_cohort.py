@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from organbench.cohort import case_volumes, example_cases, scan_spacing, volume_agreement
+from organbench.cohort import agreement, case_volumes, disagreement, example_cases, scan_spacing, volume_agreement
 from organbench.statistics import interval
 
 
@@ -12,6 +12,12 @@ def dice_table(values):
     """Rows of per_case.csv from {(model, case, organ): Dice}."""
     rows = [(model, 0, 0, case, organ, dice) for (model, case, organ), dice in values.items()]
     return pd.DataFrame(rows, columns=["model", "fold", "seed", "case", "organ", "dice"])
+
+
+def pair_table(values):
+    """Rows of agreement.csv from {(case, organ): Dice of unet's prediction with ghost's}."""
+    rows = [(case, organ, "unet", "ghost", dice) for (case, organ), dice in values.items()]
+    return pd.DataFrame(rows, columns=["case", "organ", "model_a", "model_b", "dice"])
 
 
 def volume_table(rows):
@@ -23,29 +29,44 @@ def test_example_cases_are_ranked_by_all_networks_together():
     table = dice_table(
         {(model, case, "liver"): dice[k] for case, dice in scores.items() for k, model in enumerate(("unet", "ghost"))}
     )
-    chosen = example_cases(table)
-    assert list(chosen.columns) == ["rank", "case", "model", "dice", "apart"]
+    pairs = {("a", "liver"): 0.5, ("b", "liver"): 0.9, ("c", "liver"): 0.8, ("d", "liver"): 0.95}
+    chosen = example_cases(table, pair_table(pairs))
+    assert list(chosen.columns) == ["rank", "case", "model", "dice", "disagreement"]
     assert list(chosen.drop_duplicates("rank")["case"]) == ["a", "c", "b", "d"]  # d: the others are shown already
     assert list(chosen["rank"].unique()) == ["best", "median", "worst", "disputed"]
     assert chosen.groupby("rank")["model"].nunique().eq(2).all()
     disputed = chosen[chosen["rank"] == "disputed"]
     assert list(disputed["dice"]) == [0.6, 0.65]
-    assert disputed["apart"].to_numpy() == pytest.approx([0.05, 0.05])
+    assert disputed["disagreement"].to_numpy() == pytest.approx([0.05, 0.05])
 
 
-def test_being_apart_on_organs_does_not_cancel_out():
-    opposite = {("unet", "a", "liver"): 0.9, ("unet", "a", "bone"): 0.5, ("ghost", "a", "liver"): 0.5}
-    opposite |= {("ghost", "a", "bone"): 0.9, ("unet", "b", "liver"): 0.8, ("unet", "b", "bone"): 0.8}
-    opposite |= {("ghost", "b", "liver"): 0.7, ("ghost", "b", "bone"): 0.7}
-    chosen = example_cases(dice_table(opposite)).set_index("rank")
-    assert chosen.loc["disputed", "case"].unique() == ["a"]  # all are shown already
-    assert chosen.loc["disputed", "apart"].iloc[0] == pytest.approx(0.4)
+def test_the_most_disputed_case_is_where_predictions_differ_though_their_dice_does_not():
+    places = [(case, organ) for case in "abcde" for organ in ("liver", "bone")]
+    dice = {(model, *place): 0.9 - 0.1 * "abcde".index(place[0]) for model in ("unet", "ghost") for place in places}
+    pairs = dict.fromkeys(places, 0.9) | {("d", "bone"): 0.1}
+    chosen = example_cases(dice_table(dice), pair_table(pairs)).set_index("rank")
+    assert chosen.loc["disputed", "case"].unique() == ["d"]
+    assert chosen.loc["disputed", "disagreement"].iloc[0] == pytest.approx((0.1 + 0.9) / 2)
+    few = {place: value for place, value in dice.items() if place[1] in "ad"}  # all are shown already
+    assert example_cases(dice_table(few), pair_table(pairs)).set_index("rank").loc["disputed", "case"].unique() == ["d"]
+
+
+def test_disagreement_is_one_minus_the_dice_between_predictions():
+    unet = np.array([[[1, 1, 0, 0]]], np.uint8)
+    found = agreement({"unet": unet, "ghost": np.array([[[1, 0, 0, 2]]], np.uint8)}, ["liver", "bone", "brain"])
+    assert found["dice"].tolist()[:2] == pytest.approx([2 / 3, 0])
+    apart = disagreement(found.assign(case="a"))
+    assert apart["a", "liver"] == pytest.approx(1 / 3)
+    assert apart["a", "bone"] == 1  # one has it
+    assert np.isnan(apart["a", "brain"])
+    assert apart["a", "all"] == pytest.approx(2 / 3)
+    assert agreement({"unet": unet}, ["liver"]).empty
 
 
 def test_a_single_network_has_no_dispute_and_nothing_scored_no_example():
     one = dice_table({("unet", "a", "liver"): 0.9})
-    assert list(example_cases(one)["rank"]) == ["best", "median", "worst"]
-    assert example_cases(one.assign(dice=np.nan)).empty
+    assert list(example_cases(one, pair_table({}))["rank"]) == ["best", "median", "worst"]
+    assert example_cases(one.assign(dice=np.nan), pair_table({("a", "liver"): 0.5})).empty
 
 
 def test_volumes_are_averaged_over_seeds_and_need_both():

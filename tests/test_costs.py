@@ -90,6 +90,26 @@ def test_an_ensemble_costs_its_members_trainings():
     assert np.isnan(found["training_energy_j"])
 
 
+def test_every_organ_has_its_front():
+    trainings = [training("unet", 0, 100.0), training("tiny", 0, 10.0)]
+    predictions = [prediction("unet", 2.0), prediction("tiny", 1.0)]
+    means = summary(unet=0.9, tiny=0.8)
+    means = pd.concat([means.assign(organ="bone", mean=[0.7, 0.75]), means, means.assign(metric="nsd")])
+    overall = means.query("organ == 'all' and metric == 'dice'")
+    found = costs.fronts(cost_table(trainings, predictions, overall).reset_index(), means)
+    assert list(found) == costs.FRONTS
+    assert len(found) == len(costs.COSTS) * 2 * 2
+    time = found[found["cost"] == "training_seconds"].set_index(["organ", "model"])
+    assert time["on_front"].to_dict() == {
+        ("bone", "unet"): False,  # slower and worse
+        ("bone", "tiny"): True,
+        ("all", "unet"): True,
+        ("all", "tiny"): True,
+    }
+    assert time.loc[("bone", "unet"), ["value", "dice"]].tolist() == [100, 0.7]
+    assert found.loc[found["cost"] == "training_energy_j", "on_front"].isna().all()  # not measured
+
+
 def test_the_front_by_hand():
     cost, score = np.array([1.0, 2, 3, 3, 4]), np.array([0.5, 0.9, 0.9, 0.95, 0.95])
     assert costs.on_front(cost, score) == [True, True, False, True, False]

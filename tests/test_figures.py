@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.collections import PathCollection
+from matplotlib.collections import PathCollection, PolyCollection
 from matplotlib.image import imread
 
 from organbench import costs, figures
 from organbench.cohort import volume_agreement
 from organbench.colours import organ_palette, palette
-from organbench.figures import agreement, slices, style
+from organbench.figures import agreement, differences, slices, style
 from organbench.statistics import ALL, case_differences, case_values
 
 CT_ORG = ["liver", "bladder", "lungs", "kidneys", "bone", "brain"]
@@ -64,7 +64,7 @@ def summary_table(per_case):
         interval_columns(values.groupby(["model", "organ"], sort=False)[metric]).assign(metric=metric)
         for metric in figures.SCALES
     ]
-    return pd.concat(tables).assign(missing=1)
+    return pd.concat(tables).assign(missing=1, seed_std=0.004)
 
 
 def comparison_table(per_case):
@@ -75,7 +75,9 @@ def comparison_table(per_case):
     index = pd.MultiIndex.from_tuples(keys, names=["model_a", "model_b", "organ"]) if keys else None
     table = interval_columns(groups).set_index(["model_a", "model_b", "organ"]).reindex(index).reset_index()
     verdicts = [VERDICTS[i % 4] for i in range(len(table))]
-    return table.rename(columns={"mean": "mean_difference"}).assign(metric="dice", margin=0.01, verdict=verdicts)
+    return table.rename(columns={"mean": "mean_difference"}).assign(
+        metric="dice", margin=0.01, verdict=verdicts, seed_std_a=0.002, seed_std_b=0.004
+    )
 
 
 def ranks_table(models, organs):
@@ -88,13 +90,16 @@ def ranks_table(models, organs):
     return pd.DataFrame(rows)
 
 
-def cost_table(models):
+def fronts_table(models, organs=("liver", "brain")):
     size = np.arange(1, len(models) + 1, dtype=float)
-    table = pd.DataFrame({"model": models, "dice": 0.8 + size / 50})
-    table = table.assign(ci_low=table["dice"] - 0.02, ci_high=table["dice"] + 0.02)
-    for column, unit in zip(figures.COSTS, (4e5, 8e3, 90, 2, 8e2, 1e3, 900, np.nan, 2e5, 40), strict=True):
-        table = table.assign(**{column: unit * size**2, f"pareto_{column}": (size != 2).astype(object)})
-    table.loc[table["model"] == "both", ["training_energy_j", "pareto_training_energy_j"]] = np.nan
+    tables = []
+    for cost, unit in zip(figures.COSTS, (4e5, 8e3, 90, 2, 8e2, 1e3, 900, np.nan, 2e5, 40), strict=True):
+        for k, organ in enumerate([*organs, ALL]):
+            dice = np.full(len(models), np.nan) if organ == "brain" else 0.8 - k / 50 + size / 50
+            table = pd.DataFrame({"cost": cost, "organ": organ, "model": models, "value": unit * size**2, "dice": dice})
+            tables.append(table.assign(ci_low=dice - 0.02, ci_high=dice + 0.02, on_front=(size != 2).astype(object)))
+    table = pd.concat(tables, ignore_index=True)
+    table.loc[(table["model"] == "both") & (table["cost"] == "training_energy_j"), ["value", "on_front"]] = np.nan
     return table
 
 
@@ -159,7 +164,8 @@ def draw_all(models, organs, cases=5):
     drawn |= {
         "paired_differences": figures.paired_differences(per_case, comparison_table(per_case)),
         "learning_curves": figures.learning_curves(history_table(models, organs)),
-        "pareto": figures.pareto(cost_table(models)),
+        "pareto": figures.pareto(fronts_table(models)),
+        "pareto_by_organ": figures.pareto_by_organ(fronts_table(models, organs)),
         "volume_agreement": figures.volume_agreement(per_case, volume_agreement(per_case)),
         "dice_by_volume": figures.dice_by_volume(per_case),
         "dice_by_spacing": figures.dice_by_spacing(per_case, cases_table(organs, cases)),
@@ -492,15 +498,46 @@ def test_equal_ranks_are_all_seen():
 
 
 def test_pareto_fills_the_front_and_names_who_was_not_measured():
-    cost = cost_table(MODELS[:3])
-    axes = figures.pareto(cost).axes[0]
+    fronts = fronts_table(MODELS[:3])
+    axes = figures.pareto(fronts).axes[0]
     faces = {line.get_color(): line.get_markerfacecolor() for line in axes.lines if line.get_marker() == "o"}
     colours = palette(MODELS[:3])
     assert faces == {colour: "white" if model == "ghostunet" else colour for model, colour in colours.items()}
-    cost.loc[0, "training_seconds"], cost["pareto_training_seconds"] = np.nan, np.nan
-    labels = [axes.get_xlabel() for axes in figures.pareto(cost).axes]
+    training = fronts["cost"] == "training_seconds"
+    fronts.loc[training & (fronts["model"] == "unet"), "value"] = np.nan
+    fronts.loc[training, "on_front"] = np.nan
+    labels = [axes.get_xlabel() for axes in figures.pareto(fronts).axes]
     assert any("Training" in label and "not measured: unet" in label for label in labels)
     assert len(labels) == 9  # the cost that nobody has is left out
+
+
+def test_every_organ_has_a_front_of_its_own():
+    fronts = fronts_table(MODELS[:3], CT_ORG)
+    beaten = (fronts["organ"] == "bladder") & (fronts["model"] == "unet")
+    fronts["on_front"] = np.where(beaten, False, True)
+    shown = [axes for axes in figures.pareto_by_organ(fronts).axes if axes.get_visible()]
+    assert len(shown) == 6 * 4
+    hollow = [any(line.get_markerfacecolor() == "white" for line in axes.lines) for axes in shown]
+    assert hollow == [False] * 4 + [True] * 4 + [False] * 16
+    assert sum("no case" in [text.get_text() for text in axes.texts] for axes in shown) == 4  # the brain
+    for organs, blocks in ((9, 1), (10, 2), (19, 4)):
+        many = figures.pareto_by_organ(fronts_table(MODELS[:2], MANY[:organs]))
+        assert len([axes for axes in many.axes if axes.get_visible()]) == organs * 4 / blocks
+
+
+def test_the_spread_over_seeds_is_drawn_and_told():
+    per_case = per_case_table(MODELS[:2], ["liver"])
+    comparison = comparison_table(per_case).assign(seed_std_a=0.5, seed_std_b=0.25)
+    figure = figures.paired_differences(per_case, comparison)
+    alpha = differences.SEEDS["alpha"]
+    bars = [c for c in figure.axes[0].collections if isinstance(c, PolyCollection) and c.get_alpha() == alpha]
+    assert [float(np.ptp(bar.get_paths()[0].vertices[:, 0])) for bar in bars] == [1.0]  # from -0.5 to 0.5
+    assert figure.axes[0].get_xlim()[1] > 0.5
+    assert "seed SD" in texts(figures.metric_by_organ(per_case, summary_table(per_case)))
+    one = comparison.assign(seed_std_a=np.nan, seed_std_b=np.nan)
+    assert not any("training seeds" in text for text in texts(figures.paired_differences(per_case, one)))
+    alone = summary_table(per_case).assign(seed_std=np.nan)
+    assert "seed SD" not in texts(figures.metric_by_organ(per_case, alone))
 
 
 def test_overview_colours_cases_by_a_role_that_stays():

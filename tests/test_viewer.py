@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from matplotlib.image import imread
 from tiny import examples
 
-from organbench import overlaps, viewer, volumes
+from organbench import viewer, volumes
 from organbench.volumes import Grid
 
 PAGE = Path(__file__).parents[1] / "workflow" / "viewer"
@@ -142,19 +142,6 @@ def test_the_place_to_look_at_is_inside_an_organ_that_all_have_right():
     assert set(data["look"]) == set(ORGANS)
     x, y, z = data["look"]["spinal_cord"]
     assert images["truth"][images["truth"].TransformPhysicalPointToIndex([-x, -y, z])] == 2
-
-
-def test_agreement_is_the_dice_of_each_pair():
-    arrays = {name: sitk.GetArrayFromImage(each) for name, each in patient().items() if name != "ct"}
-    table = viewer.agreement(arrays, [*ORGANS, "brain"], 0.045)
-    assert len(table) == 3 * 3
-    for row in table.itertuples():
-        pair = overlaps.overlap(arrays[row.model_b], arrays[row.model_a], organs=[*ORGANS, "brain"], voxel_ml=0.045)
-        np.testing.assert_equal(row.dice, pair.set_index("organ")["dice"][row.organ])
-    found = table.set_index(["organ", "model_a", "model_b"])["dice"]
-    assert found["spinal_cord", "unet", "ghostunet"] == 0
-    assert np.isnan(found["brain", "unet", "ghostunet"])
-    assert viewer.agreement({"unet": arrays["unet"]}, ORGANS, 0.045).empty
 
 
 def per_case_table():

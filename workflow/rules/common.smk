@@ -62,6 +62,7 @@ REPORT_TABLES = {
     "summary": "summary: means with intervals",
     "advice": "advice: which contender to take",
     "cost": "cost",
+    "pareto": "who is on the Pareto front",
     "ranks": "ranks of three or more contenders",
     "legacy": "scores that mislead",
     "empty_masks": "other rules for empty masks",
@@ -254,7 +255,7 @@ def figures():
     """The study's figures; a single contender has no differences, two have no ranks."""
     names = [f"{metric}_by_organ" for metric in DRAWN_METRICS]
     names += ["volume_agreement", "dice_by_volume", "dice_by_spacing", "pareto"]
-    names += ["learning_curves", "dataset", "overlays"]
+    names += ["pareto_by_organ", "learning_curves", "dataset", "overlays"]
     if len(STUDY["models"]) > 1:
         names.append("paired_differences")
     if len(STUDY["models"]) > 2:

@@ -36,7 +36,6 @@ rule tables:
         empty_masks=f"{RESULTS}/tables/empty_masks.csv",
         legacy=f"{RESULTS}/tables/legacy.csv",
         agreement=f"{RESULTS}/tables/volume_agreement.csv",
-        examples=f"{RESULTS}/tables/examples.csv",
     log:
         f"{RESULTS}/logs/tables.log",
     conda:
@@ -59,6 +58,7 @@ rule costs:
         code=code("costs.py"),
     output:
         cost=f"{RESULTS}/tables/cost.csv",
+        pareto=f"{RESULTS}/tables/pareto.csv",
         advice=f"{RESULTS}/tables/advice.csv",
     log:
         f"{RESULTS}/logs/costs.log",

@@ -84,16 +84,23 @@ rule figure_average_ranks:
 
 rule figure_pareto:
     input:
-        cost=f"{RESULTS}/tables/cost.csv",
+        pareto=f"{RESULTS}/tables/pareto.csv",
         code=code("figure_pareto.py"),
     output:
-        png=report(
+        pareto_png=report(
             f"{RESULTS}/figures/pareto.png",
             caption="../report/pareto.rst",
             category="Cost",
             labels={"figure": "Accuracy against cost"},
         ),
-        svg=f"{RESULTS}/figures/pareto.svg",
+        pareto_svg=f"{RESULTS}/figures/pareto.svg",
+        pareto_by_organ_png=report(
+            f"{RESULTS}/figures/pareto_by_organ.png",
+            caption="../report/pareto_by_organ.rst",
+            category="Cost",
+            labels={"figure": "Accuracy against cost by organ"},
+        ),
+        pareto_by_organ_svg=f"{RESULTS}/figures/pareto_by_organ.svg",
     log:
         f"{RESULTS}/logs/figure_pareto.log",
     conda:

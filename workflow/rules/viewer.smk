@@ -1,4 +1,4 @@
-"""The page for looking at cases, which opens by double-click."""
+"""The page for looking at cases, which opens by double-click, and which cases the overlays show."""
 
 
 rule viewer_case:
@@ -25,17 +25,35 @@ rule viewer_case:
         "../scripts/viewer_case.py"
 
 
+rule examples:
+    input:
+        per_case=f"{RESULTS}/tables/per_case.csv",
+        agreements=expand(f"{RESULTS}/viewer/cases/{{case}}.csv", case=SHOWN_FOLDS),
+        code=code("examples.py"),
+    output:
+        agreement=f"{RESULTS}/tables/agreement.csv",
+        examples=f"{RESULTS}/tables/examples.csv",
+    log:
+        f"{RESULTS}/logs/examples.log",
+    conda:
+        "../../envs/imaging.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    script:
+        "../scripts/examples.py"
+
+
 rule viewer:
     input:
         per_case=f"{RESULTS}/tables/per_case.csv",
         cases=expand(f"{RESULTS}/viewer/cases/{{case}}.js", case=SHOWN_FOLDS),
-        agreements=expand(f"{RESULTS}/viewer/cases/{{case}}.csv", case=SHOWN_FOLDS),
+        agreement=f"{RESULTS}/tables/agreement.csv",
         page=[f"{PAGE}/{file}" for file in PAGE_FILES],
         code=code("viewer.py"),
     output:
         page=[f"{RESULTS}/viewer/{file}" for file in PAGE_FILES + NIIVUE_FILES],
         study=f"{RESULTS}/viewer/study.js",
-        agreement=f"{RESULTS}/tables/agreement.csv",
     log:
         f"{RESULTS}/logs/viewer.log",
     conda:

@@ -19,13 +19,14 @@ def read(paths):
 
 
 with job_log(snakemake.log[0]):
-    found = costs.table(
-        read(snakemake.input.trainings),
-        read(snakemake.input.predictions),
-        pd.read_csv(snakemake.input.summary),
-        snakemake.params.ensembles,
-    )
-    advice = costs.advise(found, pd.read_csv(snakemake.input.comparison))
-    for output, table in ((snakemake.output.cost, found), (snakemake.output.advice, advice)):
+    summary = pd.read_csv(snakemake.input.summary)
+    trainings, predictions = read(snakemake.input.trainings), read(snakemake.input.predictions)
+    found = costs.table(trainings, predictions, summary, snakemake.params.ensembles)
+    tables = {
+        snakemake.output.cost: found,
+        snakemake.output.pareto: costs.fronts(found, summary),
+        snakemake.output.advice: costs.advise(found, pd.read_csv(snakemake.input.comparison)),
+    }
+    for output, table in tables.items():
         with atomic(output) as path:
             table.to_csv(path, index=False)

@@ -22,7 +22,7 @@ with job_log(snakemake.log[0]):
         notes = {row.model: f"Dice {row.dice:.2f}" for row in chosen.itertuples()}
         title = f"{rank}: {case}"
         if rank == "disputed":
-            title += f"\n{chosen['apart'].iloc[0]:.2f} apart"
+            title += f"\n{chosen['disagreement'].iloc[0]:.2f} apart"
         row = []
         for axis, written in ((figures.AXIAL, notes), (figures.CORONAL, {})):
             if rank == "worst":

@@ -1,4 +1,4 @@
-"""Draw accuracy against what it costs."""
+"""Draw accuracy against what it costs, over all organs and organ by organ."""
 
 import pandas as pd
 
@@ -6,5 +6,7 @@ from organbench import figures
 from organbench.errors import job_log
 
 with job_log(snakemake.log[0]):
-    figure = figures.pareto(pd.read_csv(snakemake.input.cost))
-    figures.save(figure, snakemake.output.png, snakemake.output.svg)
+    fronts = pd.read_csv(snakemake.input.pareto)
+    output = snakemake.output
+    figures.save(figures.pareto(fronts), output.pareto_png, output.pareto_svg)
+    figures.save(figures.pareto_by_organ(fronts), output.pareto_by_organ_png, output.pareto_by_organ_svg)

@@ -17,7 +17,6 @@ with job_log(snakemake.log[0]):
         snakemake.output.empty_masks: conventions.empty_masks(per_case),
         snakemake.output.legacy: conventions.legacy(per_case),
         snakemake.output.agreement: cohort.volume_agreement(per_case),
-        snakemake.output.examples: cohort.example_cases(per_case),
     }
     for output, table in tables.items():
         with atomic(output) as path:

@@ -11,12 +11,9 @@ NAMES = dict.fromkeys(("case", "model", "organ", "model_a", "model_b"), str)  # 
 
 with job_log(snakemake.log[0]):
     params = snakemake.params
-    agreements = pd.concat([pd.read_csv(path, dtype=NAMES) for path in snakemake.input.agreements], ignore_index=True)
-    with atomic(snakemake.output.agreement) as path:
-        agreements.to_csv(path, index=False)
     data = viewer.study_data(
         pd.read_csv(snakemake.input.per_case, dtype=NAMES),
-        agreements,
+        pd.read_csv(snakemake.input.agreement, dtype=NAMES),
         study=params.study,
         generated=params.generated,
         organs=params.organs,

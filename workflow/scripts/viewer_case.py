@@ -2,7 +2,7 @@
 
 import SimpleITK as sitk
 
-from organbench import viewer, volumes
+from organbench import cohort, viewer, volumes
 from organbench.errors import atomic, job_log
 
 with job_log(snakemake.log[0]):
@@ -15,11 +15,8 @@ with job_log(snakemake.log[0]):
     }
     data = viewer.case_data(case, volume, reference, predictions, list(organs))
     viewer.write_script("showCase", data, snakemake.output.script)
-    table = viewer.agreement(
-        {model: sitk.GetArrayViewFromImage(image) for model, image in predictions.items()},
-        list(organs),
-        volumes.Grid.of(volume).voxel_ml,
-    )
+    arrays = {model: sitk.GetArrayViewFromImage(image) for model, image in predictions.items()}
+    table = cohort.agreement(arrays, list(organs))
     table.insert(0, "case", case)
     with atomic(snakemake.output.agreement) as path:
         table.to_csv(path, index=False)

@@ -1,28 +1,68 @@
 """What is told case by case: which cases to look at, how their volumes agree, and how they were scanned."""
 
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+
 import numpy as np
 import pandas as pd
 
+from organbench import overlaps
 from organbench.statistics import ALL, case_values, interval
 
 LIMITS = 1.96  # standard deviations, which hold 95 % of normally distributed differences
 
 
-def example_cases(per_case: pd.DataFrame) -> pd.DataFrame:
+def agreement(predictions: Mapping[str, np.ndarray], organs: Sequence[str]) -> pd.DataFrame:
+    """The Dice of every pair of models with each other on a case, organ by organ, whatever the truth is.
+
+    Args:
+        predictions: organ indices (z y x, uint8) by model, on one grid.
+        organs: the organs' names.
+
+    Returns:
+        Columns organ, model_a, model_b, dice: NaN where neither has the organ, 0 where one has. No rows for a single
+        model.
+    """
+    tables = [pd.DataFrame(columns=["organ", "model_a", "model_b", "dice"])]
+    for model_a, model_b in combinations(predictions, 2):
+        pair = overlaps.overlap(predictions[model_a], predictions[model_b], organs=organs, voxel_ml=1)
+        tables.append(pair.assign(model_a=model_a, model_b=model_b)[tables[0].columns])
+    return pd.concat(tables[1:] or tables, ignore_index=True)
+
+
+def disagreement(agreements: pd.DataFrame) -> pd.Series:
+    """How far the models are apart on a case, whatever the truth is: 1 minus their Dice with each other.
+
+    Args:
+        agreements: a row a case, organ and pair of models, with the column dice: of the two predictions with each other
+            (see `agreement`).
+
+    Returns:
+        0 to 1, the mean over pairs, by case and organ (the index), and for `all` the mean over organs; NaN where no
+        model has the organ. Cases in order of first appearance.
+    """
+    shared = agreements.astype({"dice": float}).groupby(["case", "organ"], sort=False)["dice"].mean()
+    apart = 1 - shared
+    everything = apart.groupby("case", sort=False).mean()
+    everything.index = pd.MultiIndex.from_product([everything.index, [ALL]], names=["case", "organ"])
+    return pd.concat([apart, everything]).rename("disagreement")
+
+
+def example_cases(per_case: pd.DataFrame, agreements: pd.DataFrame) -> pd.DataFrame:
     """Choose the cases that are shown: the best, the median, the worst and, of the others, the most disputed.
 
     Cases are ranked by their Dice, averaged over organs and then over models; of an even number of cases the median is
-    the better of the middle two. How far a case's models are apart is the largest minus the smallest Dice of any,
-    averaged over organs; the most disputed one is sought among those not chosen yet, where there are any. Equal cases
-    keep their order of first appearance.
+    the better of the middle two. The most disputed one has the highest `disagreement` of those not chosen yet, where
+    there are any. Equal cases keep their order of first appearance.
 
     Args:
         per_case: see `statistics.case_values`; needs the column dice.
+        agreements: see `disagreement`.
 
     Returns:
-        Columns rank (best, median, worst, disputed), case, model, dice (the model's mean over organs) and apart
-        (0 to 1). Every model in each rank; the same case more than once where there are few, no rank disputed with a
-        single model, and no row where nothing has a value.
+        Columns rank (best, median, worst, disputed), case, model, dice (the model's mean over organs) and disagreement.
+        Every model in each rank; the same case more than once where there are few, no rank disputed with a single
+        model, and no row where nothing has a value.
 
     Raises:
         ValueError: an organ is itself named `all`.
@@ -30,19 +70,19 @@ def example_cases(per_case: pd.DataFrame) -> pd.DataFrame:
     values = case_values(per_case)
     overall = values[values["organ"] == ALL].dropna(subset="dice")
     ranked = overall.groupby("case", sort=False)["dice"].mean().sort_values(ascending=False, kind="stable")
-    by_organ = values[values["organ"] != ALL].groupby(["case", "organ"], sort=False)["dice"].agg(["min", "max"])
-    apart = (by_organ["max"] - by_organ["min"]).groupby("case", sort=False).mean()
+    found = disagreement(agreements)
+    apart = found[found.index.get_level_values("organ") == ALL].droplevel("organ").reindex(ranked.index)
     chosen = {}
     if len(ranked):
         chosen = {"best": ranked.index[0], "median": ranked.index[(len(ranked) - 1) // 2], "worst": ranked.index[-1]}
-        if values["model"].nunique() > 1:
+        if apart.notna().any():
             others = apart.drop(chosen.values(), errors="ignore")
-            chosen["disputed"] = (apart if others.empty else others).idxmax()
+            chosen["disputed"] = (others if others.notna().any() else apart).idxmax()
     tables = [
-        overall.loc[overall["case"] == case, ["case", "model", "dice"]].assign(rank=rank, apart=apart[case])
+        overall.loc[overall["case"] == case, ["case", "model", "dice"]].assign(rank=rank, disagreement=apart[case])
         for rank, case in chosen.items()
     ]
-    columns = ["rank", "case", "model", "dice", "apart"]
+    columns = ["rank", "case", "model", "dice", "disagreement"]
     return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
 
 

@@ -22,6 +22,7 @@ COSTS: Mapping[str, str] = {
 """What one can wish for: columns of the cost table in which lower is better, and their wish in words."""
 
 COUNTERS = ("gpu_energy_j", "cpu_energy_j")
+FRONTS = ["cost", "organ", "model", "value", "dice", "ci_low", "ci_high", "on_front"]
 ADVICE = ["less", "take", "value", "best", "best_value", "dice", "best_dice", "verdict", "worse_on", "words"]
 
 
@@ -44,8 +45,7 @@ def table(
         tell nothing about networks); parameters (of all networks that predict); multiply_adds_per_voxel (of the working
         grid, counted); training_seconds (mean over runs) and training_seconds_total (of all runs); prediction_seconds
         (mean over cases); peak memory in MiB and energy in J of training (mean over runs, memory the largest) and
-        prediction (likewise), where measured; dice, ci_low and ci_high (organ `all`); and for each of `COSTS`
-        pareto_<cost>, see `on_front` (None where a model lacks the cost).
+        prediction (likewise), where measured; dice, ci_low and ci_high (organ `all`).
     """
     trainings, predictions = (_with_energy(rows) for rows in (trainings, predictions))
     trained = trainings.groupby("model").agg(
@@ -75,9 +75,7 @@ def table(
     )
     dice = summary[(summary["metric"] == "dice") & (summary["organ"] == ALL)].set_index("model")
     found = dice[["mean", "ci_low", "ci_high"]].rename(columns={"mean": "dice"}).join([trained, predicted, devices])
-    for cost in COSTS:
-        found[f"pareto_{cost}"] = on_front(found[cost].to_numpy(float), found["dice"].to_numpy())
-    columns = ["device", *COSTS, "dice", "ci_low", "ci_high", *(f"pareto_{cost}" for cost in COSTS)]
+    columns = ["device", *COSTS, "dice", "ci_low", "ci_high"]
     columns.insert(columns.index("training_seconds") + 1, "training_seconds_total")
     return found[columns].reset_index()
 
@@ -88,6 +86,28 @@ def _with_energy(rows: pd.DataFrame) -> pd.DataFrame:
         rows = rows.assign(**{column: pd.to_numeric(rows.get(column), errors="coerce")})
     measured = [counter for counter in COUNTERS if rows[counter].notna().all()]
     return rows.assign(energy_j=rows[measured].sum(axis=1, min_count=1))
+
+
+def fronts(costs: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
+    """Set every cost against the mean Dice of every organ, and mark the Pareto front of each.
+
+    Args:
+        costs: what `table` returned.
+        summary: what `statistics.summarise` makes of the study.
+
+    Returns:
+        A row a cost, organ (with `all`) and model, in the order of `COSTS`, the summary and `costs`: cost, organ,
+        model, value (of the cost), dice, ci_low, ci_high and on_front, see `on_front`.
+    """
+    dice = summary[summary["metric"] == "dice"].rename(columns={"mean": "dice"})
+    tables = []
+    for cost in COSTS:
+        for organ, rows in dice.groupby("organ", sort=False):
+            joined = costs[["model", cost]].merge(rows[["model", "dice", "ci_low", "ci_high"]], on="model")
+            front = on_front(joined[cost].to_numpy(float), joined["dice"].to_numpy(float))
+            joined = joined.rename(columns={cost: "value"}).assign(cost=cost, organ=organ, on_front=front)
+            tables.append(joined.astype({"on_front": object}))
+    return pd.concat(tables, ignore_index=True)[FRONTS]
 
 
 def on_front(cost: np.ndarray, score: np.ndarray) -> list[bool | None]:

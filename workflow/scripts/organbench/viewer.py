@@ -10,7 +10,6 @@ import gzip
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,8 @@ import numpy as np
 import pandas as pd
 import SimpleITK as sitk
 
-from organbench import overlaps, volumes
+from organbench import volumes
+from organbench.cohort import disagreement
 from organbench.colours import organ_palette
 from organbench.errors import atomic
 from organbench.statistics import ALL
@@ -129,50 +129,29 @@ def places(truth: Array, predictions: Sequence[Array], grid: Grid, organs: Seque
     return found
 
 
-def agreement(predictions: Mapping[str, Array], organs: Sequence[str], voxel_ml: float) -> pd.DataFrame:
-    """The Dice of every pair of contenders with each other, organ by organ, whatever the truth is.
-
-    Args:
-        predictions: organ indices (z y x, uint8) by contender, on one grid.
-        organs: the organs' names.
-        voxel_ml: volume of a voxel in ml.
-
-    Returns:
-        Columns organ, model_a, model_b, dice: NaN where neither has the organ, 0 where one has. No rows for a single
-        contender.
-    """
-    tables = [pd.DataFrame(columns=["organ", "model_a", "model_b", "dice"])]
-    for model_a, model_b in combinations(predictions, 2):
-        pair = overlaps.overlap(predictions[model_a], predictions[model_b], organs=organs, voxel_ml=voxel_ml)
-        tables.append(pair.assign(model_a=model_a, model_b=model_b)[tables[0].columns])
-    return pd.concat(tables[1:] or tables, ignore_index=True)
-
-
 def ranking(shown: pd.DataFrame, agreements: pd.DataFrame) -> pd.DataFrame:
     """What cases are ranked by, for each organ and for organ `all`.
 
     Args:
         shown: a row a model, case and organ, with dice: of the predictions that the page shows.
-        agreements: the rows of `agreement` of all cases, with their case.
+        agreements: see `cohort.disagreement`.
 
     Returns:
         Indexed by case and organ: worst (the lowest Dice of any contender, and for `all` of any organ), mean (over
-        contenders, and for `all` first over organs), disagreement (1 minus the contenders' Dice with each other, mean
-        over pairs, and for `all` over organs). NaN where there is none.
+        contenders, and for `all` first over organs), disagreement (see
+        `cohort.disagreement`). NaN where there is none.
     """
     dice = shown.groupby(["case", "organ"], sort=False)["dice"].agg(worst="min", mean="mean")
-    shared = agreements.astype({"dice": float}).groupby(["case", "organ"], sort=False)["dice"].mean()
-    dice["disagreement"] = 1.0 - shared.reindex(dice.index)
     by_model = shown.groupby(["case", "model"], sort=False)["dice"].mean()
     every = pd.DataFrame(
         {
             "worst": shown.groupby("case", sort=False)["dice"].min(),
             "mean": by_model.groupby("case", sort=False).mean(),
-            "disagreement": dice["disagreement"].groupby("case", sort=False).mean(),
         }
     )
     every.index = pd.MultiIndex.from_product([every.index, [ALL]], names=["case", "organ"])
-    return pd.concat([dice, every])
+    ranks = pd.concat([dice, every])
+    return ranks.assign(disagreement=disagreement(agreements).reindex(ranks.index))
 
 
 def study_data(

@@ -7,7 +7,7 @@ means, intervals and verdicts are rows of the other tables.
 
 from organbench.figures.accuracy import SCALES, metric_by_organ
 from organbench.figures.agreement import dice_by_spacing, dice_by_volume, volume_agreement
-from organbench.figures.cost import COSTS, pareto
+from organbench.figures.cost import COSTS, pareto, pareto_by_organ
 from organbench.figures.curves import learning_curves
 from organbench.figures.dataset import dataset_overview
 from organbench.figures.differences import average_ranks, paired_differences
@@ -44,6 +44,7 @@ __all__ = [
     "overlays",
     "paired_differences",
     "pareto",
+    "pareto_by_organ",
     "save",
     "telling_dispute",
     "telling_error",

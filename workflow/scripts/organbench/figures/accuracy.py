@@ -55,9 +55,9 @@ def metric_by_organ(per_case: pd.DataFrame, summary: pd.DataFrame, metric: str =
 
     Boxes show quartiles and medians, whiskers reach to 1.5 times the interquartile range, a point is a case (mean over
     its seeds), a diamond is the mean with its 95 % interval; the numbers at the right repeat it, with the number of
-    cases and how many have no value. Where rows are too narrow for numbers there are none, where they are too narrow
-    for points the organs stand in two columns. Distances that vary by more than `DECADES` are on a logarithmic axis,
-    on which 0 lies at the left end.
+    cases, how many have no value, and the mean's standard deviation over training seeds. Where rows are too narrow for
+    numbers there are none, where they are too narrow for points the organs stand in two columns. Distances that vary by
+    more than `DECADES` are on a logarithmic axis, on which 0 lies at the left end.
 
     Args:
         per_case: see `statistics.case_values`; needs the metric's column.
@@ -92,10 +92,8 @@ def metric_by_organ(per_case: pd.DataFrame, summary: pd.DataFrame, metric: str =
             if columns == 1:
                 axes.set_xlabel(scale.label)
             if numbers:
-                header = [("mean [95 % CI]", 5, "left"), ("n", 102, "right")]
-                if _shows_missing(means):
-                    header.append(("missing", 134, "right"))
-                beside(axes, -0.65, *header)
+                heads = [(head, 102 + 32 * k, "right") for k, head in enumerate(_columns(means).values())]
+                beside(axes, -0.65, ("mean [95 % CI]", 5, "left"), *heads)
         if columns > 1:
             figure.supxlabel(scale.label)
         handles: list[Any] = [Patch(facecolor=colours[model], label=model) for model in models]
@@ -127,17 +125,21 @@ def _rows(
             mean_bar(axes, row["mean"], row["ci_low"], row["ci_high"], centre - 0.2 * lane)
             if numbers:
                 text = estimate(row["mean"], row["ci_low"], row["ci_high"], SCALES[metric].form)
-                columns = [(text, 5, "left"), (f"{row['n']:.0f}", 102, "right")]
-                if _shows_missing(means):
-                    columns.append((f"{row['missing']:.0f}", 134, "right"))
-                beside(axes, centre, *columns)
+                forms = [SCALES[metric].form if column == "seed_std" else ".0f" for column in _columns(means)]
+                values = [
+                    "" if np.isnan(row[c]) else f"{row[c]:{f}}" for c, f in zip(_columns(means), forms, strict=True)
+                ]
+                columns = [(value, 102 + 32 * k, "right") for k, value in enumerate(values)]
+                beside(axes, centre, (text, 5, "left"), *columns)
     drawn = pd.concat(shown)
     boxes(axes, drawn, metric, "box", 0.38 * lane, colours)
     points(axes, drawn, metric, "spread", "model", colours)
 
 
-def _shows_missing(means: pd.DataFrame) -> bool:
-    return "missing" in means and means["missing"].gt(0).any()
+def _columns(means: pd.DataFrame) -> dict[str, str]:
+    """The columns of the summary that stand beside the means, and their heads: those that say something."""
+    heads = {"n": "n", "missing": "missing", "seed_std": "seed SD"}
+    return {column: head for column, head in heads.items() if column == "n" or (means[column] > 0).any()}
 
 
 def _limits(values: pd.Series, means: pd.DataFrame, scale: Scale) -> tuple[float, float, bool]:

@@ -9,9 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from organbench.colours import palette
-from organbench.figures.style import COLUMN, MM, STYLE, legend, log_x, model_points, padded, wrap
+from organbench.figures.style import COLUMN, MM, STYLE, legend, log_x, model_points, nothing, padded, words, wrap
+from organbench.statistics import ALL
 
 COSTS = {
     "parameters": "Parameters",
@@ -25,25 +27,32 @@ COSTS = {
     "training_energy_j": "Energy of training (J)",
     "prediction_energy_j": "Energy of a case (J)",
 }
-"""The columns of cost.csv that are drawn, and their axes."""
+"""The costs that are drawn, and their axes."""
+
+BY_ORGAN = ("training_seconds", "prediction_seconds", "multiply_adds_per_voxel", "prediction_gpu_mib")
+"""The costs that are drawn organ by organ, the first ones where there is no room for all."""
+ON_HOST = {"prediction_gpu_mib": "prediction_host_mib"}
+"""What is drawn in place of a cost that nobody has measured."""
+ROWS = 9  # organs below each other
 
 
-def pareto(cost: pd.DataFrame) -> Figure:
+def pareto(fronts: pd.DataFrame) -> Figure:
     """Draw the mean Dice over organs against every cost that was measured, and mark what no other network beats.
 
     A point is a model with the 95 % interval of its mean. Hollow ones are beaten: another has at least their mean at no
     more than their cost. The stepped line joins the others, the Pareto front. Costs are on a logarithmic axis.
 
     Args:
-        cost: a row a model: model, dice, ci_low, ci_high, the columns of `COSTS` (any of them; NaN where not measured),
-            and for each the column pareto_<cost> that says whether the model is on the front (NaN where a model lacks
-            the cost, so that the front is not known).
+        fronts: a row a cost (of `COSTS`, any of them), organ (`all` is drawn) and model: value (NaN where not
+            measured), dice, ci_low, ci_high and on_front (NaN where a model lacks the cost, so that the front is not
+            known).
 
     Returns:
         A figure of a journal's double column.
     """
-    colours = palette(cost["model"])
-    measured = [column for column in COSTS if column in cost and ((cost[column] > 0) & cost["dice"].notna()).any()]
+    colours = palette(fronts["model"].unique())
+    overall = fronts[fronts["organ"] == ALL]
+    measured = _measured(overall)
     columns = 4 if len(measured) in (4, 7, 8, 10) else max(1, min(3, len(measured)))
     rows = max(1, -(-len(measured) // columns))
     with mpl.rc_context(STYLE):
@@ -52,41 +61,105 @@ def pareto(cost: pd.DataFrame) -> Figure:
         grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
         for axes in grid.flat[len(measured) :]:
             axes.remove()
-        for column, axes in zip(measured, grid.flat, strict=False):
-            _panel(axes, cost, column, colours, COLUMN / MM / columns)
+        for cost, axes in zip(measured, grid.flat, strict=False):
+            label = _panel(axes, overall[overall["cost"] == cost], cost, colours)
+            axes.set_xlabel(wrap(label, COLUMN / MM / columns - 12))
         for row in grid:
             row[0].set_ylabel("Dice coefficient, mean over organs")
-        handles: list[Any] = model_points(colours)
-        style: dict[str, Any] = {"color": "0.5", "marker": "o", "markersize": 3.5}
-        handles.append(Line2D([], [], **style, label="Pareto front"))
-        handles.append(Line2D([], [], **style, markerfacecolor="white", linestyle="", label="beaten"))
-        legend(figure, handles, "outside upper center")
+        legend(figure, _keys(colours), "outside upper center")
     return figure
 
 
-def _panel(axes: Axes, cost: pd.DataFrame, column: str, colours: dict[str, str], width: float) -> None:
-    """Draw one cost; `width` is the panel's in mm."""
-    known = cost[(cost[column] > 0) & cost["dice"].notna()].copy()
-    label = COSTS[column]
+def pareto_by_organ(fronts: pd.DataFrame) -> Figure:
+    """Draw each organ's mean Dice against what it costs, as `pareto` does over all organs; a row an organ.
+
+    Four costs (`BY_ORGAN`) of up to `ROWS` organs; with more organs two costs, or one, and the organs in two blocks or
+    four beside each other.
+
+    Args:
+        fronts: see `pareto`.
+
+    Returns:
+        A figure of a journal's double column.
+    """
+    colours = palette(fronts["model"].unique())
+    organs = [organ for organ in fronts["organ"].unique() if organ != ALL]
+    measured = _measured(fronts)
+    costs = [cost if cost in measured else ON_HOST.get(cost, cost) for cost in BY_ORGAN]
+    blocks = 1 if len(organs) <= ROWS else 2 if len(organs) <= 2 * ROWS else 4
+    costs = [cost for cost in costs if cost in measured][: len(BY_ORGAN) // blocks]
+    rows = -(-len(organs) // blocks)
+    with mpl.rc_context(STYLE):
+        tight = ConstrainedLayoutEngine(wspace=0.02, hspace=0.02)
+        figure = Figure(figsize=(COLUMN, (rows * min(32, 215 / rows) + 24) * MM), layout=tight)
+        grid = figure.subplots(rows, max(1, blocks * len(costs)), squeeze=False)
+        for axes in grid.flat:
+            axes.set_visible(False)
+        for k, organ in enumerate(organs):
+            block, row = divmod(k, rows)
+            of_organ = fronts[(fronts["organ"] == organ) & fronts["cost"].isin(costs)]
+            ends = of_organ[["dice", "ci_low", "ci_high"]].to_numpy(float)
+            for column, cost in enumerate(costs):
+                axes = grid[row, block * len(costs) + column]
+                axes.set_visible(True)
+                label = _panel(axes, of_organ[of_organ["cost"] == cost], cost, colours, ticks=4)
+                if np.isfinite(ends).any():
+                    low, high = np.nanmin(ends), np.nanmax(ends)
+                    axes.set_ylim(low - 0.06 * (high - low) - 1e-3, high + 0.06 * (high - low) + 1e-3)
+                axes.yaxis.set_major_locator(MaxNLocator(3))
+                if column == 0:
+                    axes.set_ylabel(wrap(words(organ), 25))
+                else:
+                    axes.tick_params(labelleft=False)
+                if row == rows - 1 or k == len(organs) - 1:
+                    axes.set_xlabel(wrap(label, COLUMN / MM / grid.shape[1] - 8))
+                else:
+                    axes.tick_params(labelbottom=False)
+        figure.supylabel("Dice coefficient, mean over cases")
+        legend(figure, _keys(colours), "outside upper center")
+    return figure
+
+
+def _measured(fronts: pd.DataFrame) -> list[str]:
+    """The costs that some model has beside a Dice, in the order of `COSTS`."""
+    known = fronts[(fronts["value"] > 0) & fronts["dice"].notna()]
+    return [cost for cost in COSTS if (known["cost"] == cost).any()]
+
+
+def _panel(axes: Axes, rows: pd.DataFrame, cost: str, colours: dict[str, str], ticks: int = 5) -> str:
+    """Draw one cost of one organ, and return what to write at its axis."""
+    known = rows[(rows["value"] > 0) & rows["dice"].notna()].copy()
+    label = COSTS[cost]
     if "{}" in label:
-        unit, seconds = _time_unit(known[column].max())
-        known[column] /= seconds
+        unit, seconds = _time_unit(rows["value"].max())
+        known["value"] /= seconds
         label = label.format(unit)
-    log_x(axes, *padded(known[column]), most=5)
-    on_front = known[f"pareto_{column}"]
-    front = known[on_front == True].sort_values([column, "dice"])  # noqa: E712 (NaN is neither)
-    axes.step(front[column], front["dice"], where="post", color="0.6", linewidth=0.8, zorder=1)
-    for row in known.itertuples():
-        colour, x = colours[row.model], getattr(row, column)
-        axes.plot([x, x], [row.ci_low, row.ci_high], color=colour, linewidth=0.9, zorder=2)
-        face = "white" if on_front[row.Index] == False else colour  # noqa: E712
-        axes.plot(x, row.dice, "o", color=colour, markerfacecolor=face, markersize=4, markeredgewidth=0.9, zorder=3)
-    missing = [model for model in colours if model not in set(known["model"])]
+    missing = [model for model in colours if not (rows.set_index("model")["value"].get(model, np.nan) > 0)]
     if missing:
-        label += wrap(f"\nnot measured: {', '.join(missing)}", width - 12)
-    axes.set_xlabel(label)
+        label += f"\nnot measured: {', '.join(missing)}"
     axes.grid(axis="y", color="0.9", linewidth=0.5)
     axes.set_axisbelow(True)
+    if known.empty:
+        nothing(axes, "no case")
+        return label
+    log_x(axes, *padded(known["value"]), most=ticks)
+    front = known[known["on_front"] == True].sort_values(["value", "dice"])  # noqa: E712 (NaN is neither)
+    axes.step(front["value"], front["dice"], where="post", color="0.6", linewidth=0.8, zorder=1)
+    for row in known.itertuples():
+        colour = colours[row.model]
+        axes.plot([row.value] * 2, [row.ci_low, row.ci_high], color=colour, linewidth=0.9, zorder=2)
+        face = "white" if row.on_front == False else colour  # noqa: E712
+        axes.plot(
+            row.value, row.dice, "o", color=colour, markerfacecolor=face, markersize=4, markeredgewidth=0.9, zorder=3
+        )
+    return label
+
+
+def _keys(colours: dict[str, str]) -> list[Any]:
+    """What the legend explains."""
+    style: dict[str, Any] = {"color": "0.5", "marker": "o", "markersize": 3.5}
+    front = Line2D([], [], **style, label="Pareto front")
+    return [*model_points(colours), front, Line2D([], [], **style, mfc="white", linestyle="", label="beaten")]
 
 
 def _time_unit(seconds: float) -> tuple[str, float]:

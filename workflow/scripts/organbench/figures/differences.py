@@ -35,6 +35,7 @@ from organbench.statistics import ALL, case_differences
 SIGNS = {"better": "+", "worse": "\N{MINUS SIGN}", "equivalent": "=", "undecided": "?"}
 """What stands for a verdict where there is no room for the word."""
 
+SEEDS: dict[str, Any] = {"color": "0.25", "alpha": 0.3, "linewidth": 0}
 EQUIVALENT: dict[str, Any] = {"color": "#117733", "alpha": 0.16, "linewidth": 0}
 JOINED: dict[str, Any] = {"color": "0.45", "linewidth": 1.6, "solid_capstyle": "butt"}
 LEAST_ROW = 2.6  # mm, of an organ
@@ -45,12 +46,15 @@ def paired_differences(per_case: pd.DataFrame, comparison: pd.DataFrame) -> Figu
 
     A point is a case in the colour of the model that is better on it, a diamond the mean difference with its 95 %
     interval; the margin of equivalence is shaded, and the verdict on the first model of the pair stands at the right of
-    its row. Where a page does not hold all pairs, every model is compared with the one of the highest mean over organs.
-    Single cases that would squeeze all others together lie at the edge, and the axis says how many.
+    its row. A grey bar around 0 reaches as far as the larger of the two models' spreads over training seeds, where
+    there are several: a mean within it might have another sign with other seeds. Where a page does not hold all pairs,
+    every model is compared with the one of the highest mean over organs. Single cases that would squeeze all others
+    together lie at the edge, and the axis says how many.
 
     Args:
         per_case: see `statistics.case_values`; needs the column dice.
-        comparison: a row a metric, organ and pair: n, mean_difference, ci_low, ci_high, margin and verdict.
+        comparison: a row a metric, organ and pair: n, mean_difference, ci_low, ci_high, margin, verdict, seed_std_a and
+            seed_std_b.
 
     Returns:
         A figure of a journal's double column; with a single model, a note that there is nothing to compare.
@@ -142,6 +146,9 @@ def _pair(
         row = means.loc[organ]
         if "margin" in row and row["margin"] > 0:
             axes.fill_betweenx([i - 0.5, i + 0.5], -row["margin"], row["margin"], zorder=0.5, **EQUIVALENT)
+        seeds = _seed_spread(row)
+        if seeds > 0:
+            axes.fill_betweenx([i - 0.4, i - 0.16], -seeds, seeds, zorder=0.6, **SEEDS)
         mean_bar(axes, row["mean_difference"], row["ci_low"], row["ci_high"], i - 0.28)
         verdict = str(row["verdict"]) if "verdict" in row and not pd.isna(row["verdict"]) else ""
         if alone:  # with more pairs there is no room beside a panel
@@ -152,11 +159,18 @@ def _pair(
     points(axes, pair, "difference", "spread", "better", colours)
 
 
+def _seed_spread(means: pd.Series | pd.DataFrame) -> np.ndarray:
+    """The larger of both models' spreads over training seeds, of one row or of all; 0 with one seed."""
+    spreads = np.asarray([means.get(f"seed_std_{side}", np.nan) for side in "ab"], dtype=float)
+    return np.nan_to_num(spreads).max(axis=0)
+
+
 def _reach(differences: pd.Series, means: pd.DataFrame) -> tuple[float, int]:
     """Half the axis, and how many cases lie beyond it: all fit unless a few are far from all others."""
     sizes = differences.abs()
     margin = 1.5 * means["margin"].max() if "margin" in means else np.nan
-    needed = np.nanmax([means[["ci_low", "ci_high"]].abs().max().max(), margin, 0.01])
+    drawn = [means[["ci_low", "ci_high"]].abs().max().max(), _seed_spread(means).max(initial=0)]
+    needed = np.nanmax([*drawn, margin, 0.01])
     largest = max(needed, sizes.max()) if len(sizes) else needed
     usual = max(needed, 1.2 * sizes.quantile(0.98)) if len(sizes) else needed
     if largest <= 2 * usual:
@@ -172,6 +186,8 @@ def _keys(means: pd.DataFrame, signs: bool) -> list[Any]:
     if "margin" in means and means["margin"].max() > 0:
         margins = sorted(means["margin"].dropna().unique())
         handles.append(Patch(**EQUIVALENT, label=f"equivalent: within ±{', '.join(f'{m:g}' for m in margins)}"))
+    if (_seed_spread(means) > 0).any():
+        handles.append(Patch(**SEEDS, label="spread over training seeds (SD)"))
     if signs and "verdict" in means:
         meaning = ", ".join(f"{sign} {verdict}" for verdict, sign in SIGNS.items())
         handles.append(Patch(facecolor="none", label=f"right model: {meaning}"))
