@@ -22,7 +22,7 @@ FIGURES = {
     "figure_metrics": ["dice_by_organ", "nsd_by_organ", "hd95_by_organ"],
     "figure_paired_differences": ["paired_differences"],
     "figure_average_ranks": ["average_ranks"],
-    "figure_pareto": ["pareto"],
+    "figure_pareto": ["pareto", "pareto_by_organ"],
     "figure_volumes": ["volume_agreement", "dice_by_volume", "dice_by_spacing"],
     "figure_learning_curves": ["learning_curves"],
     "figure_dataset": ["dataset"],
@@ -88,8 +88,8 @@ def test_every_file_of_the_contract_is_there(finished):
     assert len(per_case) == 3 * 2 * 3  # models, cases, organs
     assert list(per_case) == ["model", "fold", "seed", "case", *metrics.COLUMNS]
     assert per_case["reference_ml"].gt(0).any()
-    tables = ["summary", "comparison", "ranks", "empty_masks", "legacy", "cost", "advice", "cases", "networks"]
-    for table in [*tables, "volume_agreement", "examples"]:
+    tables = ["summary", "comparison", "ranks", "empty_masks", "legacy", "cost", "pareto", "advice", "cases"]
+    for table in [*tables, "networks", "volume_agreement", "examples"]:
         assert len(pd.read_csv(results / f"tables/{table}.csv"))
     drawn = {f"{name}.{suffix}" for names in FIGURES.values() for name in names for suffix in ("png", "svg")}
     assert {path.name for path in (results / "figures").iterdir()} == drawn

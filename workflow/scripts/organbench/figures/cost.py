@@ -128,21 +128,22 @@ def _measured(fronts: pd.DataFrame) -> list[str]:
 
 def _panel(axes: Axes, rows: pd.DataFrame, cost: str, colours: dict[str, str], ticks: int = 5) -> str:
     """Draw one cost of one organ, and return what to write at its axis."""
-    known = rows[(rows["value"] > 0) & rows["dice"].notna()].copy()
+    measured = rows[rows["value"] > 0].copy()
     label = COSTS[cost]
     if "{}" in label:
-        unit, seconds = _time_unit(rows["value"].max())
-        known["value"] /= seconds
+        unit, seconds = _time_unit(measured["value"].max())
+        measured["value"] /= seconds
         label = label.format(unit)
-    missing = [model for model in colours if not (rows.set_index("model")["value"].get(model, np.nan) > 0)]
+    missing = [model for model in colours if model not in set(measured["model"])]
     if missing:
         label += f"\nnot measured: {', '.join(missing)}"
-    axes.grid(axis="y", color="0.9", linewidth=0.5)
-    axes.set_axisbelow(True)
+    known = measured[measured["dice"].notna()]
     if known.empty:
         nothing(axes, "no case")
-        return label
-    log_x(axes, *padded(known["value"]), most=ticks)
+    else:
+        axes.grid(axis="y", color="0.9", linewidth=0.5)
+        axes.set_axisbelow(True)
+    log_x(axes, *padded(measured["value"]), most=ticks)
     front = known[known["on_front"] == True].sort_values(["value", "dice"])  # noqa: E712 (NaN is neither)
     axes.step(front["value"], front["dice"], where="post", color="0.6", linewidth=0.8, zorder=1)
     for row in known.itertuples():
