@@ -148,6 +148,7 @@ def test_a_change_of_code_remakes_what_it_shapes(finished):
                 "evaluate": 4,
                 "tables": 1,
                 "viewer_case": 2,
+                "examples": 1,
                 "viewer": 1,
                 "costs": 1,
                 "methods": 1,
