@@ -1,4 +1,4 @@
-"""Bring the README's figures and table up to date with the default study in results/phantom.
+"""Bring the README's figures and tables up to date with the studies in results/ that it shows, where they are there.
 
 Usage: snakemake --cores all --resources gpu=1 && python docs/update_examples.py
 """
@@ -10,10 +10,13 @@ import pandas as pd
 from PIL import Image
 
 ROOT = Path(__file__).parents[1]
-STUDY = ROOT / "results" / "phantom"
-FIGURES = ("dice_by_organ", "paired_differences", "overlays")
+FIGURES = {
+    "phantom": {name: name for name in ("dice_by_organ", "paired_differences", "overlays")},
+    "openkbp_folds": {"paired_differences": "openkbp_differences", "overlays": "openkbp_overlays"},
+}
+"""The studies that are shown: their figures, and the names of these in docs/."""
 WIDTH = 1200  # pixels: enough for a page, and small in the repository
-BEGIN, END = "<!-- the default study's table, by docs/update_examples.py -->\n", "<!-- end -->\n"
+BEGIN, END = "<!-- the table of {}, by docs/update_examples.py -->\n", "<!-- end -->\n"
 
 
 def interval(row: pd.Series) -> str:
@@ -22,10 +25,10 @@ def interval(row: pd.Series) -> str:
     return "{} [{}, {}]".format(*numbers)
 
 
-def table() -> str:
+def table(study: Path) -> str:
     """The Markdown table: an organ a row, a network a column and the verdict, then what each network costs."""
     summary, comparison, cost = (
-        pd.read_csv(STUDY / "tables" / f"{name}.csv") for name in ("summary", "comparison", "cost")
+        pd.read_csv(study / "tables" / f"{name}.csv") for name in ("summary", "comparison", "cost")
     )
     dice = summary[summary["metric"] == "dice"].set_index(["organ", "model"])
     verdicts = comparison[comparison["metric"] == "dice"].set_index("organ")["verdict"]
@@ -51,13 +54,19 @@ def table() -> str:
 
 
 if __name__ == "__main__":
-    for figure in FIGURES:
-        with Image.open(STUDY / "figures" / f"{figure}.png") as image:
-            image.thumbnail((WIDTH, WIDTH * 2))
-            image.convert("RGB").save(ROOT / "docs" / f"{figure}.png", optimize=True)
     readme = ROOT / "README.md"
     text = readme.read_text()
-    found = re.compile(re.escape(BEGIN) + ".*?" + re.escape(END), re.S)
-    if not found.search(text):
-        raise SystemExit(f"{readme}: has no place for the table between {BEGIN.strip()!r} and {END.strip()!r}")
-    readme.write_text(found.sub(lambda _: BEGIN + table() + END, text))
+    for name, shown in FIGURES.items():
+        study, begin = ROOT / "results" / name, BEGIN.format(name)
+        if not study.exists():
+            print(f"{study}: not there, so its figures and its table stay as they are")
+            continue
+        for figure, copy in shown.items():
+            with Image.open(study / "figures" / f"{figure}.png") as image:
+                image.thumbnail((WIDTH, WIDTH * 2))
+                image.convert("RGB").save(ROOT / "docs" / f"{copy}.png", optimize=True)
+        found = re.compile(re.escape(begin) + ".*?" + re.escape(END), re.S)
+        if not found.search(text):
+            raise SystemExit(f"{readme}: has no place for the table between {begin.strip()!r} and {END.strip()!r}")
+        text = found.sub(lambda _, study=study, begin=begin: begin + table(study) + END, text)
+    readme.write_text(text)
