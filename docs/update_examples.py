@@ -3,9 +3,9 @@
 Usage: snakemake --cores all --resources gpu=1 && python docs/update_examples.py
 """
 
-import re
 from pathlib import Path
 
+import marked
 import pandas as pd
 from PIL import Image
 
@@ -16,7 +16,7 @@ FIGURES = {
 }
 """The studies that are shown: their figures, and the names of these in docs/."""
 WIDTH = 1200  # pixels: enough for a page, and small in the repository
-BEGIN, END = "<!-- the table of {}, by docs/update_examples.py -->\n", "<!-- end -->\n"
+BEGIN = "<!-- the table of {}, by docs/update_examples.py -->\n"
 
 
 def interval(row: pd.Series) -> str:
@@ -54,10 +54,8 @@ def table(study: Path) -> str:
 
 
 if __name__ == "__main__":
-    readme = ROOT / "README.md"
-    text = readme.read_text()
     for name, shown in FIGURES.items():
-        study, begin = ROOT / "results" / name, BEGIN.format(name)
+        study = ROOT / "results" / name
         if not study.exists():
             print(f"{study}: not there, so its figures and its table stay as they are")
             continue
@@ -65,8 +63,4 @@ if __name__ == "__main__":
             with Image.open(study / "figures" / f"{figure}.png") as image:
                 image.thumbnail((WIDTH, WIDTH * 2))
                 image.convert("RGB").save(ROOT / "docs" / f"{copy}.png", optimize=True)
-        found = re.compile(re.escape(begin) + ".*?" + re.escape(END), re.S)
-        if not found.search(text):
-            raise SystemExit(f"{readme}: has no place for the table between {begin.strip()!r} and {END.strip()!r}")
-        text = found.sub(lambda _, study=study, begin=begin: begin + table(study) + END, text)
-    readme.write_text(text)
+        marked.replace(ROOT / "README.md", BEGIN.format(name), table(study))
