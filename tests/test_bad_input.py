@@ -290,13 +290,15 @@ def test_a_users_mistake_is_one_line_and_exit_status_1(tmp_path, capsys):
     assert second.endswith("error: data/a.nii: is odd; mend it")
 
 
-def test_any_other_failure_is_raised_with_its_traceback_in_the_log(tmp_path, capsys):
-    with pytest.raises(ZeroDivisionError), job_log(tmp_path / "log"):
+def test_any_other_failure_has_its_traceback_in_the_log_and_one_line_on_the_screen(tmp_path, capsys):
+    with pytest.raises(SystemExit) as end, job_log(tmp_path / "log"):
         raise ZeroDivisionError("by nothing")
-    assert capsys.readouterr().err == ""
+    assert end.value.code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("failed: ZeroDivisionError: by nothing; ")
     text = (tmp_path / "log").read_text()
     assert "Traceback" in text
-    assert "ZeroDivisionError: by nothing" in text
+    assert text.endswith(f" {line}\n")
 
 
 def test_a_log_ends_with_its_job(tmp_path):

@@ -224,7 +224,7 @@ def test_a_second_run_that_was_killed_agrees_bit_for_bit(finished, tmp_path):
     code, output = snakemake(tmp_path, "--cores", "3", "--set-threads", "train=2", "predict=2")
     assert code == 0, output[-3000:]
     logs = "".join(path.read_text() for path in tmp_path.glob("results/smoke/logs/train/*.log"))
-    assert logs.count("going on from") == 1
+    assert logs.count("resumed at step ") == 1
     compared = 0
     for first in finished.glob("results/smoke/runs/*/*/weights.pt"):
         second = tmp_path / first.relative_to(finished)

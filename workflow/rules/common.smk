@@ -12,7 +12,7 @@ SCRIPTS = WORKFLOW / "scripts"
 if str(SCRIPTS) not in sys.path:
     sys.path.insert(0, str(SCRIPTS))
 
-from organbench import splits, study
+from organbench import failures, splits, study
 from organbench.errors import InputError
 from snakemake.exceptions import WorkflowError
 

@@ -4,7 +4,8 @@ Rooms, lowest first; a room imports only from rooms above it in this list:
 
 | room | what it knows |
 |---|---|
-| `errors` | the one exception that speaks to the user, and atomic writing |
+| `errors` | the one exception that speaks to the user, the log of a job, and atomic writing |
+| `failures` | what to do about the jobs that failed |
 | `volumes` | reading, checking, orienting, resampling and writing CT volumes and label maps |
 | `cases` | the prepared case on disk: memory-mapped arrays and their geometry |
 | `phantoms` | procedural CT-ORG-like patients |

@@ -15,7 +15,7 @@ from organbench import devices, networks, sampling, volumes
 from organbench.augmentation import scaled
 from organbench.cases import Case
 from organbench.cases import load as load_case
-from organbench.errors import InputError
+from organbench.errors import InputError, Pace
 from organbench.volumes import Array
 
 BODY_HU = -500  # half-way between air and water; lungs lie within the body's box
@@ -163,6 +163,14 @@ class Ensemble:
                 ready[number] = slab[:, slices:] if slices < slab.shape[1] else next(stream)
 
 
+def followed(predictor: Predictor | Ensemble, image: Array, what: str = "slice") -> Iterator[Array]:
+    """A predictor's slabs of an image (int16 HU, z y x), with a line in the job's log now and then."""
+    pace = Pace(len(image), what)
+    for slab in predictor.probabilities(image):
+        pace.advance(slab.shape[1])
+        yield slab
+
+
 def body_box(image: Array, least: Sequence[int]) -> tuple[slice, slice]:
     """Rows and columns with anything denser than air in some slice of an image (HU, z y x).
 
@@ -248,7 +256,7 @@ def predict_case(
             background.
         keep_largest: organ indices of which only the largest connected part stays.
     """
-    prediction = volumes.restore(predictor.probabilities(case.image), case.working, case.oriented)
+    prediction = volumes.restore(followed(predictor, case.image), case.working, case.oriented)
     voxels = {organ: math.ceil(ml / case.oriented.voxel_ml - 1e-6) for organ, ml in enumerate(smallest_ml, start=1)}
     for organ in sorted({organ for organ, smallest in voxels.items() if smallest > 1} | set(keep_largest)):
         volumes.remove_parts(

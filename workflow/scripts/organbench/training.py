@@ -24,12 +24,11 @@ from tqdm import tqdm
 
 from organbench import augmentation, cases, devices, losses, networks, overlaps, processes, sampling, volumes
 from organbench.cases import Case
-from organbench.errors import InputError, StoppedError, atomic, job_log, termination
-from organbench.inference import Predictor, save
+from organbench.errors import InputError, Pace, StoppedError, atomic, job_log, termination
+from organbench.inference import Predictor, followed, save
 from organbench.sampling import WHOLE, Share
 
 CHECKPOINT_SECONDS = 300.0  # between checkpoints; ORGANBENCH_CHECKPOINT_SECONDS changes it without changing results
-LOG_SECONDS = 10.0  # a progress line at most this often
 FINGERPRINT_STEP = 10  # after which the weights' hash is kept, so that a later run can be told to be the same
 POLYNOMIAL = 0.9  # exponent of the polynomial decay, as in nnU-Net
 
@@ -335,7 +334,8 @@ def train(
     loss_of = losses.loss(settings["loss"])
     steps = min(until or settings["steps"], settings["steps"])
     waiting: list[tuple[int, float, Tensor]] = []  # losses that are still on the device
-    started = saved = told = time.monotonic()
+    started = saved = time.monotonic()
+    pace = Pace(steps, "step", done=progress.step)
     before, joules_before = progress.seconds, dict(progress.joules)
 
     def take_stock() -> None:
@@ -393,23 +393,23 @@ def train(
             if first:
                 waiting.append((step, rate, value))
             progress.step += 1
+            pace.done = progress.step
             if progress.step == min(FINGERPRINT_STEP, settings["steps"]):
                 progress.fingerprint = {"step": progress.step, "sha256": fingerprint(learner.network)}
             bar.update()
             now = time.monotonic()
             last = progress.step == steps
-            pause = now - told > LOG_SECONDS or now - saved > checkpoint_seconds or due(progress.step, settings)
+            pause = pace.due or now - saved > checkpoint_seconds or due(progress.step, settings)
             if first and (last or pause):
                 take_stock()
-                bar.set_postfix_str(f"loss {progress.rows[-1]['loss']:.4f}")
-                message = f"step {progress.step}/{steps}  loss {progress.rows[-1]['loss']:.4f}"
-                message += f"  learning rate {rate:.2e}  {(progress.step / progress.seconds):.2f} steps/s"
+                loss = f"loss {progress.rows[-1]['loss']:.4f}"
+                bar.set_postfix_str(loss)
+                message = pace.line(loss, f"learning rate {rate:.2e}")
                 progress.validation_due = bool(validation) and (last or due(progress.step, settings))
                 if progress.validation_due:
                     message += validate_now()
                 logger.info(message)
-                told = time.monotonic()
-                if not last and told - saved > checkpoint_seconds:
+                if not last and time.monotonic() - saved > checkpoint_seconds:
                     take_stock()
                     write_checkpoint(checkpoint, stamp, learner.states, progress)
                     saved = time.monotonic()
@@ -528,9 +528,9 @@ def validate(
     `between` is called every few slices.
     """
     scores: dict[str, list[float]] = {organ: [] for organ in organs}
-    for case in cases:
+    for number, case in enumerate(cases, start=1):
         parts = []
-        for slab in predictor.probabilities(case.image):
+        for slab in followed(predictor, case.image, f"validation case {number}/{len(cases)}, slice"):
             parts.append(slab.argmax(axis=0).astype(np.uint8))
             between()
         rows = overlaps.overlap(
@@ -591,5 +591,5 @@ def resume(path: Path, stamp: str, states: Mapping[str, Any], logger: logging.Lo
     for name, part in states.items():
         part.load_state_dict(content[name])
     progress = Progress(**content["progress"])
-    logger.info("going on from %s after %d steps", path, progress.step)
+    logger.info("resumed at step %d, from %s", progress.step, path)
     return progress

@@ -1,0 +1,195 @@
+"""A job that fails leaves a last line that says what to do, and Snakemake's run ends with those of all of them."""
+
+import logging
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import yaml
+from conftest import ROOT
+
+from organbench import errors, failures
+from organbench.errors import InputError, Pace, job_log
+
+SCRIPTS = ROOT / "workflow" / "scripts"
+SNAKEFILE = """
+import sys
+
+sys.path.insert(0, {scripts!r})
+from organbench import failures
+
+rule all:
+    input: {inputs}
+
+rule job:
+    output: "{{how}}.txt"
+    log: "logs/{{how}}.log"
+    retries: 1
+    script: "job.py"
+
+onerror:
+    print(failures.advice(log), file=sys.stderr)
+"""
+JOB = f"""
+import os, pathlib, signal, sys
+
+sys.path.insert(0, {str(SCRIPTS)!r})
+from organbench.errors import InputError, StoppedError, job_log
+
+how = snakemake.wildcards.how
+if how == "unable":
+    sys.exit(1)
+with job_log(snakemake.log[0]) as logger:
+    logger.info("step 1/4")
+    if how == "mistake":
+        raise InputError("data/a.nii: is odd; mend it")
+    if how == "surprise":
+        raise ZeroDivisionError("division by zero")
+    if how == "memory":
+        raise MemoryError("Unable to allocate 9 GiB")
+    if how == "stopped":
+        raise StoppedError("told to end after step 1 of 4; the next run goes on from there")
+    if how == "killed" or (how == "unlucky" and not pathlib.Path("tried").exists()):
+        pathlib.Path("tried").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+pathlib.Path(snakemake.output[0]).touch()
+"""
+LINES = {
+    "mistake": "error: data/a.nii: is odd; mend it",
+    "surprise": "failed: ZeroDivisionError: division by zero; if it happens again with the same command, this is a "
+    "fault of ours: report it with logs/surprise.log",
+    "memory": "failed: memory ran out (MemoryError: Unable to allocate 9 GiB); give this rule more with "
+    "--set-resources job:mem_mb=<MB>",
+    "stopped": "stopped: told to end after step 1 of 4; the next run goes on from there; for more time: "
+    "--set-resources job:runtime=<minutes>",
+    "killed": "killed from outside, mostly because memory or time ran out; for more of it: "
+    "--set-resources job:mem_mb=<MB> job:runtime=<minutes>",
+    "unable": "ended without a word in its log; see what is above",
+}
+"""How a job fails, and what the run's last lines say of it."""
+
+
+def run(folder, *arguments):
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--keep-going", "--show-failed-logs", *arguments]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_a_runs_last_lines_say_what_to_do(tmp_path):
+    inputs = [f"{how}.txt" for how in [*LINES, "unlucky"]]
+    (tmp_path / "Snakefile").write_text(SNAKEFILE.format(scripts=str(SCRIPTS), inputs=inputs))
+    (tmp_path / "job.py").write_text(JOB)
+    status, output = run(tmp_path)
+    assert status == 1
+    assert (tmp_path / "unlucky.txt").exists()  # its second attempt went well
+    _, _, advice = output.partition("What to do about the jobs that failed:\n")
+    found = dict(re.findall(r"^- job, logs/(\w+)\.log:\n  (.+)$", advice, flags=re.M))
+    assert found == LINES
+    assert "Then run the same command again" in advice
+    log = (tmp_path / "logs" / "surprise.log").read_text()
+    assert "Traceback" in log
+    assert output.count("ZeroDivisionError: division by zero\n") == 2, "the log, once an attempt"
+
+
+def test_the_workflow_ends_with_what_to_do(tmp_path, write_image):
+    for case in "123":
+        volume, labels = np.zeros((4, 8, 8), np.float32), np.ones((4, 8, 8), np.uint8)
+        write_image(f"data/volume-{case}.nii.gz", volume if case != "2" else volume + np.nan)
+        write_image(f"data/labels-{case}.nii.gz", labels)
+    study = {
+        "study": "small",
+        "dataset": {"source": "nifti", "root": "data", "organs": {"liver": 1}},
+        "models": {"tiny": {"network": "unet", "features": [2, 4]}},
+    }
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
+    status, output = run(
+        tmp_path, "--snakefile", ROOT / "Snakefile", "--configfile", "study.yaml", "--until", "convert"
+    )
+    assert status == 1
+    _, _, advice = output.partition("What to do about the jobs that failed:\n")
+    log, line = advice.splitlines()[:2]
+    assert log == "- convert, results/small/logs/convert/2.log:"
+    assert line.startswith("  error: data/volume-2.nii.gz: ")
+
+
+def test_what_a_scheduler_ended_counts_as_killed(tmp_path):
+    log = tmp_path / "train.log"
+    log.write_text("2026-01-01 00:00:00 step 1/4\n")
+    text = f"""
+[Mon Nov 23 19:04:39 2026]
+Error in rule train:
+    message: SLURM-job '12' failed, SLURM status is: 'OUT_OF_MEMORY'. For further error details see the log files.
+    jobid: 1
+    output: weights.pt
+    log: {log} (check log file(s) for error details)
+    external_jobid: 12
+Error in group infer:
+    jobs:
+        rule predict:
+            jobid: 7
+            output: case.nii.gz
+            log: logs/predict/7.log (check log file(s) for error details)
+"""
+    (train, predict) = failures.failures(text)
+    assert (train.rule, train.killed) == ("train", True)
+    assert (predict.rule, predict.log, predict.killed) == ("predict", "logs/predict/7.log", False)
+    assert "train:mem_mb" in failures.remedy(train)
+    snakemakes = tmp_path / "snakemake.log"
+    snakemakes.write_text("Building DAG of jobs...\n")
+    assert failures.advice([snakemakes]) == ""
+
+
+def test_torchs_memory_error_names_the_gpu():
+    class OutOfMemoryError(RuntimeError):
+        """As torch calls it."""
+
+    line = errors.remedy(OutOfMemoryError("CUDA out of memory.\nTried to allocate 2 GiB"), "log")
+    assert line.startswith(
+        "the GPU's memory ran out (OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB); lower"
+    )
+
+
+# --- how far a job is
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that only moves when it is told to."""
+    now = [100.0]
+    monkeypatch.setattr(errors.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_a_line_says_how_far_how_fast_and_how_long(clock):
+    pace = Pace(400, "step", done=100)
+    assert pace.line() == "step 100/400  0.00 steps/s"
+    clock[0] += 20
+    pace.done = 140
+    assert pace.line("loss 0.5") == "step 140/400  loss 0.5  2.00 steps/s  0:02:10 left"
+
+
+def test_lines_come_at_intervals_and_are_in_the_file_at_once(clock, tmp_path):
+    with job_log(tmp_path / "log"):
+        pace = Pace(100, "validation case 1/2, slice")
+        for _ in range(50):
+            clock[0] += 1
+            pace.advance(2)
+        seen = (tmp_path / "log").read_text().splitlines()  # before the log is closed
+    assert len(seen) == 4
+    assert seen[0].endswith(" validation case 1/2, slice 22/100  2.00 slices/s  0:00:39 left")
+
+
+def test_every_line_reaches_the_log_of_its_job_only(clock, tmp_path):
+    def job():
+        with job_log(tmp_path / "log"):
+            raise InputError("no")
+
+    with pytest.raises(SystemExit):
+        job()
+    pace = Pace(2, "slice")
+    clock[0] += 60
+    pace.advance(1)
+    assert "slice" not in (tmp_path / "log").read_text()
+    assert logging.getLogger("organbench").handlers == []
