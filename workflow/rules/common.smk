@@ -3,6 +3,7 @@
 import ast
 import os
 import sys
+from functools import cache
 from pathlib import Path
 
 import yaml
@@ -80,6 +81,7 @@ wildcard_constraints:
     seed=r"\d+",
 
 
+@cache  # thousands of jobs ask for the same few files
 def code(script, *networks):
     """The library files that a script depends on, found by following its imports; code is an input.
 
@@ -90,21 +92,23 @@ def code(script, *networks):
     found = set()
     while waiting:
         file = waiting.pop()
-        if file in found:
-            continue
-        found.add(file)
-        for node in ast.walk(ast.parse(file.read_text())):
-            if not isinstance(node, ast.ImportFrom) or not node.module.startswith(
-                "organbench"
-            ):
-                continue
-            room = SCRIPTS / Path(*node.module.split("."))
-            for candidate in (room, *(room / alias.name for alias in node.names)):
-                for module in (candidate.with_suffix(".py"), candidate / "__init__.py"):
-                    if module.is_file():
-                        waiting.append(module)
+        if file not in found:
+            found.add(file)
+            waiting += imported(file)
     # By its path from here: Snakemake then compares contents, so that a new checkout of the same code remakes nothing.
     return sorted(os.path.relpath(file) for file in found - {SCRIPTS / script})
+
+
+@cache
+def imported(file):
+    """The library files that a file imports."""
+    found = []
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("organbench"):
+            room = SCRIPTS / Path(*node.module.split("."))
+            for candidate in (room, *(room / alias.name for alias in node.names)):
+                found += [candidate.with_suffix(".py"), candidate / "__init__.py"]
+    return [module for module in found if module.is_file()]
 
 
 def cases_in(wildcards, *roles):
