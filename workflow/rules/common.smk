@@ -1,6 +1,7 @@
 """Names and input functions. Everything that decides which jobs there are is decided here, while parsing."""
 
 import ast
+import importlib.util
 import os
 import sys
 from functools import cache
@@ -18,6 +19,40 @@ from organbench.errors import InputError
 from snakemake.exceptions import WorkflowError
 
 
+def original(path):
+    """A volume or label map, or several, as an input: from object storage where the root is an address."""
+    scheme, mark, _ = STUDY["dataset"]["root"].partition("://")
+    return getattr(storage, study.SCHEMES[scheme])(path) if mark else path
+
+
+def stored(dataset):
+    """The paths below the root of all that is there, if it is in a bucket; None for other roots.
+
+    Raises:
+        InputError: the storage plugin is not installed, or the bucket cannot be listed.
+    """
+    if not study.is_address(dataset["root"]):
+        return None
+    plugin = study.SCHEMES[dataset["root"].partition("://")[0]]
+    if not importlib.util.find_spec(f"snakemake_storage_plugin_{plugin}"):
+        raise InputError(
+            f"config, dataset.root: {dataset['root']} needs a plugin of Snakemake; "
+            f"run pip install snakemake-storage-plugin-{plugin}"
+        )
+    if plugin != "s3" or dataset["cases"] is not None:
+        return None
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    root = storage.s3(dataset["root"]).flags["storage_object"]
+    try:
+        keys = [file.key for file in root.s3bucket().objects.filter(Prefix=root.key)]
+    except (BotoCoreError, ClientError) as error:
+        raise InputError(
+            f"{dataset['root']}: cannot be listed ({error}); check the address and the credentials"
+        ) from None
+    return [os.path.relpath(key, root.key) for key in keys]
+
+
 def resolve_study():
     """The study's config, its cases, and who trains, validates and tests in each fold."""
     defaults = yaml.safe_load((WORKFLOW.parent / "config.yaml").read_text())
@@ -26,7 +61,7 @@ def resolve_study():
         defaults = {}
     try:
         resolved = study.resolve(config, defaults, schema)
-        cases = study.find_cases(resolved["dataset"])
+        cases = study.find_cases(resolved["dataset"], stored(resolved["dataset"]))
         return resolved, cases, splits.split(cases, **resolved["split"])
     except InputError as error:
         raise WorkflowError(str(error)) from None
@@ -46,6 +81,15 @@ CASE = {Path(file).stem: f"{RESULTS}/cases/{{case}}/{file}" for file in CASE_FIL
 VOLUME, LABELS = (
     f"{STUDY['dataset']['root']}/{STUDY['dataset'][key]}" for key in ("image", "label")
 )
+# OpenKBP's patients that are not there yet; only these does the rule that fetches know.
+ABSENT = []
+if STUDY["dataset"]["source"] == "openkbp":
+    try:
+        ABSENT = study.absent(STUDY["dataset"], CASES)
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
+    # Be polite to who publishes them, with however many cores.
+    workflow.global_resources.setdefault("downloads", 2)
 # What the viewer and the overlays show: each test case in the first fold that tests it.
 SHOWN_FOLDS = {
     case: fold
@@ -236,13 +280,9 @@ def shown_predictions(wildcards):
     )
 
 
-def overlay_patterns(wildcards):
-    """Where the overlays' script finds a case once it has chosen it."""
-    return {
-        "volume": VOLUME,
-        "labels": LABELS,
-        "prediction": f"{RUN}/predictions/{{case}}.nii.gz",
-    }
+def prediction_pattern(wildcards):
+    """Where the overlays' script finds a prediction; a function, because its braces are no wildcards here."""
+    return f"{RUN}/predictions/{{case}}.nii.gz"
 
 
 def whole_study(wildcards):

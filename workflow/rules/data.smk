@@ -22,11 +22,39 @@ if STUDY["dataset"]["source"] == "phantom":
             "../scripts/phantom.py"
 
 
+if STUDY["dataset"]["source"] == "openkbp":
+
+    # Known for patients that are not there only: whatever a user has put there is no output, and never rewritten.
+    rule fetch:
+        input:
+            code=code("fetch.py"),
+        output:
+            volume=VOLUME,
+            labels=LABELS,
+        log:
+            f"{RESULTS}/logs/fetch/{{case}}.log",
+        wildcard_constraints:
+            case="|".join(ABSENT) or "(?!)",  # or nothing
+        conda:
+            "../../envs/imaging.yaml"
+        resources:
+            downloads=1,
+            mem_mb=1000,
+            runtime=30,
+        params:
+            address=STUDY["dataset"]["openkbp"]["address"],
+            # no output: what has come goes on where it broke off
+            folder=lambda wildcards: f"{STUDY['dataset']['root']}/{study.FETCHING}/{wildcards.case}",
+            checksums=lambda wildcards: study.patients()[wildcards.case],
+        script:
+            "../scripts/fetch.py"
+
+
 # All cases are converted, and so checked, before anything is trained.
 rule convert:
     input:
-        volume=VOLUME,
-        labels=LABELS,
+        volume=original(VOLUME),
+        labels=original(LABELS),
         code=code("convert.py"),
     output:
         **CASE,

@@ -4,7 +4,7 @@
 rule evaluate:
     input:
         prediction=f"{RUN}/predictions/{{case}}.nii.gz",
-        labels=LABELS,
+        labels=original(LABELS),
         code=code("evaluate.py"),
     output:
         f"{RUN}/metrics/{{case}}.csv",

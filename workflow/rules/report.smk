@@ -205,8 +205,8 @@ rule figure_dataset:
 rule figure_overlays:
     input:
         examples=f"{RESULTS}/tables/examples.csv",
-        volumes=expand(VOLUME, case=SHOWN_FOLDS),
-        labels=expand(LABELS, case=SHOWN_FOLDS),
+        volumes=original(expand(VOLUME, case=SHOWN_FOLDS)),
+        labels=original(expand(LABELS, case=SHOWN_FOLDS)),
         predictions=tests(
             f"{RUN}/predictions/{{case}}.nii.gz", seeds=STUDY["training"]["seeds"][:1]
         ),
@@ -229,7 +229,7 @@ rule figure_overlays:
     params:
         organs=ORGANS,
         ignored=STUDY["dataset"]["ignore_labels"],
-        patterns=overlay_patterns,
+        prediction=prediction_pattern,
         folds=SHOWN_FOLDS,
         seed=STUDY["training"]["seeds"][0],
     script:

@@ -3,8 +3,8 @@
 
 rule viewer_case:
     input:
-        volume=VOLUME,
-        labels=LABELS,
+        volume=original(VOLUME),
+        labels=original(LABELS),
         predictions=shown_predictions,
         code=code("viewer_case.py"),
     output:

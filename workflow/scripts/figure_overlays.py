@@ -8,14 +8,15 @@ from organbench.errors import job_log
 with job_log(snakemake.log[0]):
     params = snakemake.params
     examples = pd.read_csv(snakemake.input.examples, dtype={"case": str})
+    originals = dict(zip(params.folds, zip(snakemake.input.volumes, snakemake.input.labels, strict=True), strict=True))
     rows = []
     for (rank, case), chosen in examples.groupby(["rank", "case"], sort=False):
-        volume = volumes.read_volume(params.patterns["volume"].format(case=case))
-        labels = volumes.read_labels(params.patterns["labels"].format(case=case), params.organs, params.ignored)
+        volume = volumes.read_volume(originals[case][0])
+        labels = volumes.read_labels(originals[case][1], params.organs, params.ignored)
         images = {}
         for model in chosen["model"]:
             place = {"model": model, "fold": params.folds[case], "seed": params.seed, "case": case}
-            images[model] = volumes.read_labels(params.patterns["prediction"].format(**place), params.organs)
+            images[model] = volumes.read_labels(params.prediction.format(**place), params.organs)
         array, grid = volumes.oriented(volume)
         truth, _ = volumes.oriented(labels)
         predictions = {model: volumes.oriented(image)[0] for model, image in images.items()}

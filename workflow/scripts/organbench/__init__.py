@@ -7,6 +7,8 @@ Rooms, lowest first; a room imports only from rooms above it in this list:
 | `errors` | the one exception that speaks to the user, the log of a job, and atomic writing |
 | `failures` | what to do about the jobs that failed |
 | `volumes` | reading, checking, orienting, resampling and writing CT volumes and label maps |
+| `downloads` | a file over HTTP: politely, and going on where it broke off |
+| `openkbp` | the patients of the OpenKBP challenge, and fetching them |
 | `cases` | the prepared case on disk: memory-mapped arrays and their geometry |
 | `phantoms` | procedural CT-ORG-like patients |
 | `splits` | who trains, who validates, who tests |

@@ -4,6 +4,7 @@ Plain Python with yaml and jsonschema (which Snakemake brings), because the work
 """
 
 import copy
+import csv
 import difflib
 import glob
 import math
@@ -21,6 +22,8 @@ from organbench.errors import InputError
 # given whole: the organs, networks or margins of two studies do not mix
 REPLACED = (("models",), ("dataset", "organs"), ("evaluation", "margin"))
 CASE_NAME = r"[A-Za-z0-9][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*"  # no slash and no "..", so a case stays in its folder
+SCHEMES = {"s3": "s3", "http": "http", "https": "http"}  # of addresses, and the storage plugin of each
+FETCHING = ".fetching"  # folder below root for patients that are being fetched
 
 Config = dict[str, Any]
 
@@ -251,6 +254,16 @@ def members_of(config: Config, folds: Sequence[splits.Fold], name: str, case: st
 def check_values(config: Config) -> None:
     """Check what the schema cannot: values that must agree with one another, and patterns of paths."""
     dataset = config["dataset"]
+    if is_address(dataset["root"]):
+        scheme = dataset["root"].partition("://")[0]
+        if scheme not in SCHEMES:
+            raise InputError(
+                f"config, dataset.root: {scheme}:// is not read; give a folder, or {', '.join(SCHEMES)}://"
+            )
+        if dataset["source"] != "nifti":
+            raise InputError(f"config, dataset.root: is written to with source {dataset['source']}; give a folder")
+    if dataset["source"] == "phantom" and dataset["cases"] is not None:
+        raise InputError("config, dataset.cases: phantoms are numbered; set dataset.phantom.cases")
     for key in ("root", "image", "label"):
         if set("{}") & set(dataset[key].replace("{case}", "")):
             raise InputError(f"config, dataset.{key}: {dataset[key]!r} has braces; only {{case}} may stand in braces")
@@ -284,19 +297,46 @@ def check_values(config: Config) -> None:
         raise InputError("config, evaluation.tolerance_mm: give one number, or a number for each of dataset.organs")
 
 
-def find_cases(dataset: Mapping[str, Any]) -> list[str]:
+def find_cases(dataset: Mapping[str, Any], stored: Sequence[str] | None = None) -> list[str]:
     """The names of a data set's cases, in natural order.
 
+    Args:
+        dataset: the config's `dataset`.
+        stored: the paths below root of all that is there, where root is an address and can be listed.
+
     Raises:
-        InputError: the folder is missing or holds no case, a volume has no labels or labels have no volume, or a
-            case's name could not be used as a folder's.
+        InputError: the folder is missing or holds no case, a volume has no labels or labels have no volume, a case's
+            name could not be used as a folder's, or `cases` names one that is not there.
     """
     if dataset["source"] == "phantom":
         return [str(number) for number in range(dataset["phantom"]["cases"])]
-    root = Path(dataset["root"])
-    if not root.is_dir():
+    root, chosen = dataset["root"].rstrip("/"), dataset.get("cases")
+    if dataset["source"] == "openkbp":
+        found = {case: f"{root}/{dataset['image']}".replace("{case}", case) for case in patients()}
+    elif is_address(root) and stored is None:
+        if chosen is None:
+            raise InputError(f"config, dataset.cases: {root} cannot be listed; list the names of its cases here")
+        found = {str(case): f"{root}/{dataset['image']}".replace("{case}", str(case)) for case in chosen}
+    else:
+        found = pairs(dataset, root, stored)
+    for case, path in found.items():
+        if not re.fullmatch(CASE_NAME, case):
+            raise InputError(
+                f"{path}: the case's name {case!r} cannot name a folder; use letters, digits, '.', '_' and '-' only"
+            )
+    if chosen is None:
+        return sorted(found, key=splits.natural)
+    for case in map(str, chosen):
+        if case not in found:
+            raise InputError(f"config, dataset.cases: there is no case {case} in {root}; correct or remove the name")
+    return sorted(map(str, chosen), key=splits.natural)
+
+
+def pairs(dataset: Mapping[str, Any], root: str, stored: Sequence[str] | None) -> dict[str, str]:
+    """The volume of each case that has a volume and labels; no volume, and none of the two alone, is an error."""
+    if stored is None and not Path(root).is_dir():
         raise InputError(f"{root}: the data set's folder is not there; put the data there or set dataset.root")
-    volumes, labels = (matching(root, dataset[key]) for key in ("image", "label"))
+    volumes, labels = (matching(root, dataset[key], stored) for key in ("image", "label"))
     if len(dataset["label"]) >= len(dataset["image"]):  # "{case}.nii.gz" also matches "{case}-labels.nii.gz"
         volumes = {case: path for case, path in volumes.items() if path not in labels.values()}
     else:
@@ -306,26 +346,48 @@ def find_cases(dataset: Mapping[str, Any]) -> list[str]:
             f"{root}: no file matches dataset.image {dataset['image']!r}; check dataset.root and the pattern"
         )
     for case in sorted(volumes.keys() - labels.keys(), key=splits.natural):
-        missing = root / dataset["label"].replace("{case}", case)
+        missing = f"{root}/{dataset['label']}".replace("{case}", case)
         raise InputError(f"{volumes[case]}: has no labels; add {missing} or remove the volume")
     for case in sorted(labels.keys() - volumes.keys(), key=splits.natural):
-        missing = root / dataset["image"].replace("{case}", case)
+        missing = f"{root}/{dataset['image']}".replace("{case}", case)
         raise InputError(f"{labels[case]}: has no volume; add {missing} or remove the labels")
-    for case, path in volumes.items():
-        if not re.fullmatch(CASE_NAME, case):
-            raise InputError(
-                f"{path}: the case's name {case!r} cannot name a folder; use letters, digits, '.', '_' and '-' only"
-            )
-    return sorted(volumes, key=splits.natural)
+    return volumes
 
 
-def matching(root: Path, pattern: str) -> dict[str, Path]:
-    """The files below `root` that match a pattern with one or more `{case}`, by the case's name."""
+def matching(root: str, pattern: str, stored: Sequence[str] | None) -> dict[str, str]:
+    """The files below `root`, or of those `stored`, that match a pattern with `{case}` in it, by the case's name."""
     before, *rest = (re.escape(part) for part in pattern.split("{case}"))
     expression = re.compile(before + "(?P<case>[^/]+)" + "".join(part + "(?P=case)" for part in rest[:-1]) + rest[-1])
-    found = {}
-    for path in sorted(root.glob("*".join(glob.escape(part) for part in pattern.split("{case}")))):
-        match = expression.fullmatch(path.relative_to(root).as_posix())
-        if match:
-            found[match["case"]] = path
-    return found
+    if stored is None:
+        files = Path(root).glob("*".join(glob.escape(part) for part in pattern.split("{case}")))
+        stored = [path.relative_to(root).as_posix() for path in files]
+    return {match["case"]: f"{root}/{match[0]}" for match in map(expression.fullmatch, sorted(stored)) if match}
+
+
+def is_address(root: str) -> bool:
+    """Whether a root is an address in object storage or on the web, and no folder."""
+    return "://" in root
+
+
+def patients() -> dict[str, dict[str, str]]:
+    """The checksums of the volume and the labels of each of OpenKBP's patients; see the room `openkbp`."""
+    with Path(__file__).with_name("openkbp.csv").open(newline="") as lines:
+        return {row.pop("case"): row for row in csv.DictReader(lines)}
+
+
+def absent(dataset: Mapping[str, Any], cases: Iterable[str]) -> list[str]:
+    """Those of OpenKBP's patients that have to be fetched. What a user has put there is never touched.
+
+    Raises:
+        InputError: one of a patient's two files is there, and no fetching of it was begun.
+    """
+    root, missing = Path(dataset["root"]), []
+    for case in cases:
+        paths = [root / dataset[key].replace("{case}", case) for key in ("image", "label")]
+        there = [path for path in paths if path.exists()]
+        if len(there) == 1 and not (root / FETCHING / case).exists():
+            (other,) = set(paths) - set(there)
+            raise InputError(f"{there[0]}: {other.name} is not there; add it, or move this one away to fetch both")
+        if len(there) < 2:
+            missing.append(case)
+    return missing

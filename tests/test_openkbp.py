@@ -1,0 +1,281 @@
+"""OpenKBP's patients: their format is read to the voxel, and they are fetched where they are not there, never else."""
+
+import csv
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import SimpleITK as sitk
+import yaml
+from conftest import ROOT
+from serving import serving
+
+from organbench import downloads, openkbp, study, volumes
+from organbench.errors import InputError
+
+CORNER = (30, 38, 127)  # of a stored volume's first voxel in the source's cube (posterior, left, inferior)
+CASES = ["1", "2", "4", "9"]
+ADDRESS = "provided-data/train-pats"
+
+
+def encode(volume, labels, corner=CORNER):
+    """A patient as the files of the source, by name; voxels that the CT does not know are not listed."""
+
+    def listed(mask):
+        z, y, x = np.nonzero(mask)
+        flat = np.ravel_multi_index((y + corner[0], x + corner[1], corner[2] - z), openkbp.CUBE)
+        order = np.argsort(flat)
+        return flat[order], (z[order], y[order], x[order])
+
+    hu, organs = (sitk.GetArrayFromImage(image) for image in (volume, labels))
+    index, where = listed(hu > -1024)
+    rows = [f"{i},{value + 1024.0}" for i, value in zip(index, hu[where], strict=True)]
+    files = {"ct.csv": rows, "Larynx.csv": ["5,"]}  # a contour that the study knows nothing of
+    for name, value in openkbp.CONTOURS.items():
+        files[f"{name}.csv"] = [f"{i}," for i in listed(organs == value)[0]]
+    files = {name: "\n".join([",data", *rows, ""]).encode() for name, rows in files.items()}
+    x, y, z = volume.GetSpacing()
+    return files | {"voxel_dimensions.csv": "".join(f"{round(mm, 3):.18e}\n" for mm in (y, x, z)).encode()}
+
+
+def patient(seed):
+    """A small patient with all contours, as the source's are: known in a body only, with air around it."""
+    rng = np.random.default_rng(seed)
+    hu = np.full((20, 26, 30), -1024, np.int16)
+    hu[2:-2, 2:-2, 2:-2] = rng.normal(0, 50, (16, 22, 26))
+    organs = np.zeros(hu.shape, np.uint8)
+    for value in openkbp.CONTOURS.values():
+        organs[4:16, 4:22, 5 * value - 1 : 5 * value + 2] = value
+    hu[organs > 0] += 100 * organs[organs > 0]
+    grid = volumes.Grid((30, 26, 20), (4.0, 4.0, 2.5), (-60.0, -52.0, 0.0), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
+    return volumes.to_image(hu, grid), volumes.to_image(organs, grid)
+
+
+def same(image, other):
+    """Whether two images agree in every voxel, and in where they are."""
+    grids = [volumes.Grid.of(one) for one in (image, other)]
+    return (
+        image.GetPixelID() == other.GetPixelID()
+        and grids[0].size == grids[1].size
+        and np.allclose(grids[0].spacing, grids[1].spacing, rtol=0, atol=1e-6)
+        and np.allclose(grids[0].origin, grids[1].origin, rtol=0, atol=1e-4)
+        and grids[0].direction == grids[1].direction
+        and np.array_equal(sitk.GetArrayViewFromImage(image), sitk.GetArrayViewFromImage(other))
+    )
+
+
+@pytest.fixture
+def write_folder(tmp_path):
+    """Write a patient's files into a folder, some of them changed."""
+
+    def write(**changed):
+        for name, content in (encode(*patient(1)) | changed).items():
+            (tmp_path / name).write_bytes(content)
+        return tmp_path
+
+    return write
+
+
+@pytest.fixture
+def server():
+    """A server with the source's layout."""
+    with serving() as running:
+        for case in CASES:
+            for name, content in encode(*patient(int(case))).items():
+                running.files[f"/{ADDRESS}/pt_{case}/{name}"] = content
+        yield running
+
+
+# --- the format
+
+
+def test_a_patient_is_read_to_the_voxel(write_folder):
+    assert all(same(*pair) for pair in zip(openkbp.read(write_folder()), patient(1), strict=True))
+
+
+def test_a_patient_at_the_cubes_edge_is_cropped_there(write_folder):
+    volume, labels = openkbp.read(write_folder(**{"ct.csv": b",data\n0,1024.0\n"}))
+    assert volume.GetSize() == labels.GetSize() == (3, 3, 3)
+    assert sitk.GetArrayViewFromImage(volume)[2, 0, 0] == 0  # the source's third axis points to inferior
+
+
+@pytest.mark.parametrize("case", ["1", "16", "48", "65"])
+def test_the_stored_patients_are_read_to_the_voxel(real_data, tmp_path, case):
+    """Patient 65 goes from edge to edge of the source's cube."""
+    stored = [sitk.ReadImage(real_data / f"openkbp/{kind}-{case}.nii.gz") for kind in ("volume", "labels")]
+    for name, content in encode(*stored, (20, 0, 125) if case == "65" else CORNER).items():
+        (tmp_path / name).write_bytes(content)
+    assert all(same(*pair) for pair in zip(openkbp.read(tmp_path), stored, strict=True))
+
+
+def test_the_list_has_the_stored_patients(real_data):
+    there = {path.name[7:-7] for path in (real_data / "openkbp").glob("volume-*.nii.gz")}
+    assert there == study.patients().keys()
+    for case in ("1", "124"):
+        for kind, checksum in study.patients()[case].items():
+            assert openkbp.checksum(sitk.ReadImage(real_data / f"openkbp/{kind}-{case}.nii.gz")) == checksum
+
+
+def test_a_checksum_tells_voxels_and_spacing_apart():
+    volume, labels = patient(1)
+    moved = sitk.Image(volume)
+    moved.SetSpacing((4.0, 4.0, 2.501))
+    assert len({openkbp.checksum(image) for image in (volume, labels, moved, patient(2)[0])}) == 4
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("ct.csv", b"<html>busy</html>", "is not a list of voxels|has no voxels"),
+        ("ct.csv", b",data\nx,1.0\n", "is not a list of voxels"),
+        ("ct.csv", b",data\n", "has no voxels"),
+        ("ct.csv", b",data\n7,\n", "lists a voxel without its value"),
+        ("Mandible.csv", b",data\n2097152,\n", "lists voxels outside the cube"),
+        ("Mandible.csv", b",data\n-1,\n", "lists voxels outside the cube"),
+        ("Mandible.csv", b"", "is not a list of voxels"),
+        ("voxel_dimensions.csv", b"4.0\n4.0\n", "is not three numbers"),
+        ("voxel_dimensions.csv", b"four\n", "is not three numbers"),
+    ],
+)
+def test_a_file_of_another_format_is_named(write_folder, file, content, message):
+    with pytest.raises(InputError, match=f"{file}: .*({message})"):
+        openkbp.read(write_folder(**{file: content}))
+
+
+# --- fetching a patient
+
+
+@pytest.fixture
+def fetch(server, tmp_path, monkeypatch):
+    """Fetch patient 1; gives the volume and the labels."""
+    monkeypatch.setattr(downloads, "BACKOFF", 0.0)
+    monkeypatch.setattr(downloads, "LONGEST_WAIT", 0)
+
+    def run(address=None):
+        paths = [tmp_path / f"{kind}-1.nii.gz" for kind in ("volume", "labels")]
+        checksums = dict(zip(("volume", "labels"), map(openkbp.checksum, patient(1)), strict=True))
+        address = address or f"{server.address}/{ADDRESS}"
+        openkbp.fetch("1", address, tmp_path / ".fetching/1", *paths, checksums=checksums)
+        return [sitk.ReadImage(path) for path in paths]
+
+    return run
+
+
+@pytest.mark.parametrize("faults", [[], ["break"], [503], ["more"], ["less"], ["damage"], ["break", "damage"]], ids=str)
+def test_a_patient_is_fetched(server, fetch, tmp_path, faults):
+    server.faults[f"/{ADDRESS}/pt_1/ct.csv"].extend(faults)
+    assert all(same(*pair) for pair in zip(fetch(), patient(1), strict=True))
+    assert not list(tmp_path.glob(".fetching/*"))
+    assert not [asked for asked, *_ in server.asked if asked.endswith("Larynx.csv")]
+
+
+def test_another_patient_is_refused_after_a_second_try(server, fetch, tmp_path):
+    server.files[f"/{ADDRESS}/pt_1/ct.csv"] = encode(*patient(2))["ct.csv"]
+    with pytest.raises(InputError, match=r"pt_1: is not the patient that it should be \(the checksum of its voxels"):
+        fetch()
+    assert server.times(f"/{ADDRESS}/pt_1/ct.csv") == 2
+    assert not list(tmp_path.rglob("*.nii.gz"))
+
+
+# --- the whole workflow
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    """A copy of the workflow that knows the small patients in place of the real ones."""
+    folder = tmp_path_factory.mktemp("openkbp") / "checkout"
+    for name in ("workflow", "envs"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "config.yaml", folder)
+    with (folder / "workflow/scripts/organbench/openkbp.csv").open("w") as lines:
+        table = csv.writer(lines)
+        table.writerow(["case", "volume", "labels"])
+        table.writerows([case, *map(openkbp.checksum, patient(int(case)))] for case in CASES)
+    return folder
+
+
+@pytest.fixture
+def snakemake(checkout, server, tmp_path):
+    """Run a small study of OpenKBP in a folder of its own: exit status and output."""
+    config = yaml.safe_load((ROOT / "config/openkbp.yaml").read_text())
+    config |= {
+        "dataset": {**config["dataset"], "root": "patients", "openkbp": {"address": f"{server.address}/{ADDRESS}"}},
+        "split": {"method": "holdout", "test_fraction": 0.25, "validation_fraction": 0.0},
+        "models": {"tiny": {"network": "unet", "features": [2, 4]}},
+        "training": {"steps": 2, "batch_size": 2, "patch": [16, 16], "warmup": 1, "context": 0},
+    }
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(config))
+
+    def run(*arguments):
+        command = [sys.executable, "-m", "snakemake", "--snakefile", checkout / "workflow/Snakefile"]
+        command += [*arguments, "--configfile", "study.yaml", "--resources", "gpu=0", "--cores", "4"]
+        environment = os.environ | {"NO_COLOR": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+        done = subprocess.run(
+            list(map(str, command)), cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    return run
+
+
+def test_a_study_fetches_its_patients(snakemake, server, tmp_path):
+    """Through a server that breaks off, lies and is busy; with four cores, but only two patients at a time."""
+    server.pause = 0.1
+    for path, fault in (("pt_1/ct", "break"), ("pt_2/ct", "less"), ("pt_4/Mandible", 503), ("pt_9/ct", "damage")):
+        server.faults[f"/{ADDRESS}/{path}.csv"].append(fault)
+    code, output = snakemake("results/openkbp/tables/per_case.csv")
+    assert code == 0, output[-3000:]
+    assert server.most == 2
+    for case in CASES:
+        stored = [sitk.ReadImage(tmp_path / f"patients/{kind}-{case}.nii.gz") for kind in ("volume", "labels")]
+        assert all(same(*pair) for pair in zip(stored, patient(int(case)), strict=True))
+    assert len(pd.read_csv(tmp_path / "results/openkbp/tables/per_case.csv")) == 5  # organs of one test case
+
+    files = {path: path.stat().st_mtime_ns for path in (tmp_path / "patients").glob("*.nii.gz")}
+    requests = len(server.asked)
+    code, output = snakemake("results/openkbp/tables/per_case.csv", "--forceall", "--dry-run")
+    assert code == 0, output[-3000:]
+    assert "rule fetch" not in output
+    code, output = snakemake("--delete-all-output")
+    assert code == 0, output[-3000:]
+    assert {path: path.stat().st_mtime_ns for path in files} == files
+    assert len(server.asked) == requests
+
+
+def test_what_a_user_has_put_there_is_neither_fetched_nor_touched(snakemake, server, tmp_path):
+    (tmp_path / "patients").mkdir()
+    for kind, image in zip(("volume", "labels"), patient(77), strict=True):
+        volumes.write(image, tmp_path / f"patients/{kind}-4.nii.gz")
+    before = {path: path.read_bytes() for path in (tmp_path / "patients").iterdir()}
+    code, output = snakemake(*(f"results/openkbp/cases/{case}/case.json" for case in ("1", "4")), "--forceall")
+    assert code == 0, output[-3000:]
+    assert {path: path.read_bytes() for path in before} == before
+    assert not [path for path, *_ in server.asked if "pt_4/" in path]
+    assert sorted(path.name for path in (tmp_path / "patients").glob("volume-*")) == [
+        "volume-1.nii.gz",
+        "volume-4.nii.gz",
+    ]
+
+
+def test_a_server_that_fails_is_one_line(snakemake, server, tmp_path):
+    del server.files[f"/{ADDRESS}/pt_1/ct.csv"]
+    code, output = snakemake("results/openkbp/cases/1/case.json")
+    assert code == 1
+    assert f"error: {server.address}/{ADDRESS}/pt_1/ct.csv: the server answers 404 Not Found" in output
+    assert not list(tmp_path.glob("patients/*.nii.gz"))
+
+
+def test_half_a_patient_is_not_overwritten(tmp_path):
+    dataset = {"root": str(tmp_path), "image": "volume-{case}.nii.gz", "label": "labels-{case}.nii.gz"}
+    assert study.absent(dataset, ["1", "2"]) == ["1", "2"]
+    (tmp_path / "volume-1.nii.gz").touch()
+    with pytest.raises(InputError, match=r"volume-1.nii.gz: labels-1.nii.gz is not there; add it, or move this one"):
+        study.absent(dataset, ["1", "2"])
+    (tmp_path / ".fetching/1").mkdir(parents=True)  # it is ours: a fetching was killed between the two
+    assert study.absent(dataset, ["1", "2"]) == ["1", "2"]
+    (tmp_path / "labels-1.nii.gz").touch()
+    assert study.absent(dataset, ["1", "2"]) == ["2"]

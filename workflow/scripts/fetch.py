@@ -1,0 +1,14 @@
+"""Fetch one patient of the OpenKBP challenge."""
+
+from organbench import openkbp
+from organbench.errors import job_log
+
+with job_log(snakemake.log[0]):
+    openkbp.fetch(
+        snakemake.wildcards.case,
+        snakemake.params.address,
+        snakemake.params.folder,
+        snakemake.output.volume,
+        snakemake.output.labels,
+        checksums=snakemake.params.checksums,
+    )

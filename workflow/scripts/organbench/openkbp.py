@@ -1,0 +1,137 @@
+"""The patients of the OpenKBP challenge: their files, and fetching them from where they are published.
+
+A. Babier et al., OpenKBP: The open-access knowledge-based planning grand challenge and dataset, Medical Physics 48,
+2021; github.com/ababier/open-kbp. A patient is a folder of CSV files. Each lists voxels of one cube by their flat
+index (C order; the cube's axes point to posterior, left and inferior): `ct.csv` with their HU + 1024, all others being
+0, and a file for each contour with the voxels inside it.
+"""
+
+import hashlib
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import SimpleITK as sitk
+
+from organbench import downloads, volumes
+from organbench.errors import InputError
+from organbench.volumes import AIR_HU, Array, Grid
+
+CUBE = (128, 128, 128)
+CONTOURS = {"Brainstem": 1, "SpinalCord": 2, "RightParotid": 3, "LeftParotid": 4, "Mandible": 5}  # label values
+MARGIN = 2  # voxels kept around those that the CT knows
+LIMIT = CUBE[0] * CUBE[1] * CUBE[2] * len("2097151,4095.0\n")  # bytes; no file lists a voxel twice
+
+
+def fetch(
+    case: str,
+    address: str,
+    folder: str | Path,
+    volume_path: str | Path,
+    label_path: str | Path,
+    *,
+    checksums: Mapping[str, str],
+) -> None:
+    """Download a patient and write its CT volume (int16 HU) and its label map (uint8, the values of `CONTOURS`).
+
+    Args:
+        case: the patient's number.
+        address: of the folder that holds the patients' folders `pt_<case>`.
+        folder: where the downloaded files wait; a later call goes on with them. Removed at the end.
+        volume_path: where the volume goes.
+        label_path: where the label map goes.
+        checksums: what `checksum` gives for the `volume` and the `labels` of this patient.
+
+    Raises:
+        InputError: as `downloads.download`; or the server sends, twice, something else than this patient.
+    """
+    folder = Path(folder)
+    source = f"{address.rstrip('/')}/pt_{case}"
+    reason = ""
+    for _ in range(2):  # a second time from the start, lest a file was damaged on its way
+        folder.mkdir(parents=True, exist_ok=True)
+        with downloads.session() as connection:
+            for file in ("voxel_dimensions.csv", *(f"{name}.csv" for name in CONTOURS), "ct.csv"):
+                downloads.download(connection, f"{source}/{file}", folder / file, limit=LIMIT)
+        try:
+            volume, labels = read(folder)
+        except InputError as error:
+            reason = str(error)
+        else:
+            if {"volume": checksum(volume), "labels": checksum(labels)} == dict(checksums):
+                volumes.write(volume, volume_path)
+                volumes.write(labels, label_path)
+                shutil.rmtree(folder)
+                return
+            reason = "the checksum of its voxels differs"
+        shutil.rmtree(folder)
+    raise InputError(f"{source}: is not the patient that it should be ({reason}); check dataset.openkbp.address")
+
+
+def read(folder: str | Path) -> tuple[sitk.Image, sitk.Image]:
+    """Read a patient's folder.
+
+    Returns:
+        The CT volume (int16 HU) and the label map (uint8, the values of `CONTOURS`; later ones win) on the same grid:
+        LPS, cropped to what the CT knows and `MARGIN` voxels around it. The source has no position, so the grid's
+        middle is at 0 along x and y, and its lowest slice at 0 along z.
+
+    Raises:
+        InputError: a file is not of the format.
+    """
+    folder = Path(folder)
+    try:
+        y, x, z = np.loadtxt(folder / "voxel_dimensions.csv", ndmin=1).tolist()
+    except ValueError as error:
+        raise InputError(
+            f"{folder / 'voxel_dimensions.csv'}: is not three numbers ({error}); remove it and run again"
+        ) from None
+    ct, labels = np.zeros(CUBE, np.int16), np.zeros(CUBE, np.uint8)
+    index, values = read_sparse(folder / "ct.csv")
+    if np.isnan(values).any():
+        raise InputError(f"{folder / 'ct.csv'}: lists a voxel without its value; remove it and run again")
+    ct.flat[index] = values
+    for name, value in CONTOURS.items():
+        labels.flat[read_sparse(folder / f"{name}.csv")[0]] = value
+    ct, labels = upright(ct), upright(labels)
+    known = ct != 0
+    if not known.any():
+        raise InputError(f"{folder / 'ct.csv'}: has no voxels; remove it and run again")
+    lines = [np.flatnonzero(known.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1))]
+    box = tuple(slice(max(line[0] - MARGIN, 0), line[-1] + 1 + MARGIN) for line in lines)
+    depth, height, width = ct[box].shape
+    grid = Grid(
+        (width, height, depth), (x, y, z), (-width * x / 2, -height * y / 2, 0.0), tuple(np.eye(3).ravel().tolist())
+    )
+    return volumes.to_image(ct[box] + np.int16(AIR_HU), grid), volumes.to_image(labels[box], grid)
+
+
+def upright(cube: Array) -> Array:
+    """A cube of the source (posterior, left, inferior) with axes z y x, LPS."""
+    return cube.transpose(2, 0, 1)[::-1]
+
+
+def read_sparse(path: Path) -> tuple[Array, Array]:
+    """The flat indices of the voxels that a file lists (int64) and their values (float64; NaN in a contour's file).
+
+    Raises:
+        InputError: the file is no such list.
+    """
+    try:
+        table = pd.read_csv(path, index_col=0, dtype={"data": np.float64})
+        index, values = table.index.to_numpy(np.int64), table["data"].to_numpy()
+    except (ValueError, KeyError) as error:
+        raise InputError(f"{path}: is not a list of voxels ({error}); remove it and run again") from None
+    if len(index) and not 0 <= index.min() <= index.max() < np.prod(CUBE):
+        raise InputError(f"{path}: lists voxels outside the cube of {CUBE}; remove it and run again")
+    return index, values
+
+
+def checksum(image: sitk.Image) -> str:
+    """SHA-256 of an image's size, spacing (mm, to three digits, as the source has it) and voxels (z y x)."""
+    voxels = sitk.GetArrayFromImage(image)
+    spacing = [f"{value:.3f}" for value in image.GetSpacing()]
+    text = f"{image.GetSize()} {spacing} {voxels.dtype.newbyteorder('<').str}"
+    return hashlib.sha256(text.encode() + voxels.astype(voxels.dtype.newbyteorder("<")).tobytes()).hexdigest()
