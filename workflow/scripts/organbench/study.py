@@ -258,7 +258,7 @@ def check_values(config: Config) -> None:
         scheme = dataset["root"].partition("://")[0]
         if scheme not in SCHEMES:
             raise InputError(
-                f"config, dataset.root: {scheme}:// is not read; give a folder, or {', '.join(SCHEMES)}://"
+                f"config, dataset.root: {scheme}:// is not read; give a folder, or an address with {', '.join(SCHEMES)}"
             )
         if dataset["source"] != "nifti":
             raise InputError(f"config, dataset.root: is written to with source {dataset['source']}; give a folder")
