@@ -2,15 +2,21 @@
 
 import logging
 import os
+import resource
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
+import pandas as pd
 import pytest
+import SimpleITK as sitk
 import yaml
 from conftest import ROOT
 
-from organbench.errors import InputError, atomic, job_log
+from organbench import orphans, volumes
+from organbench.errors import InputError, atomic, job_log, unchanged
 
 SHAPE = (8, 10, 12)
 
@@ -273,6 +279,109 @@ def test_atomic_writes_a_readable_file_beside_its_place(tmp_path):
     assert path.stat().st_mode & 0o777 == 0o666 & ~umask
     assert path.read_text() == "new"
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_what_a_killed_job_left_is_removed_when_its_file_is_written_again(tmp_path):
+    left, fresh, others = (
+        tmp_path / name for name in (".a-12345678.nii.gz", ".a-abcdefgh.nii.gz", ".a-b-12345678.nii.gz")
+    )
+    for path in (left, fresh, others):
+        path.write_text("half")
+    for path in (left, others):
+        os.utime(path, (0, 0))
+    with atomic(tmp_path / "a.nii.gz") as temporary:
+        temporary.write_text("whole")
+    assert {path.name for path in tmp_path.iterdir()} == {"a.nii.gz", fresh.name, others.name}
+
+
+@pytest.fixture
+def full_disk():
+    """Files of at most 4 KB can be written, which fails as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def save_array(path):
+    with path.open("wb") as stream:
+        np.save(stream, np.zeros(10000))
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda path: path.write_text("x" * 10000),
+        lambda path: path.write_bytes(bytes(10000)),
+        lambda path: pd.DataFrame({"a": range(10000)}).to_csv(path),
+        save_array,
+    ],
+    ids=["text", "bytes", "table", "array"],
+)
+def test_a_full_disk_is_told_in_one_line(tmp_path, full_disk, write):
+    path = tmp_path / "file"
+    path.write_text("old")
+    with pytest.raises(InputError, match=f"{path}: cannot be written .*run again") as caught, atomic(path) as temporary:
+        write(temporary)
+    assert "\n" not in str(caught.value)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nii", ".mha", ".nrrd"])
+def test_an_image_that_does_not_fit_on_the_disk_is_refused(tmp_path, full_disk, suffix):
+    """SimpleITK writes half a NIfTI file without a word."""
+    image = sitk.GetImageFromArray(np.random.default_rng(0).integers(0, 255, (30, 30, 30)).astype(np.uint8))
+    with pytest.raises(InputError, match=r"image.*: cannot be written .*disk.*run again"):
+        volumes.write(image, tmp_path / f"image{suffix}")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path):
+    path = tmp_path / "volume.nii"
+    path.write_text("old")
+    with unchanged(path, tmp_path / "missing"):
+        pass
+    with pytest.raises(InputError, match=f"{path}: was changed while it was being read"), unchanged(path):
+        path.write_text("new one")
+
+
+def test_sigterm_ends_a_job_in_one_line(tmp_path, capsys):
+    def job():
+        with job_log(tmp_path / "log"), atomic(tmp_path / "file") as path:
+            path.write_text("half")
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(1)
+
+    with pytest.raises(SystemExit) as end:
+        job()
+    assert end.value.code == 128 + signal.SIGTERM
+    assert capsys.readouterr().err == "stopped: told to end; the next run makes what is missing\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["log"]
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_a_job_ends_with_its_workflow(tmp_path, monkeypatch, capsys):
+    def job():
+        with job_log(tmp_path / "log"):
+            time.sleep(2 * orphans.WATCH_SECONDS)  # nothing happens
+            workflow.kill()
+            workflow.wait()
+            time.sleep(10)
+            raise AssertionError
+
+    workflow = subprocess.Popen(["sleep", "60"])
+    monkeypatch.setenv(orphans.WORKFLOW, f"{workflow.pid} {orphans.namespace()}")
+    with pytest.raises(SystemExit):
+        job()
+    assert "told to end" in capsys.readouterr().err
+
+
+def test_a_job_whose_workflow_cannot_be_seen_goes_on(tmp_path, monkeypatch):
+    for value in ("", "999999999 elsewhere"):
+        monkeypatch.setenv(orphans.WORKFLOW, value)
+        with job_log(tmp_path / "log"):
+            time.sleep(2 * orphans.WATCH_SECONDS)
 
 
 def test_a_users_mistake_is_one_line_and_exit_status_1(tmp_path, capsys):

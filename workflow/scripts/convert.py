@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from organbench import cases
-from organbench.errors import job_log
+from organbench.errors import job_log, unchanged
 
-with job_log(snakemake.log[0]):
+with job_log(snakemake.log[0]), unchanged(snakemake.input.volume, snakemake.input.labels):
     cases.convert(
         snakemake.wildcards.case,
         snakemake.input.volume,

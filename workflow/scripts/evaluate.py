@@ -1,9 +1,9 @@
 """Measure one prediction against the original labels."""
 
 from organbench import metrics, volumes
-from organbench.errors import atomic, job_log
+from organbench.errors import atomic, job_log, unchanged
 
-with job_log(snakemake.log[0]):
+with job_log(snakemake.log[0]), unchanged(snakemake.input.labels, snakemake.input.prediction):
     organs = snakemake.params.organs
     reference = volumes.read_labels(snakemake.input.labels, organs, snakemake.params.ignored)
     prediction = volumes.read_labels(snakemake.input.prediction, organs)

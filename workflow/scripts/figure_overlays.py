@@ -3,9 +3,9 @@
 import pandas as pd
 
 from organbench import figures, volumes
-from organbench.errors import job_log
+from organbench.errors import job_log, unchanged
 
-with job_log(snakemake.log[0]):
+with job_log(snakemake.log[0]), unchanged(*snakemake.input.volumes, *snakemake.input.labels):
     params = snakemake.params
     examples = pd.read_csv(snakemake.input.examples, dtype={"case": str})
     originals = dict(zip(params.folds, zip(snakemake.input.volumes, snakemake.input.labels, strict=True), strict=True))

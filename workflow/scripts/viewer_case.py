@@ -3,9 +3,9 @@
 import SimpleITK as sitk
 
 from organbench import cohort, viewer, volumes
-from organbench.errors import atomic, job_log
+from organbench.errors import atomic, job_log, unchanged
 
-with job_log(snakemake.log[0]):
+with job_log(snakemake.log[0]), unchanged(snakemake.input.volume, snakemake.input.labels):
     organs, case = snakemake.params.organs, snakemake.wildcards.case
     volume = volumes.read_volume(snakemake.input.volume)
     reference = volumes.read_labels(snakemake.input.labels, organs, snakemake.params.ignored)

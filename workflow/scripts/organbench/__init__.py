@@ -4,6 +4,7 @@ Rooms, lowest first; a room imports only from rooms above it in this list:
 
 | room | what it knows |
 |---|---|
+| `orphans` | jobs end with the workflow that started them |
 | `errors` | the one exception that speaks to the user, the log of a job, and atomic writing |
 | `failures` | what to do about the jobs that failed |
 | `volumes` | reading, checking, orienting, resampling and writing CT volumes and label maps |

@@ -1,6 +1,7 @@
-"""The exception that speaks to the user, the log of a job, and writing files that are whole or absent."""
+"""The exception that speaks to the user, the log of a job and its end, and writing files that are whole or absent."""
 
 import datetime
+import glob
 import logging
 import os
 import signal
@@ -9,16 +10,19 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from organbench import orphans
 
 TERMINATED = 128 + signal.SIGTERM  # what a shell reports of a process that SIGTERM ended
 LOG_SECONDS = 10.0  # a progress line at most this often
 LOGGER = logging.getLogger("organbench")
+LEFT_SECONDS = 60.0  # a temporary file that nobody has written to for so long was left behind by a job that was killed
 
 
-class StoppedError(Exception):
-    """The job was asked to end and has left behind what it needs to go on."""
+class StoppedError(BaseException):
+    """The job was asked to end and has left behind what it needs to go on; no error that someone might handle."""
 
 
 class InputError(ValueError):
@@ -29,8 +33,9 @@ class InputError(ValueError):
 def job_log(path: str | Path, *, quiet: bool = False) -> Iterator[logging.Logger]:
     """Log a job to its own file and to stderr; turn any exception into one last line that says what to do.
 
-    `StoppedError` ends the job with the exit status of SIGTERM, everything else with 1. The traceback of what is no
-    `InputError` is in the log. A `quiet` process leaves all that to another process of the same job.
+    SIGTERM and `StoppedError` end the job with the exit status of SIGTERM, and so does the end of the workflow that
+    started it; everything else with 1. The traceback of what is no `InputError` is in the log. A `quiet` process leaves
+    all that to another process of the same job.
     """
     logger = LOGGER
     if quiet:
@@ -45,7 +50,8 @@ def job_log(path: str | Path, *, quiet: bool = False) -> Iterator[logging.Logger
     for handler in handlers:
         logger.addHandler(handler)
     try:
-        yield logger
+        with stopped_by_sigterm(), orphans.ended_with_workflow():
+            yield logger
     except InputError as error:
         logger.error("error: %s", error)
         sys.exit(1)
@@ -108,10 +114,27 @@ class Pace:
 
 
 @contextmanager
-def termination() -> Iterator[Callable[[], bool]]:
-    """Give a function that says whether SIGTERM has come, which schedulers send at the time limit.
+def stopped_by_sigterm() -> Iterator[None]:
+    """Raise `StoppedError` on SIGTERM, so that what the job has begun to write is removed; in the main thread only."""
 
-    The signal no longer ends the process inside the block. Only the main thread can catch it; others are told False.
+    def stop(*_: object) -> None:
+        raise StoppedError("told to end; the next run makes what is missing")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def termination() -> Iterator[Callable[[], bool]]:
+    """Give a function that says whether SIGTERM has come, which schedulers send at the time limit, or Ctrl-C.
+
+    The signals no longer end the process inside the block. Only the main thread can catch them; others are told False.
     """
     came = False
 
@@ -122,31 +145,66 @@ def termination() -> Iterator[Callable[[], bool]]:
     if threading.current_thread() is not threading.main_thread():
         yield lambda: came
         return
-    before = signal.signal(signal.SIGTERM, note)
+    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield lambda: came
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; move it to `path` when the block ends well, remove it when it does not.
 
-    The temporary name keeps the suffixes of `path`, because writers choose a format by them.
+    The temporary name keeps the suffixes of `path`, because writers choose a format by them. What jobs that were killed
+    have left of the same file is removed.
+
+    Raises:
+        InputError: the file cannot be written; what was there before is still there.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     name, dot, suffixes = path.name.partition(".")
-    handle, temporary = tempfile.mkstemp(prefix=f".{name}-", suffix=dot + suffixes, dir=path.parent)
-    os.close(handle)
     try:
-        yield Path(temporary)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes files that only their owner reads
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for left in path.parent.glob(glob.escape(f".{name}-") + "?" * 8 + glob.escape(dot + suffixes)):
+            with suppress(FileNotFoundError):  # another job may be at it too
+                if time.time() - left.stat().st_mtime > LEFT_SECONDS:
+                    left.unlink()
+        handle, temporary = tempfile.mkstemp(prefix=f".{name}-", suffix=dot + suffixes, dir=path.parent)
+        os.close(handle)
+        try:
+            yield Path(temporary)
+            umask = os.umask(0)
+            os.umask(umask)
+            os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes files that only their owner reads
+            with open(temporary, "rb") as written:
+                os.fsync(written.fileno())
+            os.replace(temporary, path)
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+    except OSError as error:
+        reason = error.strerror or str(error)  # NumPy gives none when a disk is full
+        raise InputError(f"{path}: cannot be written ({reason}); mend the disk or its rights and run again") from error
+
+
+@contextmanager
+def unchanged(*paths: str | Path) -> Iterator[None]:
+    """Refuse files that change inside the block: what was made of the old ones would be newer than the new ones.
+
+    Raises:
+        InputError: a file has another size or time than before.
+    """
+
+    def look(path: str | Path) -> tuple[int, int] | None:
+        try:
+            found = os.stat(path)
+        except OSError:  # whoever reads it says so
+            return None
+        return found.st_size, found.st_mtime_ns
+
+    before = [look(path) for path in paths]
+    yield
+    for path, then in zip(paths, before, strict=True):
+        if look(path) != then:
+            raise InputError(f"{path}: was changed while it was being read; run again when it is complete")

@@ -95,7 +95,7 @@ def encode(array: Array, grid: Grid) -> str:
     """An array (z y x) on a grid as gzipped NIfTI in base64: the same array, the same text."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "volume.nii"
-        sitk.WriteImage(volumes.to_image(array, grid), str(path))
+        volumes.write(volumes.to_image(array, grid), path)
         return base64.b64encode(gzip.compress(path.read_bytes(), mtime=0)).decode()
 
 

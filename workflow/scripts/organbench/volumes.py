@@ -572,9 +572,17 @@ def place(image: sitk.Image, grid: Grid) -> None:
 
 
 def write(image: sitk.Image, path: str | Path) -> None:
-    """Write an image, compressed where its suffix says so; whole or not at all."""
+    """Write an image, compressed where its suffix says so; whole or not at all.
+
+    Raises:
+        InputError: the file cannot be written, for one because the disk is full.
+    """
     with atomic(path) as temporary:
-        sitk.WriteImage(image, str(temporary), useCompression=True, compressionLevel=1)
+        try:
+            sitk.WriteImage(image, str(temporary), useCompression=True, compressionLevel=1)
+            read(temporary)  # SimpleITK's writer of NIfTI does not say that a disk is full
+        except (InputError, RuntimeError) as error:
+            raise OSError(f"the disk may be full: {str(error).strip().splitlines()[-1]}") from error
 
 
 def write_json(content: Any, path: str | Path) -> None:
