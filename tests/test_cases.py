@@ -216,21 +216,35 @@ def test_the_overview_gives_the_original_grid_and_millilitres(convert):
 
 def test_a_damaged_case_is_refused(convert, tmp_path):
     convert(smooth_shape((10, 11, 12)))
-    image, info = tmp_path / "c" / "image.npy", tmp_path / "c" / "case.json"
-    whole = image.read_bytes()
-    for content in (b"", whole[:50], whole[:-1], None):
-        image.unlink()
-        if content is not None:
-            image.write_bytes(content)
-        else:
-            np.save(image, np.zeros((10, 11, 13), np.int16))
-        with pytest.raises(InputError, match=f"{tmp_path / 'c'}: .*delete the folder and run again"):
-            cases.load(tmp_path / "c")
-    image.write_bytes(whole)
-    assert cases.load(tmp_path / "c").image.shape == (10, 11, 12)
-    info.write_text(info.read_text()[:-40])
-    with pytest.raises(InputError, match="delete the folder and run again"):
-        cases.load(tmp_path / "c")
+    folder = tmp_path / "c"
+    for file in ("image.npy", "label.npy", "points.npy", "case.json"):
+        path = folder / file
+        whole = path.read_bytes()
+        for content in (b"", bytes(len(whole)), whole[:50], whole[:-3], whole[:-5] + b"12345"):
+            path.write_bytes(content)
+            with pytest.raises(InputError, match=f"{path}: .*delete the folder {folder} and run again"):
+                cases.load(folder)
+        path.write_bytes(whole)
+    assert cases.load(folder).image.shape == (10, 11, 12)
+    np.save(folder / "image.npy", np.zeros((10, 11, 13), np.int16))
+    with pytest.raises(InputError, match=f"{folder / 'image.npy'}: does not have the size that case.json says"):
+        cases.load(folder)
+
+
+def test_an_array_of_another_case_is_refused(convert, tmp_path):
+    first, second = np.zeros((4, 5, 6), np.uint8), np.ones((4, 5, 6), np.uint8)
+    convert(first, name="first")
+    convert(second, name="second")
+    for file in ("label.npy", "points.npy"):
+        ours, theirs = (tmp_path / name / file for name in ("first", "second"))
+        whole = ours.read_bytes()
+        ours.write_bytes(theirs.read_bytes())
+        with pytest.raises(InputError, match=f"{ours}: damaged, its content is not what was written"):
+            cases.load(tmp_path / "first")
+        ours.write_bytes(whole)
+    (tmp_path / "first").rename(tmp_path / "third")
+    with pytest.raises(InputError, match=r"third/case\.json: is of case first"):
+        cases.load(tmp_path / "third")
 
 
 def info(case, **voxels):

@@ -354,6 +354,7 @@ def as_bytes(content):
         lambda good, folder: b"",
         lambda good, folder: b"garbage " * 100,
         lambda good, folder: good[: len(good) // 2],
+        lambda good, folder: good[: len(good) // 2] + bytes(99) + good[len(good) // 2 + 99 :],
         lambda good, folder: pickle.dumps(Trap(folder / "sprung"), protocol=2),
         lambda good, folder: as_bytes(Trap(folder / "sprung")),
         lambda good, folder: as_bytes(nn.Conv2d(1, 1, 1)),
@@ -369,6 +370,7 @@ def as_bytes(content):
         "empty",
         "garbage",
         "truncated",
+        "zeroed",  # torch would load it
         "pickle",
         "trap",
         "module",

@@ -546,6 +546,14 @@ def cut(path):
     path.write_bytes(path.read_bytes()[:1000])
 
 
+def zero(path):
+    """Zeros where a disk lost a block, amid the weights; torch would load them."""
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle - 100 : middle + 100] = bytes(200)
+    path.write_bytes(content)
+
+
 def garble(path):
     path.write_bytes(b"garbage")
 
@@ -556,8 +564,8 @@ def other_content(path):
 
 @pytest.mark.parametrize(
     ("damage", "stamp"),
-    [(None, "another"), (cut, "stamp"), (garble, "stamp"), (other_content, "stamp")],
-    ids=["foreign", "truncated", "garbage", "other"],
+    [(None, "another"), (cut, "stamp"), (zero, "stamp"), (garble, "stamp"), (other_content, "stamp")],
+    ids=["foreign", "truncated", "zeroed", "garbage", "other"],
 )
 def test_a_checkpoint_that_does_not_fit_is_set_aside(patients, tmp_path, monkeypatch, caplog, damage, stamp):
     checkpoint = tmp_path / "checkpoint.pt"
@@ -733,7 +741,7 @@ class Outputs(list):
 def run_training(folder, cases, **changes):
     outputs = Outputs(**{kind: folder / kind for kind in ("weights.pt", "history.csv", "cost.json")})
     outputs.weights, outputs.history, outputs.cost = outputs
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     run_script(
         "train",
         folder,
@@ -779,7 +787,7 @@ def test_an_organs_usual_volume_is_the_median_of_those_who_have_it(tmp_path):
 
 def test_training_twice_gives_the_same_file(trained):
     folder, run = trained
-    again = run_training(folder / "again", [folder / "a"])
+    again = run_training(folder / "again" / folder.name / run.name, [folder / "a"])  # weights know their run
     assert (again / "weights.pt").read_bytes() == (run / "weights.pt").read_bytes()
 
 
@@ -788,11 +796,13 @@ def test_an_interrupted_job_gives_the_same_file(trained, monkeypatch):
     monkeypatch.setenv("ORGANBENCH_CHECKPOINT_SECONDS", "0")
     interrupt(monkeypatch, 3)
     with pytest.raises(InterruptionError):
-        run_training(folder / "resumed", [folder / "a"])
-    assert {path.name for path in (folder / "resumed").iterdir()} == {"checkpoint.pt", "train.log"}
-    resumed = run_training(folder / "resumed", [folder / "a"])
+        run_training(folder / "resumed" / folder.name / run.name, [folder / "a"])
+    assert {path.name for path in (folder / "resumed" / folder.name / run.name).iterdir()} == {
+        "checkpoint.pt",
+        "train.log",
+    }
+    resumed = run_training(folder / "resumed" / folder.name / run.name, [folder / "a"])
     assert "after 3 steps" in (resumed / "train.log").read_text()
-    assert not (resumed / "checkpoint.pt").exists()
     assert (resumed / "weights.pt").read_bytes() == (run / "weights.pt").read_bytes()
 
 
@@ -817,6 +827,15 @@ def test_the_prediction_script_writes_a_label_map(trained):
     assert cost["voxels"] == 6 * 24 * 20
     assert cost["prediction_seconds"] > 0
     assert cost["peak_host_mib"] > 50
+
+
+def test_weights_in_another_runs_folder_are_refused(trained):
+    folder, run = trained
+    moved = folder / "other" / "fold0-seed0" / "weights.pt"
+    moved.parent.mkdir(parents=True)
+    shutil.copy(run / "weights.pt", moved)
+    with pytest.raises(InputError, match=f"{moved}: holds the weights of {folder.name}/run; put them back, or delete"):
+        inference.predict_files([moved], folder / "a", {}, CPU)
 
 
 def test_a_script_tells_the_user_in_one_line_what_is_wrong(trained, capsys):

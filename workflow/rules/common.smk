@@ -14,7 +14,7 @@ SCRIPTS = WORKFLOW / "scripts"
 if str(SCRIPTS) not in sys.path:
     sys.path.insert(0, str(SCRIPTS))
 
-from organbench import failures, splits, study
+from organbench import failures, orphans, splits, study
 from organbench.errors import InputError
 from snakemake.exceptions import WorkflowError
 
@@ -69,6 +69,7 @@ def resolve_study():
 
 # Not the configfile directive: it would merge the default study's organs and networks into those of any other.
 STUDY, CASES, FOLDS = resolve_study()
+orphans.adopt()
 config.update(STUDY)
 
 RESULTS = f"results/{STUDY['study']}"
@@ -161,8 +162,15 @@ def cases_in(wildcards, *roles):
 
 
 def case_files(cases):
-    """The files of prepared cases."""
-    return [path.format(case=case) for case in cases for path in CASE.values()]
+    """The files of prepared cases; of `case.json` it counts whether it has changed, which holds the arrays' checksums.
+
+    So the same arrays, made again, train nothing, and damaged ones do not cost the weights that were trained on good ones.
+    """
+    return [
+        path.format(case=case) if kind == "case" else ancient(path.format(case=case))
+        for case in cases
+        for kind, path in CASE.items()
+    ]
 
 
 def training_files(wildcards):

@@ -3,7 +3,7 @@
 
 rule predict:
     input:
-        image=CASE["image"],
+        image=ancient(CASE["image"]),
         case=CASE["case"],
         weights=prediction_weights,
         code=prediction_code,

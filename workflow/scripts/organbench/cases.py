@@ -106,10 +106,11 @@ def convert(
         "original_voxels": original_voxels,
         "voxels": voxels_of(label, organs),
         "hu": hu_statistics(image, label, organs),
-        "checksum": zlib.crc32(label.data, zlib.crc32(image.data)),
     }
     folder = Path(folder)
-    for file, array in (("image", image), ("label", label), ("points", organ_points(label, len(organs)))):
+    arrays = {"image": image, "label": label, "points": organ_points(label, len(organs))}
+    info["checksums"] = {file: zlib.crc32(array.data) for file, array in arrays.items()}
+    for file, array in arrays.items():
         with atomic(folder / f"{file}.npy") as temporary, temporary.open("wb") as stream:
             np.save(stream, array)
     volumes.write_json(info, folder / "case.json")
@@ -162,23 +163,32 @@ def organ_points(label: Array, organs: int) -> Array:
 
 
 def load(folder: str | Path) -> Case:
-    """Open a case; its arrays stay on disk until they are touched.
+    """Open a case; its arrays are read once to see that they are whole, and then stay on disk.
 
     Raises:
-        InputError: the case is missing or damaged.
+        InputError: the case is missing or damaged, or an array is not the one that was written with `case.json`.
     """
     folder = Path(folder)
+    remedy = f"delete the folder {folder} and run again"
+    arrays = {}
     try:
-        info = json.loads((folder / "case.json").read_text())
-        image, label, points = (np.load(folder / f"{file}.npy", mmap_mode="r") for file in ("image", "label", "points"))
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{folder}: the prepared case is damaged ({error}); delete the folder and run again") from None
-    shape = Grid.from_json(info["working"]).shape
-    if image.shape != shape or label.shape != shape:
-        raise InputError(
-            f"{folder}: the arrays do not have the size that case.json says; delete the folder and run again"
-        )
-    return Case(info["case"], image, label, points, info)
+        file = folder / "case.json"
+        info = json.loads(file.read_text())
+        shape, checksums = Grid.from_json(info["working"]).shape, info["checksums"]
+        if info["case"] != folder.name:
+            raise InputError(f"{file}: is of case {info['case']}; {remedy}")
+        for name in ("image", "label", "points"):
+            file = folder / f"{name}.npy"
+            arrays[name] = np.load(file, mmap_mode="r")
+            if name != "points" and arrays[name].shape != shape:
+                raise InputError(f"{file}: does not have the size that case.json says; {remedy}")
+            if zlib.crc32(arrays[name].data) != checksums[name]:
+                raise InputError(f"{file}: damaged, its content is not what was written; {remedy}")
+    except InputError:
+        raise
+    except (OSError, EOFError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{file}: the prepared case is damaged ({error}); {remedy}") from None
+    return Case(info["case"], **arrays, info=info)
 
 
 def write_prediction(prediction: Array, case: Case, path: str | Path) -> None:

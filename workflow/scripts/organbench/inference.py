@@ -3,6 +3,7 @@
 import itertools
 import math
 import time
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -211,10 +212,28 @@ def gaussian(patch: Sequence[int]) -> Array:
     return np.maximum(weight, 1e-4).astype(np.float32)
 
 
+def run_of(weights: str | Path) -> str:
+    """The run, such as unet/fold0-seed0, in whose folder a file lies."""
+    return "/".join(Path(weights).parts[-3:-1])
+
+
 def save(path_or_file: Any, network: nn.Module, recipe: Mapping[str, Any]) -> None:
     """Write weights with all that is needed to rebuild the network: plain values only."""
     weights = {key: value.detach().cpu() for key, value in network.state_dict().items()}
     torch.save({"recipe": dict(recipe), "state_dict": weights}, path_or_file)
+
+
+def read_archive(path: Any) -> dict[str, Any]:
+    """Read what `torch.save` wrote, once all checksums in it agree, which torch does not look at.
+
+    Raises:
+        ValueError: the file is damaged. Torch and zipfile raise others.
+    """
+    with zipfile.ZipFile(path) as archive:
+        damaged = archive.testzip()
+    if damaged:
+        raise ValueError(f"{damaged} is damaged in it")
+    return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def load(path: Any, device: torch.device) -> tuple[nn.Module, dict[str, Any]]:
@@ -227,7 +246,7 @@ def load(path: Any, device: torch.device) -> tuple[nn.Module, dict[str, Any]]:
         InputError: the file is damaged or holds something else.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = read_archive(path)
         recipe = content["recipe"]
         network = networks.build(
             recipe["network"],
@@ -280,9 +299,14 @@ def predict_files(
         Organ indices on the original grid, in the working orientation (uint8, z y x); the case; and what it cost.
 
     Raises:
-        InputError: weights are damaged.
+        InputError: weights are damaged, or of another run than the one in whose folder they lie.
     """
     networks, recipes = zip(*(load(path, device) for path in weights), strict=True)
+    for path, recipe in zip(weights, recipes, strict=True):
+        if recipe["run"] != run_of(path):
+            raise InputError(
+                f"{path}: holds the weights of {recipe['run']}; put them back, or delete it to train again"
+            )
     predictors = [
         Predictor(
             network,

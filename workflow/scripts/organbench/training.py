@@ -25,7 +25,7 @@ from tqdm import tqdm
 from organbench import augmentation, cases, devices, losses, networks, overlaps, processes, sampling, volumes
 from organbench.cases import Case
 from organbench.errors import InputError, Pace, StoppedError, atomic, job_log, termination
-from organbench.inference import Predictor, followed, save
+from organbench.inference import Predictor, followed, read_archive, run_of, save
 from organbench.sampling import WHOLE, Share
 
 CHECKPOINT_SECONDS = 300.0  # between checkpoints; ORGANBENCH_CHECKPOINT_SECONDS changes it without changing results
@@ -212,13 +212,12 @@ def run(job: Mapping[str, Any]) -> None:
         if rank > 0:
             return
         buffer = io.BytesIO()  # so that the archive does not hold the file's temporary name
-        save(buffer, network, recipe)
+        save(buffer, network, recipe | {"run": run_of(job["weights"])})
         with atomic(job["weights"]) as path:
             path.write_bytes(buffer.getbuffer())
         with atomic(job["history"]) as path:
             pd.DataFrame(rows).to_csv(path, index=False)
         volumes.write_json(cost, job["cost"])
-        checkpoint.unlink(missing_ok=True)
 
 
 def train_files(
@@ -239,8 +238,8 @@ def train_files(
             job["settings"],
             job["window"],
             job["seed"],
-            [[case.name, case.info["checksum"]] for case in train_on],
-            [[case.name, case.info["checksum"]] for case in validate_on],
+            [[case.name, case.info["checksums"]] for case in train_on],
+            [[case.name, case.info["checksums"]] for case in validate_on],
             devices.describe(device),
             share.world,
             *map(Path, job["code"]),
@@ -280,7 +279,7 @@ def train(
         organs: names of the organs, in order.
         seed: decides the initial weights and all batches.
         device: where to compute.
-        checkpoint: file to leave progress in; removed by the caller once the results are safe.
+        checkpoint: file to leave progress in; whoever knows that the results are safe removes it.
         stamp: of everything that shapes the weights; a checkpoint with another is set aside.
         workers: threads that read batches.
         checkpoint_seconds: time between checkpoints.
@@ -579,7 +578,7 @@ def resume(path: Path, stamp: str, states: Mapping[str, Any], logger: logging.Lo
     if not path.exists():
         return Progress()
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = read_archive(path)
         reason = None if content["stamp"] == stamp else "it is of another configuration, data or code"
     except Exception as error:
         reason = f"it cannot be read ({type(error).__name__})"
