@@ -45,6 +45,7 @@ rule tables:
         runtime=15,
     params:
         margins=STUDY["evaluation"]["margin"],
+        organs=list(ORGANS),
     script:
         "../scripts/tables.py"
 

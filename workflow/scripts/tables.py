@@ -1,14 +1,33 @@
 """Gather the metrics of all cases, summarise them and compare the contenders."""
 
+from io import StringIO
+from pathlib import Path
+
 import pandas as pd
 
 from organbench import cohort, conventions, statistics, verdicts
-from organbench.errors import atomic, job_log
+from organbench.errors import InputError, atomic, job_log
+
+
+def read(path):
+    """A case's metrics, if they are all there and of the case and run in whose place they lie."""
+    path = Path(path)
+    text = path.read_text(errors="replace")
+    model, run = path.parts[-4:-2]
+    place = f"{model}/{run}/{path.stem}"
+    try:
+        table = pd.read_csv(StringIO(text), dtype={"case": str, "model": str})
+        whole = text.endswith("\n") and table["organ"].tolist() == snakemake.params.organs
+        found = {f"{row.model}/fold{row.fold}-seed{row.seed}/{row.case}" for row in table.itertuples()}
+    except (ValueError, KeyError, AttributeError):
+        whole, found = False, set()
+    if not whole or found != {place}:
+        raise InputError(f"{path}: damaged, or not the metrics of {place}; delete it and run again")
+    return table
+
 
 with job_log(snakemake.log[0]):
-    per_case = pd.concat(
-        [pd.read_csv(path, dtype={"case": str}) for path in snakemake.input.metrics], ignore_index=True
-    )
+    per_case = pd.concat([read(path) for path in snakemake.input.metrics], ignore_index=True)
     tables = {
         snakemake.output.per_case: per_case,
         snakemake.output.summary: statistics.summarise(per_case),
