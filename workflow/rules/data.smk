@@ -13,8 +13,7 @@ if STUDY["dataset"]["source"] == "phantom":
         conda:
             "../../envs/imaging.yaml"
         resources:
-            mem_mb=4000,
-            runtime=15,
+            **following(phantom_request),
         params:
             seed=STUDY["dataset"]["phantom"]["seed"],
             size=STUDY["dataset"]["phantom"]["size"],
@@ -61,13 +60,12 @@ rule convert:
     log:
         f"{RESULTS}/logs/convert/{{case}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/convert/{{case}}.tsv"
+        BENCHMARKS["convert"]
     priority: 1
     conda:
         "../../envs/imaging.yaml"
     resources:
-        mem_mb=8000,
-        runtime=30,
+        **following(conversion_request),
     params:
         organs=ORGANS,
         ignored=STUDY["dataset"]["ignore_labels"],
@@ -88,8 +86,7 @@ rule check_cases:
     conda:
         "../../envs/imaging.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **growing(mem_mb=1000, runtime=10),
     params:
         folds=FOLDS,
         organs=list(ORGANS),
@@ -107,8 +104,7 @@ rule split:
     conda:
         "../../envs/imaging.yaml"
     resources:
-        mem_mb=500,
-        runtime=5,
+        **growing(mem_mb=500, runtime=5),
     params:
         rows=splits.table(FOLDS),
     script:

@@ -10,12 +10,13 @@ rule evaluate:
         f"{RUN}/metrics/{{case}}.csv",
     log:
         f"{RESULTS}/logs/evaluate/{{model}}-fold{{fold}}-seed{{seed}}/{{case}}.log",
+    benchmark:
+        BENCHMARKS["evaluate"]
     conda:
         "../../envs/imaging.yaml"
     threads: 1
     resources:
-        mem_mb=2200,
-        runtime=15,
+        **following(evaluation_request),
     params:
         organs=ORGANS,
         ignored=STUDY["dataset"]["ignore_labels"],
@@ -41,8 +42,7 @@ rule tables:
     conda:
         "../../envs/imaging.yaml"
     resources:
-        mem_mb=2000,
-        runtime=15,
+        **growing(mem_mb=2000, runtime=15),
     params:
         margins=STUDY["evaluation"]["margin"],
         organs=list(ORGANS),
@@ -66,8 +66,7 @@ rule costs:
     conda:
         "../../envs/imaging.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **growing(mem_mb=1000, runtime=10),
     params:
         ensembles={
             name: model["ensemble"]

@@ -13,14 +13,13 @@ rule predict:
     log:
         f"{RESULTS}/logs/predict/{{model}}-fold{{fold}}-seed{{seed}}/{{case}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/predict/{{model}}-fold{{fold}}-seed{{seed}}/{{case}}.tsv"
+        BENCHMARKS["predict"]
     conda:
         "../../envs/torch.yaml"
     threads: 4
     resources:
+        **following(prediction_request),
         gpu=1,
-        mem_mb=prediction_memory,
-        runtime=prediction_runtime,
     params:
         settings=STUDY["prediction"],
     script:

@@ -25,8 +25,7 @@ rule figure_metrics:
     conda:
         "../../envs/figures.yaml"
     resources:
-        mem_mb=2000,
-        runtime=15,
+        **growing(mem_mb=2000, runtime=15),
     params:
         metrics=list(DRAWN_METRICS),
     script:
@@ -51,8 +50,7 @@ rule figure_paired_differences:
     conda:
         "../../envs/figures.yaml"
     resources:
-        mem_mb=2000,
-        runtime=15,
+        **growing(mem_mb=2000, runtime=15),
     script:
         "../scripts/figure_paired_differences.py"
 
@@ -74,8 +72,7 @@ rule figure_average_ranks:
     conda:
         "../../envs/figures.yaml"
     resources:
-        mem_mb=2000,
-        runtime=15,
+        **growing(mem_mb=2000, runtime=15),
     params:
         models=list(STUDY["models"]),
     script:
@@ -106,8 +103,7 @@ rule figure_pareto:
     conda:
         "../../envs/figures.yaml"
     resources:
-        mem_mb=2000,
-        runtime=15,
+        **growing(mem_mb=2000, runtime=15),
     script:
         "../scripts/figure_pareto.py"
 
@@ -145,8 +141,7 @@ rule figure_volumes:
     conda:
         "../../envs/figures.yaml"
     resources:
-        mem_mb=2000,
-        runtime=15,
+        **growing(mem_mb=2000, runtime=15),
     script:
         "../scripts/figure_volumes.py"
 
@@ -168,8 +163,7 @@ rule figure_learning_curves:
     conda:
         "../../envs/figures.yaml"
     resources:
-        mem_mb=2000,
-        runtime=15,
+        **growing(mem_mb=2000, runtime=15),
     params:
         models=list(STUDY["models"]),
     script:
@@ -194,8 +188,7 @@ rule figure_dataset:
     conda:
         "../../envs/figures.yaml"
     resources:
-        mem_mb=2000,
-        runtime=15,
+        **growing(mem_mb=2000, runtime=15),
     params:
         organs=list(ORGANS),
     script:
@@ -224,8 +217,7 @@ rule figure_overlays:
     conda:
         "../../envs/figures.yaml"
     resources:
-        mem_mb=8000,
-        runtime=30,
+        **growing(mem_mb=8000, runtime=30),
     params:
         organs=ORGANS,
         ignored=STUDY["dataset"]["ignore_labels"],
@@ -266,8 +258,7 @@ rule methods:
     conda:
         "../../envs/imaging.yaml"
     resources:
-        mem_mb=2000,
-        runtime=15,
+        **growing(mem_mb=2000, runtime=15),
     params:
         study=whole_study,
         configuration=configuration_text,
@@ -298,8 +289,7 @@ rule table_pages:
     conda:
         "../../envs/imaging.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **growing(mem_mb=1000, runtime=10),
     params:
         titles=list(REPORT_TABLES.values()),
     script:

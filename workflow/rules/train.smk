@@ -12,8 +12,7 @@ rule check_networks:
     conda:
         "../../envs/torch.yaml"
     resources:
-        mem_mb=4000,
-        runtime=15,
+        **growing(mem_mb=4000, runtime=15),
     params:
         settings={model: settings_of(model) for model in TRAINED},
         organs=list(ORGANS),
@@ -49,16 +48,15 @@ rule train:
     log:
         f"{RESULTS}/logs/train/{{model}}-fold{{fold}}-seed{{seed}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/train/{{model}}-fold{{fold}}-seed{{seed}}.tsv"
+        BENCHMARKS["train"]
     wildcard_constraints:
         model="|".join(TRAINED),
     conda:
         "../../envs/torch.yaml"
     threads: 8
     resources:
+        **following(training_request),
         gpu=1,
-        mem_mb=16000,
-        runtime=1440,
     params:
         settings=model_settings,
         window=STUDY["preprocessing"]["window"],

@@ -20,9 +20,8 @@ rule verify_run:
         "../../envs/torch.yaml"
     threads: 8
     resources:
+        **growing(mem_mb=training_memory, runtime=60),
         gpu=1,
-        mem_mb=16000,
-        runtime=60,
     params:
         settings=model_settings,
         prediction=STUDY["prediction"],

@@ -12,11 +12,12 @@ rule viewer_case:
         agreement=f"{RESULTS}/viewer/cases/{{case}}.csv",
     log:
         f"{RESULTS}/logs/viewer_case/{{case}}.log",
+    benchmark:
+        BENCHMARKS["viewer_case"]
     conda:
         "../../envs/imaging.yaml"
     resources:
-        mem_mb=8000,
-        runtime=30,
+        **following(showing_request),
     params:
         organs=ORGANS,
         ignored=STUDY["dataset"]["ignore_labels"],
@@ -59,8 +60,7 @@ rule viewer:
     conda:
         "../../envs/imaging.yaml"
     resources:
-        mem_mb=2000,
-        runtime=15,
+        **growing(mem_mb=2000, runtime=15),
     params:
         page=[f"{PAGE}/{file}" for file in PAGE_FILES + NIIVUE_FILES],
         study=STUDY["study"],

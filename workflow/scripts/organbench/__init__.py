@@ -26,6 +26,7 @@ Rooms, lowest first; a room imports only from rooms above it in this list:
 | `inference` | whole-volume prediction in bounded memory, back on the original grid |
 | `processes` | one training on several devices |
 | `training` | the loop, checkpoint and resume, learning-rate schedule, cost accounting |
+| `resources` | the memory and time that jobs ask a scheduler for |
 | `study` | the study's configuration: merge, check, defaults |
 | `statistics` | summaries with intervals, contenders side by side on the same cases |
 | `verdicts` | paired tests, and the verdict on every pair and organ by one rule; ranks |

@@ -1,0 +1,225 @@
+"""What a job asks a scheduler for: memory in MB and time in minutes, from the size of its scans and of its networks.
+
+Memory is what was measured (docs/clusters.md has the table), in bytes a voxel, with about a third on top. A job that
+still ends for lack of memory or time is started again with more: everything here is multiplied by its attempt.
+Plain Python, because the workflow needs it while it is parsed. Nothing here shapes a result, and nothing that does may
+import it: it would become an input of jobs, and an edit would make them anew.
+"""
+
+import functools
+import gzip
+import math
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+MB = 1024**2
+STARTED = 300  # MB of a job that has loaded SimpleITK and pandas, and no scan yet
+TORCH = 800  # MB of a job that has loaded torch
+CUDA = 3000  # MB of host memory that CUDA and its libraries take up on top of torch
+
+MULTIPLY_ADDS_PER_SECOND = 2e10  # of a CPU's threads; two cores of 2023 train the default U-Net at 6e10
+GPU_SPEEDUP = 100  # of a GPU, at least
+
+
+@dataclass(frozen=True)
+class Scan:
+    """The grid of a scan: size in voxels and spacing in mm, each x y z."""
+
+    size: tuple[int, int, int]
+    spacing: tuple[float, float, float]
+
+    @property
+    def voxels(self) -> int:
+        """Their number."""
+        return math.prod(self.size)
+
+    def at(self, spacing: Sequence[float | None]) -> "Scan":
+        """The same box at another spacing (mm, x y z); None keeps an axis."""
+        wanted = [old if new is None else float(new) for old, new in zip(self.spacing, spacing, strict=True)]
+        size = [max(1, round(n * old / new)) for n, old, new in zip(self.size, self.spacing, wanted, strict=True)]
+        return Scan((size[0], size[1], size[2]), (wanted[0], wanted[1], wanted[2]))
+
+
+USUAL = Scan(
+    (512, 512, 600), (0.8, 0.8, 1.0)
+)  # what is assumed of a scan that is not there yet: a larger one than most
+
+
+def scan(path: str | Path) -> Scan:
+    """The grid that the header of a NIfTI file tells; `USUAL` where there is no such file or header.
+
+    Only the file's first bytes are read, and only once: a study has thousands of jobs and they share their scans.
+    """
+    try:
+        return read_scan(Path(path))
+    except (OSError, EOFError, ValueError, struct.error):
+        return USUAL  # `convert` will say what is wrong with the file
+
+
+@functools.cache
+def read_scan(path: Path) -> Scan:
+    """The grid that the header of a NIfTI-1 file tells.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is something else, or declares no volume.
+    """
+    with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as stream:
+        header = stream.read(348)
+    order = "<" if header[:4] == struct.pack("<i", 348) else ">"
+    (length,) = struct.unpack_from(f"{order}i", header)
+    size = struct.unpack_from(f"{order}3h", header, 42)
+    spacing = struct.unpack_from(f"{order}3f", header, 80)
+    if length != 348 or min(size) < 1 or math.prod(size) > 2**31 or not all(1e-3 < abs(mm) < 1e3 for mm in spacing):
+        raise ValueError(f"{path}: is no volume in NIfTI-1 format")
+    return Scan((size[0], size[1], size[2]), (abs(spacing[0]), abs(spacing[1]), abs(spacing[2])))
+
+
+def phantom_scan(size: Sequence[int]) -> Scan:
+    """The grid of the largest phantom of so many voxels (x y z): a whole body."""
+    x, y, z = size
+    return Scan((x, y, z), (460 / x, 460 / y, 1000 / z))
+
+
+def make_phantom(scan: Scan) -> dict[str, int]:
+    """To make a phantom, slab by slab."""
+    return {"mem_mb": megabytes(STARTED, 12 * scan.voxels), "runtime": minutes(10, scan.voxels / 2e5)}
+
+
+def convert(scan: Scan, spacing: Sequence[float | None]) -> dict[str, int]:
+    """To check a scan and its labels and bring them to the working grid (mm, x y z).
+
+    Volume and labels are in memory as they are stored and oriented; a network drive needs its time.
+    """
+    voxels = scan.voxels + scan.at(spacing).voxels
+    return {"mem_mb": megabytes(STARTED, 14 * voxels), "runtime": minutes(10, voxels / 5e5)}
+
+
+def train(
+    trained: Sequence[Scan],
+    validated: Sequence[Scan],
+    network: Mapping[str, Any],
+    training: Mapping[str, Any],
+    *,
+    classes: int,
+    gpu: bool,
+) -> dict[str, int]:
+    """To train a contender.
+
+    The arrays of cases are mapped into memory; the system drops what it needs the room for, but reads it again.
+
+    Args:
+        trained: working grids of the cases it learns from.
+        validated: working grids of the cases that it is validated on.
+        network: the contender's network options.
+        training: the config's `training`, with the contender's own settings applied.
+        classes: organs and background.
+        gpu: whether it has one; activations and gradients are then not in the host's memory.
+    """
+    crops = training["batch_size"] * math.prod(training["patch"])  # voxels of a batch
+    arrays = 3 * sum(scan.voxels for scan in (*trained, *validated))  # int16 HU, uint8 labels
+    batches = 8 * 4 * crops * (2 * training["context"] + 2)  # some are read ahead; image channels and labels
+    activations = 0 if gpu else 100 * 4 * width(network) * crops
+    validation = max((slab(scan, network, training, classes=classes, gpu=gpu) for scan in validated), default=0)
+    states = 4 * 4 * parameters(network, training)  # weights, gradients and two moments, float32
+    seconds = 3 * training["steps"] * crops * multiply_adds(network) / speed(gpu)  # backward takes twice as long
+    return {
+        "mem_mb": megabytes(TORCH + CUDA * gpu, arrays + batches + activations + validation + states),
+        "runtime": minutes(60, seconds),
+    }
+
+
+def predict(
+    scan: Scan,
+    spacing: Sequence[float | None],
+    members: Sequence[Mapping[str, Mapping[str, Any]]],
+    prediction: Mapping[str, Any],
+    *,
+    classes: int,
+    gpu: bool,
+) -> dict[str, int]:
+    """To predict a case with one network, or with all those of an ensemble at once.
+
+    Args:
+        scan: the scanner's grid.
+        spacing: the working spacing (mm, x y z).
+        members: `network` options and `training` settings of each network.
+        prediction: the config's `prediction`.
+        classes: organs and background.
+        gpu: whether it has one.
+    """
+    working = scan.at(spacing)
+    memory, seconds = 8 * scan.voxels + 2 * working.voxels, 0.0
+    for network, training in ((member["network"], member["training"]) for member in members):
+        memory += slab(working, network, training, classes=classes, gpu=gpu) + 4 * parameters(network, training)
+        dims = len(training["patch"])
+        windows = (1 - prediction["overlap"]) ** -dims * (2**dims if prediction["mirror"] else 1)  # that see a voxel
+        seconds += windows * working.voxels * multiply_adds(network) / speed(gpu)
+    return {
+        "mem_mb": megabytes(TORCH + CUDA * gpu, memory),
+        "runtime": minutes(10, seconds + scan.voxels * classes / 5e6),
+    }
+
+
+def evaluate(scan: Scan, *, classes: int) -> dict[str, int]:
+    """To measure a prediction on the scanner's grid; surfaces are measured within each organ's box."""
+    return {"mem_mb": megabytes(STARTED, 7 * scan.voxels), "runtime": minutes(10, scan.voxels * classes / 1e6)}
+
+
+def show(scan: Scan, *, classes: int, models: int) -> dict[str, int]:
+    """To write a case for the viewer: the volume, its labels and a prediction of each contender."""
+    return {
+        "mem_mb": megabytes(STARTED, (14 + 2 * models) * scan.voxels),
+        "runtime": minutes(10, scan.voxels * classes * (models + 1) / 5e6),
+    }
+
+
+def slab(working: Scan, network: Mapping[str, Any], training: Mapping[str, Any], *, classes: int, gpu: bool) -> int:
+    """Bytes that a network takes up while it predicts: probabilities of the slices at hand, and its activations.
+
+    Probabilities are float32 in five places: sums of windows and their weights, the slab that is handed on, what waits
+    for resampling, and what resampling makes of it. Eight windows are computed at once; see `inference.Predictor`.
+    """
+    *depth, rows, columns = training["patch"]
+    slices = 2 * depth[0] if depth else 16
+    x, y, _ = working.size
+    probabilities = 5 * 4 * classes * slices * max(x, columns) * max(y, rows)
+    return probabilities + (0 if gpu else 8 * 4 * 8 * width(network) * math.prod(training["patch"]))
+
+
+def width(network: Mapping[str, Any]) -> int:
+    """Feature maps at full size: the first of a network's `features`; 32 where it has no such option."""
+    return int(network.get("features", [32])[0])
+
+
+def multiply_adds(network: Mapping[str, Any]) -> float:
+    """A U-Net's multiply-adds a voxel, about: five convolutions of 3 x 3 (x 3) a level, four levels that cost the same.
+
+    In 2D a level has a quarter of the voxels and twice the maps of the one above it; in 3D levels get cheaper, but each
+    convolution has three times the weights.
+    """
+    return 200.0 * width(network) ** 2
+
+
+def parameters(network: Mapping[str, Any], training: Mapping[str, Any]) -> int:
+    """A U-Net's parameters, about: its deepest level has most of them, and in 3D three times as many."""
+    deepest = int(network.get("features", [512])[-1])
+    return 30 * deepest**2 * 3 ** (len(training["patch"]) - 2)
+
+
+def speed(gpu: bool) -> float:
+    """Multiply-adds a second of a slow device of its kind."""
+    return MULTIPLY_ADDS_PER_SECOND * (GPU_SPEEDUP if gpu else 1)
+
+
+def megabytes(base: int, needed: float) -> int:
+    """Memory to ask for: a base in MB and what is needed in bytes, with a third on top, in steps of 100 MB."""
+    return 100 * math.ceil((base + needed / MB) * 4 / 3 / 100)
+
+
+def minutes(base: int, seconds: float) -> int:
+    """Time to ask for: a base in minutes, in which drives may be slow and imports take their time, and seconds."""
+    return base + math.ceil(seconds / 60)
