@@ -1,5 +1,6 @@
 """The smallest study, end to end, through Snakemake; then again, bit for bit."""
 
+import json
 import os
 import re
 import shutil
@@ -134,9 +135,31 @@ def test_a_new_checkout_of_the_same_code_remakes_nothing(finished):
     assert jobs_to_run(finished) == {}
 
 
+def test_jobs_ask_for_more_than_they_take_but_not_for_much_more(finished):
+    code, output = snakemake(finished, "resources")
+    assert code == 0, output[-3000:]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in output.splitlines() if line.startswith("| `")]
+    assert {row[0]: row[1] for row in rows} == {
+        "`convert`": "5",
+        "`train`": "2",
+        "`predict`": "6",
+        "`evaluate`": "6",
+        "`viewer_case`": "2",
+    }
+    asked = {row[0].strip("`"): int(row[2].split()[0].replace(",", "")) for row in rows}  # the least of the rule's jobs
+    shares = [float(row[4].rstrip("%")) for row in rows if row[4]]  # of jobs that lasted long enough to be measured
+    assert all(share < 90 for share in shares)
+    assert all(float(row[6]) < int(row[5].split()[0].replace(",", "")) for row in rows)
+    results = finished / "results/smoke/runs"
+    for rule, pattern in (("train", "*/*/cost.json"), ("predict", "*/*/predictions/*.json")):
+        taken = max(json.loads(path.read_text())["peak_host_mib"] for path in results.glob(pattern))
+        assert taken < asked[rule] < 4 * taken
+
+
 def test_a_change_of_code_remakes_what_it_shapes(finished):
     library = finished / "workflow/scripts/organbench"
     for file, expected in (
+        ("resources.py", {}),  # what jobs ask for shapes no result
         ("figures/style.py", dict.fromkeys([*FIGURES, "all"], 1)),
         (
             "networks/unet.py",

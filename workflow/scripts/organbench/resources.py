@@ -86,7 +86,7 @@ def phantom_scan(size: Sequence[int]) -> Scan:
 
 def make_phantom(scan: Scan) -> dict[str, int]:
     """To make a phantom, slab by slab."""
-    return {"mem_mb": megabytes(STARTED, 12 * scan.voxels), "runtime": minutes(10, scan.voxels / 2e5)}
+    return {"mem_mb": megabytes(STARTED, 18 * scan.voxels), "runtime": minutes(10, scan.voxels / 2e5)}
 
 
 def convert(scan: Scan, spacing: Sequence[float | None]) -> dict[str, int]:
