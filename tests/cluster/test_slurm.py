@@ -8,11 +8,11 @@ import signal
 import subprocess
 import sys
 from collections import namedtuple
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
 import pytest
-import torch
 import yaml
 from slurm import DAEMONS, Slurm, wait_for
 from test_workflow import checkout
@@ -34,7 +34,7 @@ STUDY = {
 TABLES = [f"results/cluster/tables/{name}.csv" for name in ("summary", "comparison", "per_case")]
 PROFILE = ["--workflow-profile", "profiles/slurm"]
 QUICK = ["--slurm-init-seconds-before-status-checks", "1", "--seconds-between-status-checks", "1"]
-NO_ACCOUNTING = ["--slurm-status-command", "squeue", "--slurm-no-account"]
+NO_ACCOUNTING = ["--slurm-status-command", "squeue"]
 
 Training = namedtuple("Training", "process job node device log")
 
@@ -60,7 +60,7 @@ def command(*arguments, targets=TABLES):
     return [sys.executable, "-m", "snakemake", "--configfile", "study.yaml", *threads, *arguments, *targets]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def make_study(tmp_path_factory):
     """A checkout with the study in it."""
 
@@ -100,131 +100,101 @@ def trainings(folder):
     return found
 
 
-def pause_each(folder, after=()):
-    """Stop each contender's next training once it has left a checkpoint; a stopped one waits until SLURM ends it."""
-    paused = {}
+def pause_each(folder, lost=()):
+    """Stop each contender's next training once it has done a step; a stopped one waits until SLURM ends it."""
+    paused, before = {}, {training.process for round_ in lost for training in round_.values()}
 
     def both():
         for model, training in trainings(folder).items():
-            if model not in paused and training.process not in after and re.search(r"step \d+/120", training.log):
+            if model not in paused and training.process not in before and re.search(r"step \d+/", training.log):
                 os.kill(training.process, signal.SIGSTOP)
-                paused[model] = training
+                paused[model] = trainings(folder)[model]
         return len(paused) == 2
 
     wait_for(both, "two trainings at once", folder / "snakemake.log")
     return paused
 
 
-def steps_done(folder, model):
-    checkpoint = torch.load(folder / f"results/cluster/runs/{model}/fold0-seed0/checkpoint.pt", weights_only=True)
-    return checkpoint["progress"]["step"]
-
-
-@pytest.fixture(scope="module")
-def survived(slurm, make_study):
-    """The study after it was run on the cluster, where every training was lost twice: what was seen on the way."""
-    folder = make_study("cluster")
+@contextmanager
+def running(slurm, folder, *arguments, **options):
+    """Snakemake at work on the cluster, with its log; it and its jobs have to come to a good end."""
     environment = dict(slurm.environment, ORGANBENCH_CHECKPOINT_SECONDS="0", PYTHONDONTWRITEBYTECODE="1")
-    with open(folder / "snakemake.log", "w") as log:
+    log = folder / "snakemake.log"
+    with open(log, "w") as stream:
         process = subprocess.Popen(
-            command(*PROFILE, *QUICK, *NO_ACCOUNTING), cwd=folder, env=environment, stdout=log, stderr=log
+            command(*arguments, **options), cwd=folder, env=environment, stdout=stream, stderr=stream
         )
     try:
-        first = pause_each(folder)
-        states = {model: slurm.job(training.job) for model, training in first.items()}
-        steps = [{model: steps_done(folder, model) for model in first}]
-        slurm.run("scancel", first["unet"].job)
-        slurm.run("scontrol", "update", f"jobid={first['ghostunet'].job}", "endtime=now")  # it is at its time limit
-        second = pause_each(folder, after=[training.process for training in first.values()])
-        states_again = {model: slurm.job(training.job) for model, training in second.items()}
-        ended = {model: slurm.job(training.job)[0] for model, training in first.items()}
-        steps.append({model: steps_done(folder, model) for model in first})
-        for node in {training.node for training in second.values()}:
-            slurm.run("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
-        third = pause_each(folder, after=[training.process for training in (*first.values(), *second.values())])
-        for training in third.values():
-            os.kill(training.process, signal.SIGCONT)
-        assert process.wait(300) == 0, (folder / "snakemake.log").read_text()[-3000:]
+        yield log
+        assert process.wait(900) == 0, log.read_text()[-3000:]
     finally:
         process.kill()
         process.wait()
-    return {
-        "folder": folder,
-        "rounds": [first, second, third],
-        "states": [states, states_again],
-        "ended": ended,
-        "steps": steps,
-    }
 
 
-def test_two_trainings_run_at_once_each_with_its_own_gpu(survived):
-    for round_ in survived["rounds"][:2]:
-        places = {(training.node, training.device) for training in round_.values()}
-        assert len(places) == 2
-        assert {training.device for training in round_.values()} <= {"0", "1"}  # one each, not "0,1"
-    for states in survived["states"]:
-        assert {state for state, *_ in states.values()} == {"RUNNING"}
+def check_resumed(lost, repeated):
+    """Every training went on from the last step that it had done, or a later one."""
+    for model in lost:
+        resumed = re.search(r"going on from \S+ after (\d+) steps", repeated[model].log)
+        steps = [int(step) for step in re.findall(r"step (\d+)/", lost[model].log)]
+        assert int(resumed[1]) >= steps[-1] > 0
 
 
-def test_lost_trainings_go_on_from_their_checkpoints(survived):
-    first, second, third = survived["rounds"]
-    assert survived["ended"] == {"unet": "CANCELLED", "ghostunet": "TIMEOUT"}
-    for model in first:
-        assert "going on from" not in first[model].log
-        for lost, repeated in ((first, second), (second, third)):
-            resumed = re.search(r"going on from \S+ after (\d+) steps", repeated[model].log)
-            before = [int(step) for step in re.findall(r"step (\d+)/120", lost[model].log)]
-            assert int(resumed[1]) >= before[-1] > 0
-        assert first[model].job != second[model].job  # Snakemake's retry
-        assert second[model].job == third[model].job  # SLURM's own, after its node was lost
+def test_lost_trainings_go_on_where_they_were_and_end_as_on_a_workstation(slurm, make_study):
+    folder = make_study("cluster")
+    with running(slurm, folder, *PROFILE, *QUICK, *NO_ACCOUNTING) as log:
+        first = pause_each(folder)
+        jobs = {model: slurm.job(training.job) for model, training in first.items()}
+        assert [(state, limit) for state, _, limit in jobs.values()] == [("RUNNING", "1:01:00")] * 2
+        # at once on one node, each with one device of its own
+        assert len({training.node for training in first.values()}) == 1
+        assert {training.device for training in first.values()} == {"0", "1"}
 
+        # cancelled, and at its time limit: Snakemake tries again, with more time
+        slurm.run("scancel", first["unet"].job)
+        slurm.run("scontrol", "update", f"jobid={first['ghostunet'].job}", "endtime=now")
+        second = pause_each(folder, lost=[first])
+        assert slurm.job(first["unet"].job)[0] == "CANCELLED"
+        assert slurm.job(first["ghostunet"].job)[0] == "TIMEOUT"
+        jobs = {model: slurm.job(training.job) for model, training in second.items()}
+        assert [(state, limit) for state, _, limit in jobs.values()] == [("RUNNING", "2:02:00")] * 2
+        check_resumed(first, second)
 
-def test_a_retry_has_more_time(survived):
-    first, second = survived["states"]
-    for model in first:
-        assert [states[model][2] for states in (first, second)] == ["1:01:00", "2:02:00"]
+        # without its node: SLURM tries again
+        for node in {training.node for training in second.values()}:
+            slurm.run("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
+        third = pause_each(folder, lost=[first, second])
+        assert {model: training.job for model, training in third.items()} == {
+            model: training.job for model, training in second.items()
+        }
+        check_resumed(second, third)
+        for training in third.values():
+            os.kill(training.process, signal.SIGCONT)
 
-
-def test_small_jobs_share_a_place_in_the_queue(survived):
-    log = (survived["folder"] / "snakemake.log").read_text()
-    submitted = re.findall(r"submitted with SLURM jobid \d+ \(log: \S+/slurm_logs/(\w+?)_", log)
+    # small jobs share a place in the queue
+    submitted = re.findall(r"submitted with SLURM jobid \d+ \(log: \S+/slurm_logs/(rule|group)_", log.read_text())
     assert submitted.count("rule") == 1 + 1 + 2 + 2  # check_cases, check_networks, trainings and their retries
     assert submitted.count("group") == 1 + 1 + 1 + 1  # cases, predictions, metrics, tables
 
-
-def test_results_equal_those_of_a_workstation_bit_for_bit(survived, make_study):
-    folder = make_study("workstation")
-    done = subprocess.run(command("--cores", "2"), cwd=folder, capture_output=True, text=True)
+    alone = make_study("workstation")
+    done = subprocess.run(command("--cores", "2"), cwd=alone, capture_output=True, text=True)
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
     compared = [
-        *folder.glob("results/cluster/runs/*/*/weights.pt"),
-        *folder.glob("results/cluster/runs/*/*/predictions/*.nii.gz"),
-        *(folder / table for table in TABLES),
+        *alone.glob("results/cluster/runs/*/*/weights.pt"),
+        *alone.glob("results/cluster/runs/*/*/predictions/*.nii.gz"),
+        *(alone / table for table in TABLES),
     ]
     assert len(compared) == 2 + 2 + 3
     for path in compared:
-        assert path.read_bytes() == (survived["folder"] / path.relative_to(folder)).read_bytes(), path
-    assert len(pd.read_csv(folder / TABLES[2])) == 2 * 3
+        assert path.read_bytes() == (folder / path.relative_to(alone)).read_bytes(), path
+    assert len(pd.read_csv(alone / TABLES[2])) == 2 * 3
 
 
 def test_the_generic_profile_notices_a_job_that_was_killed(slurm, make_study):
-    folder = make_study("generic")
-    target, log = "results/cluster/tables/cases.csv", folder / "snakemake.log"
+    folder, target = make_study("generic"), "results/cluster/tables/cases.csv"
     profile = ["--workflow-profile", "profiles/generic", "--max-status-checks-per-second", "5"]
-    with open(log, "w") as stream:
-        process = subprocess.Popen(
-            command(*profile, targets=[target]),
-            cwd=folder,
-            env=slurm.environment,
-            stdout=stream,
-            stderr=stream,
-        )
-    try:
+    with running(slurm, folder, *profile, targets=[target]) as log:
         wait_for(lambda: slurm.run("squeue", "-h", "--states=running", "-o", "%i").split(), "job", log)
         slurm.run("scancel", "--user=root")
-        assert process.wait(300) == 0, log.read_text()[-3000:]
-    finally:
-        process.kill()
-        process.wait()
     assert (folder / target).is_file()
     assert "Trying to restart" in log.read_text()
