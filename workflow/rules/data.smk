@@ -37,9 +37,8 @@ if STUDY["dataset"]["source"] == "openkbp":
         conda:
             "../../envs/imaging.yaml"
         resources:
+            **growing(mem_mb=1000, runtime=30),
             downloads=1,
-            mem_mb=1000,
-            runtime=30,
         params:
             address=STUDY["dataset"]["openkbp"]["address"],
             # no output: what has come goes on where it broke off

@@ -39,8 +39,7 @@ rule examples:
     conda:
         "../../envs/imaging.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **growing(mem_mb=1000, runtime=10),
     script:
         "../scripts/examples.py"
 
