@@ -197,3 +197,12 @@ def test_torch_is_imported_by_the_rooms_that_the_list_says():
     order = rooms()
     uses = {room(file) for file in LIBRARY.rglob("*.py") if "torch" in third_party([file])}
     assert uses == set(order[order.index("augmentation") : order.index("training") + 1])
+
+
+@pytest.mark.parametrize("name", ["slurm", "generic"])
+def test_a_cluster_profile_names_rules_that_there_are(name):
+    profile = yaml.safe_load((ROOT / "profiles" / name / "config.yaml").read_text())
+    assert profile["groups"].keys() <= rules().keys()
+    assert {"convert", "predict", "evaluate"} <= profile["groups"].keys()
+    assert profile["group-components"].keys() < set(profile["groups"].values())
+    assert profile["executor"] in (ROOT / "requirements-cluster.txt").read_text()

@@ -1,11 +1,13 @@
 """A SLURM cluster on this machine, of two nodes with two pretended GPUs each, for as long as the tests run."""
 
+import contextlib
 import os
 import secrets
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -53,8 +55,8 @@ NodeName=one,two Name=gpu File=/dev/zero
 class Slurm:
     """A cluster whose files all lie in a folder; commands find it by the environment.
 
-    The executor's job steps keep little of the environment, and `srun` would look for it in /etc: what
-    they find first is a script that says where it is.
+    The executor's job steps keep little of the environment, and `srun` would look for the cluster in /etc: what they
+    find first is a script of this name that says where it is.
     """
 
     def __init__(self, folder):
@@ -74,21 +76,22 @@ class Slurm:
             os.environ, SLURM_CONF=str(self.configuration), PATH=f"{srun.parent}:{os.environ['PATH']}"
         )
         self.daemons = []
+        # it ends all that is left once its input ends, at the latest with this process, however that ends
+        self.cleaner = subprocess.Popen(
+            [sys.executable, __file__, self.configuration], stdin=subprocess.PIPE, start_new_session=True
+        )
 
     def start(self):
-        munge = {name: self.folder / f"munge.{name}" for name in ("socket", "pid", "log", "seed")}
-        files = [f"--{option}={munge[name]}" for option, name in (("socket", "socket"), ("pid-file", "pid"))]
-        files += [f"--{option}={munge[name]}" for option, name in (("log-file", "log"), ("seed-file", "seed"))]
-        self.daemon("munged", "--foreground", "--force", f"--key-file={self.folder}/munge.key", *files)
-        wait_for(munge["socket"].exists, "munge's socket", self.folder)
+        files = {"key-file": "key", "socket": "socket", "pid-file": "pid", "log-file": "log", "seed-file": "seed"}
+        options = [f"--{option}={self.folder}/munge.{suffix}" for option, suffix in files.items()]
+        self.daemon("munged", "--foreground", "--force", *options)
+        wait_for((self.folder / "munge.socket").exists, "munge's socket", self.folder)
         self.daemon("slurmctld", "-D")
         for node in NODES:
             self.daemon("slurmd", "-D", "-N", node)
         wait_for(lambda: self.run("sinfo", "-hNo", "%t").split() == ["idle"] * 2, "two idle nodes", self.folder)
 
     def daemon(self, *command):
-        """Start one that ends with this process, however that ends."""
-        command = ["setpriv", "--pdeathsig", "KILL", *command]
         with open(self.folder / f"daemon-{len(self.daemons)}.out", "w") as log:
             self.daemons.append(subprocess.Popen(command, env=self.environment, stdout=log, stderr=log))
 
@@ -101,23 +104,22 @@ class Slurm:
         return self.run("squeue", "-hj", number, "--states=all", "-o", "%T %N %l").split()
 
     def stop(self):
-        self.run("scancel", "--user=root")
-        for daemon in reversed(self.daemons):
-            daemon.terminate()
-        for process in self.processes():  # jobs, and what SLURM starts them with
-            os.kill(process, signal.SIGKILL)
+        self.cleaner.communicate()
         for daemon in self.daemons:
             daemon.wait()
 
-    def processes(self):
-        """All that have this cluster in their environment, but for this process."""
-        wanted = f"SLURM_CONF={self.configuration}".encode()
-        for path in Path("/proc").glob("[0-9]*"):
-            try:
-                if wanted in (path / "environ").read_bytes().split(b"\0"):
-                    yield int(path.name)
-            except OSError:  # it has ended
-                continue
+
+def end_all(configuration):
+    """Kill daemons, jobs and whatever else was started with a cluster's configuration in its environment."""
+    wanted = f"SLURM_CONF={configuration}".encode()
+    left = True
+    while left:
+        left = False
+        for path in Path("/proc").iterdir():
+            with contextlib.suppress(OSError):  # it has ended
+                if path.name.isdigit() and wanted in (path / "environ").read_bytes().split(b"\0"):
+                    os.kill(int(path.name), signal.SIGKILL)
+                    left = True
 
 
 def free_ports(count):
@@ -136,3 +138,8 @@ def wait_for(condition, what, logs, seconds=900):
             pytest.fail(f"no {what} within {seconds} s; see {logs}")
         time.sleep(0.1)
     return found
+
+
+if __name__ == "__main__":
+    sys.stdin.read()
+    end_all(sys.argv[1])

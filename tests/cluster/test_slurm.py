@@ -42,7 +42,7 @@ Training = namedtuple("Training", "process job node device log")
 @pytest.fixture(scope="module")
 def slurm(tmp_path_factory):
     pytest.importorskip("snakemake_executor_plugin_slurm", reason="pip install -r requirements-cluster.txt")
-    missing = [program for program in (*DAEMONS, "sbatch", "setpriv") if not shutil.which(program)]
+    missing = [program for program in (*DAEMONS, "sbatch") if not shutil.which(program)]
     if missing:
         pytest.skip(f"there is no {missing[0]}; on Debian: apt-get install slurm-wlm munge")
     if os.geteuid() != 0:
