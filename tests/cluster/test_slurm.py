@@ -152,7 +152,7 @@ def test_lost_trainings_go_on_where_they_were_and_end_as_on_a_workstation(slurm,
 
         # cancelled, and at its time limit: Snakemake tries again, with more time
         slurm.run("scancel", first["unet"].job)
-        slurm.run("scontrol", "update", f"jobid={first['ghostunet'].job}", "endtime=now")
+        slurm.run("scontrol", "update", f"jobid={first['ghostunet'].job}", "endtime=now+1seconds")
         second = pause_each(folder, lost=[first])
         assert slurm.job(first["unet"].job)[0] == "CANCELLED"
         assert slurm.job(first["ghostunet"].job)[0] == "TIMEOUT"
@@ -191,7 +191,7 @@ def test_lost_trainings_go_on_where_they_were_and_end_as_on_a_workstation(slurm,
 
 
 def test_the_generic_profile_notices_a_job_that_was_killed(slurm, make_study):
-    folder, target = make_study("generic"), "results/cluster/tables/cases.csv"
+    folder, target = make_study("generic"), "results/cluster/cases/0/case.json"
     profile = ["--workflow-profile", "profiles/generic", "--max-status-checks-per-second", "5"]
     with running(slurm, folder, *profile, targets=[target]) as log:
         wait_for(lambda: slurm.run("squeue", "-h", "--states=running", "-o", "%i").split(), "job", log)
