@@ -3,6 +3,7 @@
 import ctypes
 import os
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -32,7 +33,7 @@ class Study:
 
     def __init__(self, folder):
         self.folder, self.results = folder, folder / RESULTS
-        self.runs = 0
+        self.processes = []
         self.environment = dict(os.environ, PYTHONDONTWRITEBYTECODE="1")
 
     def disturb(self, rule, code):
@@ -46,10 +47,9 @@ class Study:
     def start(self, *arguments, **environment):
         """Start Snakemake in a session of its own."""
         command = [sys.executable, "-m", "snakemake", "--configfile", "config/faults.yaml", "--resources", "gpu=0"]
-        self.runs += 1
-        self.log = self.folder / f"run-{self.runs}.txt"
+        self.log = self.folder / f"run-{len(self.processes)}.txt"
         with self.log.open("w") as log:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 [*command, "--cores", "2", *(arguments or TABLES)],
                 cwd=self.folder,
                 env=self.environment | environment,
@@ -57,11 +57,27 @@ class Study:
                 stderr=log,
                 start_new_session=True,
             )
+        self.processes.append(process)
+        return process
 
     def run(self, *arguments, **environment):
         """Run Snakemake to its end; its exit status and what it said."""
-        code = self.start(*arguments, **environment).wait(timeout=240)
-        return code, self.log.read_text()
+        process = self.start(*arguments, **environment)
+        log = self.log
+        return process.wait(timeout=600), log.read_text()
+
+    def wait_for(self, condition):
+        """Wait while the study runs until something is so, and give what it is."""
+        found = until(lambda: condition() or self.processes[-1].poll() is not None)
+        assert condition(), self.log.read_text()[-5000:]
+        return found
+
+    def end(self):
+        """Kill what a failed test has left running."""
+        for process in self.processes:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
 
     def finish(self):
         """Run the study to its end, which must be a good one."""
@@ -71,12 +87,11 @@ class Study:
 
     def outcome(self):
         """Every file that the study comes to, by its path."""
-        found = {
+        return {
             str(path.relative_to(self.results)): path.read_bytes()
             for pattern in OUTCOMES
             for path in self.results.glob(pattern)
         }
-        return {path: content for path, content in found.items() if not path.endswith(("cases.csv", "networks.csv"))}
 
     def copy(self, folder):
         """Another folder with the same, as it was left."""
@@ -84,10 +99,10 @@ class Study:
         return Study(folder)
 
     def remove(self, *patterns):
-        """Remove results, such as one who wants them again does."""
-        for pattern in patterns:
+        """Remove results, and the tables that are made of them: Snakemake makes nothing again that nothing asks for."""
+        for pattern in ("tables/comparison.csv", *patterns):
             found = list(self.results.glob(pattern))
-            assert found, pattern
+            assert found or pattern.startswith("tables/"), pattern
             for path in found:
                 path.unlink()
 
@@ -166,13 +181,13 @@ def mounted(folder, options):
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def until(condition, seconds=60):
+def until(condition, seconds=300):
     """Wait until something is so, and give what it is."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if found := condition():
             return found
-        time.sleep(0.005)
+        time.sleep(0.02)
     raise AssertionError(f"waited {seconds} s for {condition}")
 
 
