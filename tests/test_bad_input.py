@@ -16,7 +16,7 @@ import yaml
 from conftest import ROOT
 
 from organbench import orphans, volumes
-from organbench.errors import InputError, atomic, job_log, unchanged
+from organbench.errors import InputError, atomic, job_log, termination, unchanged
 
 SHAPE = (8, 10, 12)
 
@@ -359,6 +359,16 @@ def test_sigterm_ends_a_job_in_one_line(tmp_path, capsys):
     assert capsys.readouterr().err == "stopped: told to end; the next run makes what is missing\n"
     assert [path.name for path in tmp_path.iterdir()] == ["log"]
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_job_may_note_that_it_is_to_end(number):
+    before = signal.getsignal(number)
+    with termination() as came:
+        assert not came()
+        os.kill(os.getpid(), number)
+        assert came()
+    assert signal.getsignal(number) == before
 
 
 def test_a_job_ends_with_its_workflow(tmp_path, monkeypatch, capsys):
