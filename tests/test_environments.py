@@ -163,7 +163,7 @@ def test_following_imports_finds_what_is_imported_by_name():
     found = {file.relative_to(SCRIPTS).as_posix() for file in reachable("train.py")}
     assert {"train.py", "organbench/errors.py", "organbench/networks/ghostunet.py"} <= found
     assert SCRIPTS / "organbench/figures/style.py" in reachable("figure_metrics.py")
-    assert {"torch", "numpy", "SimpleITK", "pandas", "tqdm"} <= third_party(reachable("train.py"))
+    assert {"torch", "numpy", "SimpleITK", "pandas"} <= third_party(reachable("train.py"))
     assert "scipy" in third_party(reachable("tables.py"))
 
 

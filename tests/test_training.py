@@ -532,7 +532,7 @@ def test_training_goes_on_where_it_stood(patients, tmp_path, monkeypatch, fed, c
     with caplog.at_level(logging.INFO, "organbench"):
         rows = train(patients, checkpoint)[2]
     assert fed() == (inputs[4:], targets[4:])  # two steps, not six
-    assert "after 4 steps" in caplog.text
+    assert "resumed at step 4" in caplog.text
     seconds = [row["seconds"] for row in rows]
     assert seconds == sorted(seconds)  # the time before the interruption counts
 
@@ -802,7 +802,7 @@ def test_an_interrupted_job_gives_the_same_file(trained, monkeypatch):
         "train.log",
     }
     resumed = run_training(folder / "resumed" / folder.name / run.name, [folder / "a"])
-    assert "after 3 steps" in (resumed / "train.log").read_text()
+    assert "resumed at step 3" in (resumed / "train.log").read_text()
     assert (resumed / "weights.pt").read_bytes() == (run / "weights.pt").read_bytes()
 
 

@@ -6,7 +6,6 @@ import io
 import json
 import logging
 import os
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +19,6 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.flop_counter import FlopCounterMode
-from tqdm import tqdm
 
 from organbench import augmentation, cases, devices, losses, networks, overlaps, processes, sampling, volumes
 from organbench.cases import Case
@@ -368,11 +366,7 @@ def train(
             }
         return "  Dice " + ", ".join(f"{organ} {value:.3f}" for organ, value in dice.items())
 
-    with (
-        termination() as ending,
-        devices.energy_meter(device) as meter,
-        tqdm(total=steps, initial=progress.step, disable=not (first and sys.stderr.isatty()), unit="step") as bar,
-    ):
+    with termination() as ending, devices.energy_meter(device) as meter:
         if first and progress.validation_due:
             logger.info(f"step {progress.step}/{steps}{validate_now()}")
         for images, labels in sampling.batches(training, sampler, progress.step, steps, share=share, workers=workers):
@@ -395,15 +389,12 @@ def train(
             pace.done = progress.step
             if progress.step == min(FINGERPRINT_STEP, settings["steps"]):
                 progress.fingerprint = {"step": progress.step, "sha256": fingerprint(learner.network)}
-            bar.update()
             now = time.monotonic()
             last = progress.step == steps
             pause = pace.due or now - saved > checkpoint_seconds or due(progress.step, settings)
             if first and (last or pause):
                 take_stock()
-                loss = f"loss {progress.rows[-1]['loss']:.4f}"
-                bar.set_postfix_str(loss)
-                message = pace.line(loss, f"learning rate {rate:.2e}")
+                message = pace.line(f"loss {progress.rows[-1]['loss']:.4f}", f"learning rate {rate:.2e}")
                 progress.validation_due = bool(validation) and (last or due(progress.step, settings))
                 if progress.validation_due:
                     message += validate_now()
