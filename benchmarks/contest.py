@@ -127,9 +127,10 @@ def machine() -> dict[str, Any]:
     """What the numbers were measured on and with."""
     from organbench import devices
 
+    installed = {distribution.name.lower() for distribution in metadata.distributions()}
     return {
         "cpu": devices.cpu_name(),
         "cores": len(os.sched_getaffinity(0)),
         "python": platform.python_version(),
-        "versions": {package: metadata.version(package) for package in PACKAGES},
+        "versions": {package: metadata.version(package) for package in PACKAGES if package.lower() in installed},
     }

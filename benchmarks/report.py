@@ -12,7 +12,7 @@ from typing import Any
 
 HERE = Path(__file__).parent
 BEGIN, END = "<!-- results, by report.py -->\n", "<!-- end -->\n"
-UNITS = {"seconds": "s", "process_seconds": "s", "peak_mib": "MiB"}
+UNITS = {"seconds": "s", "cpu_seconds": "s", "process_seconds": "s", "ms_a_step": "ms", "peak_mib": "MiB", "mb": "MB"}
 
 
 def values(result: Mapping[str, Any], name: str, measure: str) -> list[float]:
@@ -40,12 +40,12 @@ def ratio_row(result: Mapping[str, Any], claim: Mapping[str, Any]) -> list[str] 
 
 
 def limit_row(result: Mapping[str, Any], claim: Mapping[str, Any]) -> list[str] | None:
-    """A row of a claim against a fixed limit."""
+    """A row of a claim against a fixed limit, or of what has none."""
     if claim["ours"] not in result["contestants"]:
         return None
     unit = UNITS[claim["measure"]]
     ours = values(result, claim["ours"], claim["measure"])
-    return [claim["what"], claim["ours"], shown(ours, unit), f"{claim['most']} {unit}"]
+    return [claim["what"], claim["ours"], shown(ours, unit), f"{claim['most']} {unit}" if "most" in claim else ""]
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
@@ -58,9 +58,9 @@ def text(results: list[Mapping[str, Any]]) -> str:
     ratios, limits, notes, does = [], [], [], {}
     for result in results:
         for claim in result["claims"]:
-            row = (limit_row if "most" in claim else ratio_row)(result, claim)
+            row = (ratio_row if "against" in claim else limit_row)(result, claim)
             if row:
-                (limits if "most" in claim else ratios).append(row)
+                (ratios if "against" in claim else limits).append(row)
         machine = result["machine"]
         versions = ", ".join(f"{package} {version}" for package, version in machine["versions"].items())
         rounds = max(len(contestant["runs"]) for contestant in result["contestants"].values())

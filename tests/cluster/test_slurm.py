@@ -135,7 +135,7 @@ def running(slurm, folder, *arguments, **options):
 def check_resumed(lost, repeated):
     """Every training went on from the last step that it had done, or a later one."""
     for model in lost:
-        resumed = re.search(r"going on from \S+ after (\d+) steps", repeated[model].log)
+        resumed = re.search(r"resumed at step (\d+)", repeated[model].log)
         steps = [int(step) for step in re.findall(r"step (\d+)/", lost[model].log)]
         assert int(resumed[1]) >= steps[-1] > 0
 

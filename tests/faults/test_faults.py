@@ -148,7 +148,7 @@ def test_jobs_end_with_the_snakemake_that_started_them(study, undisturbed):
     study.processes[-1].wait()
     until(lambda: not study.scripts(), seconds=30)
     assert "its lock is removed" in study.finish()
-    assert "going on from" in (study.results / "logs/train/first-fold0-seed0.log").read_text()
+    assert "resumed at step" in (study.results / "logs/train/first-fold0-seed0.log").read_text()
     same(study.outcome(), undisturbed.outcome())
 
 

@@ -71,7 +71,7 @@ def job_log(path: str | Path, *, quiet: bool = False) -> Iterator[logging.Logger
 
 def remedy(error: Exception, log: str | Path) -> str:
     """What to do about an error that no one foresaw, on one line."""
-    what = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    what = " ".join(f"{type(error).__name__}: {error}".split())[:200].removesuffix(":")
     if type(error).__name__ == "OutOfMemoryError":  # torch's
         return f"the GPU's memory ran out ({what}); lower training.batch_size or training.patch, or use a larger GPU"
     if isinstance(error, MemoryError) or any(words in what for words in ("bad_alloc", "allocate memory")):

@@ -1,0 +1,149 @@
+"""What a case costs in a study of CT-ORG's size: 140 CTs of 512 x 512 x 450 voxels, drawn, converted and trained on.
+
+Seconds are those of the processor, in one thread. Drawing takes most of the time and is no part of a study of patients,
+so a few phantoms are drawn, and the others are these files again under other names: each is read, converted and written
+for itself.
+
+Usage: python benchmarks/cohort.py --work FOLDER [--cases 140] [--drawn 2]; the folder is new, and deleted at the end.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import contest
+import inputs
+
+SIZE = [512, 512, 450]  # voxels, x y z: CT-ORG's median
+SPACING = (2.0, 2.0, 2.0)  # mm, as in config/ct-org.yaml
+NETWORK = {"network": "unet", "dims": 2, "features": [16, 32, 64, 128, 256]}
+STEPS = 12
+FEW = 10  # cases, to compare training on all with
+
+
+def draw(work: Path, number: int) -> dict[str, float]:
+    """The workflow's rule phantom: a patient is drawn, and volume and labels are written as gzipped NIfTI.
+
+    MB are those of both files.
+    """
+    from organbench import phantoms, volumes
+
+    files = [work / f"{kind}-{number}.nii.gz" for kind in ("volume", "labels")]
+    for image, file in zip(phantoms.phantom(number, seed=4, size=SIZE), files, strict=True):
+        volumes.write(image, file)
+    return {"mb": sum(file.stat().st_size for file in files) / 1e6}
+
+
+def convert(work: Path, number: int) -> dict[str, float]:
+    """The workflow's rule convert, to 2 mm as in config/ct-org.yaml.
+
+    MB are those of the prepared case.
+    """
+    from organbench import cases, phantoms
+
+    folder = work / "cases" / str(number)
+    files = [work / f"{kind}-{number}.nii.gz" for kind in ("volume", "labels")]
+    organs = {organ: [value] for organ, value in phantoms.ORGANS.items()}
+    cases.convert(str(number), *files, folder, organs=organs, spacing=SPACING)
+    return {"mb": sum(file.stat().st_size for file in folder.iterdir()) / 1e6}
+
+
+def train(work: Path, number: int) -> dict[str, float]:
+    """Twelve steps of a 2D U-Net on memory-mapped cases, as the workflow trains; the default study's batch of 14 crops.
+
+    Milliseconds a step are the median of the last ten.
+    """
+    import logging
+
+    import numpy as np
+    import torch
+
+    from organbench import cases, devices, phantoms, training
+
+    settings = inputs.default_study()["training"] | {"steps": STEPS, "validate_every": STEPS + 1, "precision": "fp32"}
+    settings.pop("seeds")
+    _, _, rows, _ = training.train(
+        [cases.load(work / "cases" / str(case)) for case in range(number)],
+        [],
+        options=NETWORK,
+        settings=settings,
+        window=(-1000, 1000),
+        organs=list(phantoms.ORGANS),
+        seed=0,
+        device=devices.prepare(threads=torch.get_num_threads(), gpus=0),
+        checkpoint=work / "checkpoint.pt",
+        stamp="",
+        logger=logging.getLogger("quiet"),
+    )
+    return {"ms_a_step": 1000 * float(np.median(np.diff([row["seconds"] for row in rows])[-10:]))}
+
+
+PARTS = {part.__name__: part for part in (draw, convert, train)}
+
+
+def measured(part: str, work: Path, number: int) -> dict[str, Any]:
+    """What a part measured of itself in a process of its own, with that process's seconds and most memory."""
+    command = [sys.executable, __file__, "--work", work, "--part", part, "--number", str(number)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert process.stdout
+    printed = process.stdout.read()
+    _, status, used = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"{part} {number} failed")
+    found = json.loads(printed.splitlines()[-1])
+    found |= {"cpu_seconds": round(used.ru_utime + used.ru_stime, 3), "peak_mib": round(used.ru_maxrss / 1024, 1)}
+    print(part, number, contest.shown(found), flush=True)
+    return found
+
+
+def main(work: Path, cases: int, drawn: int) -> None:
+    """Measure all parts, write results/cohort.json and delete what was made."""
+    load = os.getloadavg()[0]
+    work.mkdir(parents=True)
+    drawings = [measured("draw", work, number) for number in range(drawn)]
+    for number in range(drawn, cases):
+        for kind in ("volume", "labels"):
+            os.link(work / f"{kind}-{number % drawn}.nii.gz", work / f"{kind}-{number}.nii.gz")
+    conversions = [measured("convert", work, number) for number in range(cases)]
+    trainings = {count: [measured("train", work, count) for _ in range(3)] for count in (FEW, cases)}
+    contestants = {
+        "drawing": {"does": contest.does(draw), "runs": drawings},
+        "converting": {"does": contest.does(convert), "runs": conversions},
+    } | {f"training on {count} cases": {"does": contest.does(train), "runs": runs} for count, runs in trainings.items()}
+    claims = [
+        {"what": what, "measure": measure, "ours": name}
+        for name, contestant in contestants.items()
+        for measure, what in WORDS.items()
+        if measure in contestant["runs"][0]
+    ]
+    machine = contest.machine() | {"load_before": round(load, 2)}
+    content = {"benchmark": "cohort", "machine": machine, "contestants": contestants, "claims": claims}
+    (contest.HERE / "results" / "cohort.json").write_text(json.dumps(content, indent=1) + "\n")
+    shutil.rmtree(work)
+
+
+WORDS = {
+    "cpu_seconds": "512 x 512 x 450: processor time of the process",
+    "ms_a_step": "512 x 512 x 450: a step",
+    "peak_mib": "512 x 512 x 450: peak memory",
+    "mb": "512 x 512 x 450: disk a case",
+}
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--cases", type=int, default=140)
+    parser.add_argument("--drawn", type=int, default=2)
+    parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
+    parser.add_argument("--number", type=int, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.part:
+        print(json.dumps(PARTS[given.part](given.work, given.number)))
+    else:
+        main(given.work, given.cases, given.drawn)
