@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -38,7 +39,7 @@ def snakemake(tmp_path):
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=300,
+            timeout=600,
         )
         return done.returncode, done.stdout
 
@@ -95,7 +96,7 @@ def changed(array, value, dtype=None):
 VOLUME, LABELS = good(0)
 TURN = (np.cos(0.1), -np.sin(0.1), 0, np.sin(0.1), np.cos(0.1), 0, 0, 0, 1)
 BAD_CASES = {
-    "nan": ({"volume": changed(VOLUME, np.nan)}, "volume", "NaN or infinite", "replace them"),
+    "no-number": ({"volume": changed(VOLUME, np.nan)}, "volume", "NaN or infinite", "replace them"),
     "infinite": ({"volume": changed(VOLUME, np.inf)}, "volume", "NaN or infinite", "replace them"),
     "4d": ({"volume": np.stack([VOLUME, VOLUME])}, "volume", "4D", "extract one volume"),
     "2d": ({"volume": VOLUME[0]}, "volume", "2D", "extract one volume"),
@@ -118,33 +119,137 @@ def break_file(path, how):
     path.write_bytes(content[: {"cut": len(content) // 2, "late-cut": -20}.get(how)])
 
 
-def test_every_bad_case_has_its_line_and_nothing_is_trained(snakemake, write_case, tmp_path):
-    for case in ("good-1", "good-2", "good-3"):
-        write_case(case)
+def write_bad_cases(write_case, folder):
+    """Write all bad cases; what the line of each says, by its file."""
     for case, (options, *_) in BAD_CASES.items():
         write_case(case, **options)
     for case in BROKEN_FILES:
         write_case(case)
-        break_file(tmp_path / f"data/volume-{case}.nii.gz", case)
-    status, output = snakemake("--keep-going", study=small_study())
-    assert status != 0
-    assert nothing_was_trained(tmp_path, output)
-    lines = [line for line in output.splitlines() if line.startswith("error: ")]
+        break_file(folder / f"data/volume-{case}.nii.gz", case)
     wanted = {f"data/{kind}-{case}.nii.gz": rest for case, (_, kind, *rest) in BAD_CASES.items()}
-    wanted |= {f"data/volume-{case}.nii.gz": [remedy] for case, remedy in BROKEN_FILES.items()}
-    assert len(lines) == len(wanted)
+    return wanted | {f"data/volume-{case}.nii.gz": [remedy] for case, remedy in BROKEN_FILES.items()}
+
+
+def check_lines(output, wanted):
+    """See that the terminal shows a line for every bad file; return these lines, and those that come after."""
+    lines = [line for line in output.splitlines() if line.startswith("error: ")]
     for file, words in wanted.items():
         (line,) = [line for line in lines if line.startswith(f"error: {file}: ")]
         assert all(word in line for word in words), line
-        case = file.partition("-")[2].removesuffix(".nii.gz")
-        assert line in (tmp_path / f"results/small/logs/convert/{case}.log").read_text()
     assert "Traceback" not in output
-    assert {path.name for path in tmp_path.glob("results/small/cases/*/case.json")} == {"case.json"}
-    assert {path.parent.name for path in tmp_path.glob("results/small/cases/*/case.json")} == {
-        "good-1",
-        "good-2",
-        "good-3",
-    }
+    return lines[: len(wanted)], lines[len(wanted) :]
+
+
+def test_all_bad_cases_are_named_at_once_and_nothing_is_trained(snakemake, write_case, tmp_path):
+    for case in ("good-1", "good-2", "good-3"):
+        write_case(case)
+    wanted = write_bad_cases(write_case, tmp_path)
+    status, output = snakemake(study=small_study())
+    assert status != 0
+    assert nothing_was_trained(tmp_path, output)
+    bad, (last,) = check_lines(output, wanted)
+    assert last == (
+        f"error: {len(bad)} of {len(bad) + 3} cases cannot be used; mend their files, "
+        "or go on without them by dataset.on_bad_case: skip"
+    )
+    for line in bad:
+        case = line.split(":")[1].partition("-")[2].removesuffix(".nii.gz")
+        assert line in (tmp_path / f"results/small/logs/convert/{case}.log").read_text()
+    write_case("no-number")
+    status, output = snakemake("-n", study=small_study())
+    assert status == 0
+    assert len(jobs(output, "convert")) == len(wanted)  # the next run looks at the bad ones again, and at no other
+
+
+def test_a_study_goes_on_without_bad_cases_and_says_so(snakemake, write_case, tmp_path):
+    rows = {"1": "train", "no-number": "train", "2": "test", "unknown": "test", "unlabelled": "test", "lost": "test"}
+    (tmp_path / "split.csv").write_text("case,fold,role\n" + "".join(f"{c},0,{role}\n" for c, role in rows.items()))
+    for case in rows:
+        write_case(case, **BAD_CASES.get(case, [{}])[0])
+    (tmp_path / "data/labels-unlabelled.nii.gz").unlink()
+    (tmp_path / "data/labels-lost.nii.gz").unlink()
+    (tmp_path / "data/labels-lost.nii.gz").symlink_to("nowhere")
+    study = small_study(split={"method": "file", "file": "split.csv"}, dataset={"on_bad_case": "skip"})
+    results = tmp_path / "results/small"
+    targets = ["results/small/tables/per_case.csv", "results/small/methods.md"]
+
+    status, output = snakemake(*targets, study=study)
+    assert status == 0, output
+    left_out = pd.read_csv(results / "tables/bad_cases.csv").set_index("case")["reason"]
+    assert set(left_out.index) == {"no-number", "unknown", "unlabelled", "lost"}
+    for case, words in {
+        "no-number": "NaN",
+        "unknown": "value 9",
+        "unlabelled": "has no labels",
+        "lost": "link",
+    }.items():
+        assert words in left_out[case]
+        assert left_out[case].startswith("data/")
+    assert set(pd.read_csv(results / "tables/per_case.csv", dtype=str)["case"]) == {"2"}
+    assert set(pd.read_csv(results / "tables/cases.csv", dtype=str)["case"]) == {"1", "2"}
+    methods = (results / "methods.md").read_text()
+    assert "Of 6 cases 4 could not be used and were left out: " in methods
+    assert "into 1 for training and 1 for testing" in methods
+
+    status, output = snakemake("-n", *targets, study=study)
+    assert "Nothing to be done" in output
+    write_case("unknown")
+    status, output = snakemake(*targets, study=study)
+    assert status == 0, output
+    assert "rule train:" not in output  # a test case was mended
+    assert set(pd.read_csv(results / "tables/per_case.csv", dtype=str)["case"]) == {"2", "unknown"}
+    assert "unknown" not in set(pd.read_csv(results / "tables/bad_cases.csv")["case"])
+    write_case("no-number")
+    status, output = snakemake("-n", *targets, study=study)
+    assert len(jobs(output, "train")) == 1  # a training case was mended
+
+
+def test_a_fold_that_loses_all_test_cases_is_refused(snakemake, write_case, tmp_path):
+    for case in ("1", "2"):
+        write_case(case)
+    write_case("3", **BAD_CASES["no-number"][0])
+    (tmp_path / "split.csv").write_text("case,fold,role\n1,0,train\n2,0,train\n3,0,test\n")
+    study = small_study(split={"method": "file", "file": "split.csv"}, dataset={"on_bad_case": "skip"})
+    status, output = snakemake("results/small/tables/per_case.csv", study=study)
+    assert status != 0
+    line = "error: fold 0 has no test case left, for 1 cannot be used, such as 3 (data/volume-3.nii.gz: has NaN"
+    assert any(found.startswith(line) for found in output.splitlines()), output
+    assert nothing_was_trained(tmp_path, output)
+
+
+# --- the data set as a whole
+
+
+def test_check_data_names_what_is_wrong_and_keeps_nothing(snakemake, write_case, tmp_path):
+    for case in ("0", "1", "21", "22", "25"):
+        write_case(case)
+    wanted = write_bad_cases(write_case, tmp_path)
+    status, output = snakemake("check_data", study=small_study(split={"method": "official"}))
+    assert status != 0
+    bad, (missing, last) = check_lines(output, wanted)
+    assert missing == "error: 135 of CT-ORG's 140 cases are not there: 2-20, 23-24, 26-139"
+    assert last == f"error: {len(bad) + 1} faults; 5 of {len(bad) + 5} cases can be used"
+    assert not (tmp_path / "results/small/cases").exists()
+    assert nothing_was_trained(tmp_path, output)
+
+
+def test_check_data_says_what_a_sound_data_set_holds(snakemake, write_case, tmp_path):
+    for case in ("1", "2", "3"):
+        write_case(case, spacing=(1, 2, int(case)), label_grid={"spacing": (1, 2, int(case))})
+    write_case("4", labels=np.zeros(SHAPE, np.uint8))
+    status, output = snakemake("check_data", study=small_study())
+    assert status == 0, output
+    for line in (
+        "4 cases can be used",
+        "spacing: x 1 to 1, y 1 to 2, z 1 to 3 mm",
+        "size: x 12 to 12, y 10 to 10, z 8 to 8 voxels",
+        "liver: in 3 cases",
+        "note: none of the organs is labelled in case 4",
+        "the data set is complete and sound",
+    ):
+        assert line in output.splitlines(), output
+    assert re.search(r"prepared cases will take \d\.\d GB of the [\d.]+ GB that are free", output)
+    assert [path.name for path in (tmp_path / "results/small").iterdir()] == ["logs"]
 
 
 def test_a_value_that_is_mapped_or_ignored_is_accepted(snakemake, write_case, tmp_path):

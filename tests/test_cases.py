@@ -36,7 +36,9 @@ def convert(tmp_path, write_image):
     """Write a volume and its labels, convert them, and open the case."""
 
     def make(labels, volume=None, *, organs=ORGANS, ignored=(), working=AS_IT_IS, name="c", **grid):
-        volume = np.arange(labels.size, dtype=np.int16).reshape(labels.shape) if volume is None else volume
+        volume = (
+            np.linspace(-1000, 1000, labels.size).reshape(labels.shape).astype(np.int16) if volume is None else volume
+        )
         pair = write_image("volume.nii.gz", volume, **grid), write_image("labels.nii.gz", labels, **grid)
         cases.convert(name, *pair, tmp_path / name, organs=organs, ignored=ignored, spacing=working)
         return cases.load(tmp_path / name)

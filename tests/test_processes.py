@@ -42,6 +42,7 @@ def start(patients, folder, processes, **changes):
     job = {
         "training": [str(patients / name) for name in "ab"],
         "validation": [str(patients / "c")],
+        "skip_bad": False,
         "settings": {
             "network": UNET,
             "training": training_settings(norm="instance", batch_size=4) | changes,

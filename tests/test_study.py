@@ -361,7 +361,11 @@ def find(tmp_path):
         for file in files:
             (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / file).touch()
-        return study.find_cases({"source": "nifti", "root": str(tmp_path), "image": image, "label": label})
+        names, incomplete = study.find_cases(
+            {"source": "nifti", "root": str(tmp_path), "image": image, "label": label, "on_bad_case": "stop"}
+        )
+        assert incomplete == {}
+        return names
 
     return among
 
@@ -389,7 +393,7 @@ def test_cases_are_found_by_any_pattern_in_natural_order(find, image, label):
 
 
 def test_phantoms_are_numbered():
-    assert study.find_cases({"source": "phantom", "phantom": {"cases": 3}}) == ["0", "1", "2"]
+    assert study.find_cases({"source": "phantom", "phantom": {"cases": 3}}) == (["0", "1", "2"], {})
 
 
 BOTH = ["volume-1.nii.gz", "labels-1.nii.gz"]

@@ -505,7 +505,7 @@ def test_files_that_are_no_volume_are_refused(tmp_path, write_image):
     text.write_text("no image")
     refused = [
         (tmp_path / "absent.nii.gz", "no such file"),
-        (text, "cannot be read"),
+        (text, "is no NIfTI file"),
         (write_image("4d.nii.gz", np.zeros((2, 3, 4, 5), np.float32)), "has 4D"),
         (write_image("2d.nii.gz", plain[0]), "has 2D"),
         (write_image("rgb.nii.gz", np.zeros((4, 5, 6, 3), np.uint8), vector=True), "3 values a voxel"),

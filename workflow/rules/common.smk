@@ -1,6 +1,7 @@
 """Names and input functions. Everything that decides which jobs there are is decided here, while parsing."""
 
 import ast
+import csv
 import importlib.util
 import os
 import sys
@@ -55,23 +56,30 @@ def stored(dataset):
 
 
 def resolve_study():
-    """The study's config, its cases, and who trains, validates and tests in each fold."""
+    """The study's config, its cases, why others lack files, and who trains, validates and tests in each fold."""
     defaults = yaml.safe_load((WORKFLOW.parent / "config.yaml").read_text())
     schema = yaml.safe_load((WORKFLOW / "schemas" / "config.schema.yaml").read_text())
     if workflow.config_settings.replace_workflow_config:
         defaults = {}
     try:
         resolved = study.resolve(config, defaults, schema)
-        cases = study.find_cases(resolved["dataset"], stored(resolved["dataset"]))
-        return resolved, cases, splits.split(cases, **resolved["split"])
+        cases, incomplete = study.find_cases(
+            resolved["dataset"], stored(resolved["dataset"])
+        )
+        folds = splits.without(splits.split(cases, **resolved["split"]), incomplete)
+        return resolved, [c for c in cases if c not in incomplete], incomplete, folds
     except InputError as error:
         raise WorkflowError(str(error)) from None
 
 
 # Not the configfile directive: it would merge the default study's organs and networks into those of any other.
-STUDY, CASES, FOLDS = resolve_study()
+STUDY, CASES, INCOMPLETE, FOLDS = resolve_study()
 orphans.adopt()
 config.update(STUDY)
+if workflow.scheduling_settings:
+    # By default Snakemake 9.27 starts at most 100 jobs a second, and for that looks again a second later; as every job that
+    # ends begins such a row of looks of its own, after some hundred jobs it takes a core that they could compute on.
+    workflow.scheduling_settings.max_jobs_per_timespan = None
 
 RESULTS = f"results/{STUDY['study']}"
 RUN = f"{RESULTS}/runs/{{model}}/fold{{fold}}-seed{{seed}}"
@@ -128,6 +136,8 @@ REPORT_TABLES = {
     "cases": "the scans",
     "versions": "software and devices",
 }
+if STUDY["dataset"]["on_bad_case"] == "skip":
+    REPORT_TABLES["bad_cases"] = "cases that were left out"
 
 
 wildcard_constraints:
@@ -314,21 +324,25 @@ def showing_request(wildcards):
 
 def asked(wildcards):
     """What each job that has a benchmark asks for in its first attempt."""
-    run = ("model", "fold", "seed")
+    run, gone = ("model", "fold", "seed"), bad_cases()
     kinds = {
         "convert": (conversion_request, CASES, ("case",)),
         "train": (training_request, runs("{model} {fold} {seed}"), run),
         "predict": (
             prediction_request,
-            tests("{model} {fold} {seed} {case}"),
+            tested("{model} {fold} {seed} {case}", gone),
             (*run, "case"),
         ),
         "evaluate": (
             evaluation_request,
-            tests("{model} {fold} {seed} {case}"),
+            tested("{model} {fold} {seed} {case}", gone),
             (*run, "case"),
         ),
-        "viewer_case": (showing_request, SHOWN_FOLDS, ("case",)),
+        "viewer_case": (
+            showing_request,
+            [case for case in SHOWN_FOLDS if case not in gone],
+            ("case",),
+        ),
     }
     return [
         {
@@ -370,6 +384,23 @@ def runs(pattern):
     )
 
 
+def bad_cases():
+    """The cases that the last check has found to be bad."""
+    table = Path(RESULTS, "tables", "bad_cases.csv")
+    if not table.exists():
+        return set()
+    with table.open(newline="") as rows:
+        return {row["case"] for row in csv.DictReader(rows)}
+
+
+def left_out():
+    """The cases that on_bad_case: skip goes on without; known once all cases were checked."""
+    if STUDY["dataset"]["on_bad_case"] == "stop":
+        return set()
+    checkpoints.leave_out.get()
+    return bad_cases()
+
+
 def untrained_runs():
     """The runs that have no weights yet, by their place below runs/."""
     return [
@@ -382,8 +413,8 @@ def untrained_runs():
     ]
 
 
-def tests(pattern, seeds=None):
-    """A path of every test case of every run, those of ensembles too."""
+def tested(pattern, gone, seeds=None):
+    """A path of every test case of every run, those of ensembles too, but for cases that are gone."""
     return [
         path
         for fold, roles in enumerate(FOLDS)
@@ -393,16 +424,33 @@ def tests(pattern, seeds=None):
             model=model,
             fold=fold,
             seed=seeds or study.seeds_of(STUDY, model),
-            case=roles["test"],
+            case=[case for case in roles["test"] if case not in gone],
         )
     ]
+
+
+def tests(pattern, seeds=None):
+    """An input function: what `tested` says, once it is known which cases are left out."""
+    return lambda wildcards: tested(pattern, left_out(), seeds)
+
+
+def shown(pattern):
+    """An input function: a path of every case that the viewer shows."""
+
+    def paths(wildcards):
+        gone = left_out()
+        found = expand(pattern, case=[case for case in SHOWN_FOLDS if case not in gone])
+        return original(found) if pattern in (VOLUME, LABELS) else found
+
+    return paths
 
 
 def first_tested(pattern):
     """An input function: the path of the first test case of the run's fold."""
 
     def path(wildcards):
-        case = FOLDS[int(wildcards.fold)]["test"][0]
+        gone = left_out()
+        case = next(c for c in cases_in(wildcards, "test") if c not in gone)
         return pattern.format(**{"case": case, **wildcards})
 
     return path

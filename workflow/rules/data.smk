@@ -78,7 +78,8 @@ rule check_cases:
         cases=expand(CASE["case"], case=CASES),
         code=code("check_cases.py"),
     output:
-        f"{RESULTS}/tables/cases.csv",
+        cases=f"{RESULTS}/tables/cases.csv",
+        bad=f"{RESULTS}/tables/bad_cases.csv",
     log:
         f"{RESULTS}/logs/check_cases.log",
     priority: 1
@@ -89,8 +90,63 @@ rule check_cases:
     params:
         folds=FOLDS,
         organs=list(ORGANS),
+        on_bad_case=STUDY["dataset"]["on_bad_case"],
+        incomplete=INCOMPLETE,
     script:
         "../scripts/check_cases.py"
+
+
+if STUDY["dataset"]["on_bad_case"] == "skip":
+
+    # Which cases cannot be used is not known earlier; what gathers the test cases waits for it.
+    checkpoint leave_out:
+        input:
+            f"{RESULTS}/tables/bad_cases.csv",
+        output:
+            touch(f"{RESULTS}/left_out"),
+        log:
+            f"{RESULTS}/logs/leave_out.log",
+        localrule: True
+
+
+# Run by `snakemake check_data`: all of the checks, and nothing else.
+rule examine:
+    input:
+        volume=original(VOLUME),
+        labels=original(LABELS),
+        code=code("examine.py"),
+    output:
+        temp(f"{RESULTS}/examined/{{case}}.json"),
+    log:
+        f"{RESULTS}/logs/examine/{{case}}.log",
+    conda:
+        "../../envs/imaging.yaml"
+    resources:
+        **following(conversion_request),
+    params:
+        organs=ORGANS,
+        ignored=STUDY["dataset"]["ignore_labels"],
+        spacing=STUDY["preprocessing"]["spacing"],
+    script:
+        "../scripts/examine.py"
+
+
+rule check_data:
+    input:
+        cases=expand(f"{RESULTS}/examined/{{case}}.json", case=CASES),
+    log:
+        f"{RESULTS}/logs/check_data.log",
+    localrule: True
+    conda:
+        "../../envs/imaging.yaml"
+    params:
+        folds=FOLDS,
+        organs=list(ORGANS),
+        incomplete=INCOMPLETE,
+        official=STUDY["split"]["method"] == "official",
+        results=RESULTS,
+    script:
+        "../scripts/check_data.py"
 
 
 rule split:

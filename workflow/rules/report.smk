@@ -198,8 +198,8 @@ rule figure_dataset:
 rule figure_overlays:
     input:
         examples=f"{RESULTS}/tables/examples.csv",
-        volumes=original(expand(VOLUME, case=SHOWN_FOLDS)),
-        labels=original(expand(LABELS, case=SHOWN_FOLDS)),
+        volumes=shown(VOLUME),
+        labels=shown(LABELS),
         predictions=tests(
             f"{RUN}/predictions/{{case}}.nii.gz", seeds=STUDY["training"]["seeds"][:1]
         ),
@@ -231,6 +231,7 @@ rule figure_overlays:
 rule methods:
     input:
         cases=f"{RESULTS}/tables/cases.csv",
+        bad=f"{RESULTS}/tables/bad_cases.csv",
         costs=expand(
             f"{RUN}/cost.json",
             model=TRAINED,

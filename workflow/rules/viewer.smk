@@ -29,7 +29,7 @@ rule viewer_case:
 rule examples:
     input:
         per_case=f"{RESULTS}/tables/per_case.csv",
-        agreements=expand(f"{RESULTS}/viewer/cases/{{case}}.csv", case=SHOWN_FOLDS),
+        agreements=shown(f"{RESULTS}/viewer/cases/{{case}}.csv"),
         code=code("examples.py"),
     output:
         agreement=f"{RESULTS}/tables/agreement.csv",
@@ -47,7 +47,7 @@ rule examples:
 rule viewer:
     input:
         per_case=f"{RESULTS}/tables/per_case.csv",
-        cases=expand(f"{RESULTS}/viewer/cases/{{case}}.js", case=SHOWN_FOLDS),
+        cases=shown(f"{RESULTS}/viewer/cases/{{case}}.js"),
         agreement=f"{RESULTS}/tables/agreement.csv",
         page=[f"{PAGE}/{file}" for file in PAGE_FILES],
         code=code("viewer.py"),

@@ -1,17 +1,17 @@
-"""Check one case and bring it to the working grid."""
+"""Check one case and bring it to the working grid; write down why where that cannot be done."""
 
 from pathlib import Path
 
 from organbench import cases
-from organbench.errors import job_log, unchanged
+from organbench.errors import InputError, job_log, unchanged
 
-with job_log(snakemake.log[0]), unchanged(snakemake.input.volume, snakemake.input.labels):
-    cases.convert(
-        snakemake.wildcards.case,
-        snakemake.input.volume,
-        snakemake.input.labels,
-        Path(snakemake.output.case).parent,
-        organs=snakemake.params.organs,
-        ignored=snakemake.params.ignored,
-        spacing=snakemake.params.spacing,
-    )
+originals = snakemake.input.volume, snakemake.input.labels
+with job_log(snakemake.log[0]) as logger, unchanged(*originals):
+    name, folder, params = snakemake.wildcards.case, Path(snakemake.output.case).parent, snakemake.params
+    try:
+        prepared = cases.prepare(name, *originals, organs=params.organs, ignored=params.ignored, spacing=params.spacing)
+    except InputError as error:  # no failure yet, so that check_cases names all bad cases together
+        logger.info("error: %s", error)
+        cases.write_bad(name, str(error), folder)
+    else:
+        cases.write(*prepared, folder)

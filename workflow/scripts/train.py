@@ -6,6 +6,8 @@ from organbench import devices, processes, training
 
 job = {
     **{name: getattr(snakemake.params, name) for name in ("training", "validation", "settings", "window", "organs")},
+    # not among the params: going on without a bad case in another fold trains nothing again
+    "skip_bad": snakemake.config["dataset"]["on_bad_case"] == "skip",
     "seed": int(snakemake.wildcards.seed),
     "threads": snakemake.threads,
     "gpus": snakemake.resources.gpu,

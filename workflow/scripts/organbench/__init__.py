@@ -7,6 +7,7 @@ Rooms, lowest first; a room imports only from rooms above it in this list:
 | `orphans` | jobs end with the workflow that started them |
 | `errors` | the one exception that speaks to the user, the log of a job, and atomic writing |
 | `failures` | what to do about the jobs that failed |
+| `headers` | what the header of a NIfTI file claims, and whether that can be |
 | `volumes` | reading, checking, orienting, resampling and writing CT volumes and label maps |
 | `downloads` | a file over HTTP: politely, and going on where it broke off |
 | `openkbp` | the patients of the OpenKBP challenge, and fetching them |

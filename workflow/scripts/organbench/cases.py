@@ -1,6 +1,7 @@
 """The prepared case on disk: memory-mapped arrays on the working grid, and the geometry that leads back."""
 
 import json
+import math
 import zlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from organbench import volumes
+from organbench import headers, volumes
 from organbench.errors import InputError, atomic
 from organbench.volumes import Array, Grid
 
@@ -52,31 +53,38 @@ class Case:
         return Grid.from_json(self.info["original"])
 
 
-def convert(
+def prepare(
     name: str,
     volume_path: str | Path,
     label_path: str | Path,
-    folder: str | Path,
     *,
     organs: Mapping[str, Sequence[int]],
     ignored: Sequence[int] = (),
     spacing: Sequence[float | None],
-) -> None:
-    """Check a CT volume and its labels, bring them to the working grid, and write a case.
+) -> tuple[Array, Array, dict[str, Any]]:
+    """Check a CT volume and its labels, and bring them to the working grid.
 
     Args:
         name: the case's name.
         volume_path: CT volume in HU.
         label_path: label map on the same grid.
-        folder: where `image.npy`, `label.npy`, `points.npy` and `case.json` go.
         organs: name of each organ and its label values, which are merged.
         ignored: label values that count as background.
         spacing: working spacing in mm, x y z; None keeps the scanner's.
+
+    Returns:
+        Of a case its image, its label and what `case.json` holds; see `Case`.
 
     Raises:
         InputError: the volume or the labels are unfit; see `volumes`.
     """
     header = volumes.read_header(volume_path)
+    size = Grid.of(header).with_spacing(spacing).size
+    if max(size) > headers.LARGEST_SIZE or math.prod(size) * 2 > headers.LARGEST_BYTES:
+        raise InputError(
+            f"{volume_path}: at preprocessing.spacing it would have {' x '.join(map(str, size))} voxels; "
+            "choose a coarser one, or export the volume with its true spacing"
+        )
 
     def prepare_labels() -> tuple[Array, dict[str, int]]:
         labels = volumes.read_labels(label_path, organs, ignored)
@@ -92,6 +100,7 @@ def convert(
         label, original_voxels = preparing.result()
     original, orientation = Grid.of(volume), volumes.orientation(volume)
     hu, oriented = volumes.oriented(volume)
+    volumes.check_hu(volume_path, float(hu.min()), float(hu.max()))
     working = oriented.with_spacing(spacing)
     image = volumes.resample_volume(hu, oriented, working)
     info = {
@@ -107,13 +116,41 @@ def convert(
         "voxels": voxels_of(label, organs),
         "hu": hu_statistics(image, label, organs),
     }
+    return image, label, info
+
+
+def convert(name: str, volume_path: str | Path, label_path: str | Path, folder: str | Path, **options: Any) -> None:
+    """Check a CT volume and its labels, bring them to the working grid, and write a case.
+
+    Args:
+        name: the case's name.
+        volume_path: CT volume in HU.
+        label_path: label map on the same grid.
+        folder: where `image.npy`, `label.npy`, `points.npy` and `case.json` go.
+        options: as for `prepare`.
+
+    Raises:
+        InputError: the volume or the labels are unfit; see `volumes`.
+    """
+    image, label, info = prepare(name, volume_path, label_path, **options)
+    write(image, label, info, folder)
+
+
+def write(image: Array, label: Array, info: Mapping[str, Any], folder: str | Path) -> None:
+    """Write what `prepare` returns as a case."""
     folder = Path(folder)
-    arrays = {"image": image, "label": label, "points": organ_points(label, len(organs))}
-    info["checksums"] = {file: zlib.crc32(array.data) for file, array in arrays.items()}
+    arrays = {"image": image, "label": label, "points": organ_points(label, len(info["organs"]))}
+    info = {**info, "checksums": {file: zlib.crc32(array.data) for file, array in arrays.items()}}
     for file, array in arrays.items():
         with atomic(folder / f"{file}.npy") as temporary, temporary.open("wb") as stream:
             np.save(stream, array)
     volumes.write_json(info, folder / "case.json")
+
+
+def write_bad(name: str, reason: str, folder: str | Path) -> None:
+    """Write, in place of a case that cannot be prepared, why it cannot: the same files, with empty arrays."""
+    nothing = np.zeros((0, 0, 0), np.int16)
+    write(nothing, nothing, {"case": name, "bad": reason, "organs": {}}, folder)
 
 
 def voxels_of(label: Array, organs: Mapping[str, Any]) -> dict[str, int]:
@@ -162,27 +199,52 @@ def organ_points(label: Array, organs: int) -> Array:
     return points
 
 
+def read_info(path: str | Path) -> dict[str, Any]:
+    """What a `case.json` holds; with a key `bad`, which says why, where the case could not be prepared.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    path = Path(path)
+    try:
+        info = json.loads(path.read_text())
+        if "bad" not in info:
+            Grid.from_json(info["working"]), Grid.from_json(info["original"]), Grid.from_json(info["oriented"])
+            info["case"], info["voxels"], info["original_voxels"], info["hu"]["volume"], info["organs"].values()
+        return info
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise InputError(f"{path}: damaged ({error!r}); delete the folder and run again") from None
+
+
 def load(folder: str | Path) -> Case:
     """Open a case; its arrays are read once to see that they are whole, and then stay on disk.
 
     Raises:
-        InputError: the case is missing or damaged, or an array is not the one that was written with `case.json`.
+        InputError: the case is missing or damaged, could not be prepared, or an array is not the one that was written
+            with `case.json`.
     """
     folder = Path(folder)
     remedy = f"delete the folder {folder} and run again"
+    file = folder / "case.json"
+    info = read_info(file)
+    if info["case"] != folder.name:
+        raise InputError(f"{file}: is of case {info['case']}; {remedy}")
+    if "bad" in info:
+        raise InputError(info["bad"])
+    shape = Grid.from_json(info["working"]).shape
+    wanted = {
+        "image": (shape, np.int16),
+        "label": (shape, np.uint8),
+        "points": ((len(info["organs"]), POINTS, 3), np.int16),
+    }
     arrays = {}
     try:
-        file = folder / "case.json"
-        info = json.loads(file.read_text())
-        shape, checksums = Grid.from_json(info["working"]).shape, info["checksums"]
-        if info["case"] != folder.name:
-            raise InputError(f"{file}: is of case {info['case']}; {remedy}")
-        for name in ("image", "label", "points"):
+        for name in wanted:
             file = folder / f"{name}.npy"
             arrays[name] = np.load(file, mmap_mode="r")
-            if name != "points" and arrays[name].shape != shape:
-                raise InputError(f"{file}: does not have the size that case.json says; {remedy}")
-            if checksum(file, arrays[name].offset) != checksums[name]:
+            if (arrays[name].shape, arrays[name].dtype) != wanted[name]:
+                raise InputError(f"{file}: is not what case.json says of it; {remedy}")
+            if checksum(file, arrays[name].offset) != info["checksums"][name]:
                 raise InputError(f"{file}: damaged, its content is not what was written; {remedy}")
     except InputError:
         raise
@@ -199,6 +261,15 @@ def checksum(file: Path, start: int) -> int:
         while block := stream.read(1 << 22):
             found = zlib.crc32(block, found)
     return found
+
+
+def load_all(folders: Sequence[str | Path], *, skip_bad: bool = False) -> list[Case]:
+    """Open cases, with `skip_bad` all but those that could not be prepared.
+
+    Raises:
+        InputError: as `load`.
+    """
+    return [load(folder) for folder in folders if not (skip_bad and "bad" in read_info(Path(folder, "case.json")))]
 
 
 def write_prediction(prediction: Array, case: Case, path: str | Path) -> None:
@@ -258,3 +329,32 @@ def overview(info: Mapping[str, Any]) -> dict[str, Any]:
         for end, percentile in (("", "p50"), ("_low", "p0.5"), ("_high", "p99.5"))
     }
     return {"case": info["case"], "orientation": info["orientation"]} | grid | volumes_ml | hu
+
+
+def survey(infos: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What a data set holds, a line a topic: cases, organs, spacing, sizes and HU.
+
+    Args:
+        infos: what the `case.json` of each case holds.
+    """
+    if not infos:
+        return ["no case can be used"]
+    lines = [f"{len(infos)} cases can be used"]
+    grids = [Grid.from_json(info["original"]) for info in infos]
+    for what, unit in (("spacing", "mm"), ("size", "voxels")):
+        values = np.array([getattr(grid, what) for grid in grids])
+        axes = zip("xyz", values.min(axis=0), values.max(axis=0), strict=True)
+        lines.append(f"{what}: " + ", ".join(f"{axis} {low:g} to {high:g}" for axis, low, high in axes) + f" {unit}")
+    scans = [info["hu"]["volume"] for info in infos]
+    low, high = min(scan["p0.5"] for scan in scans), max(scan["p99.5"] for scan in scans)
+    lines.append(f"HU: 99 % of each scan's voxels are within {low:g} to {high:g}")
+    for organ in infos[0]["organs"]:
+        lines.append(f"{organ}: in {sum(info['original_voxels'][organ] > 0 for info in infos)} cases")
+    if empty := [info["case"] for info in infos if not any(info["original_voxels"].values())]:
+        lines.append(f"note: none of the organs is labelled in case {', '.join(empty)}")
+    return lines
+
+
+def disk_bytes(info: Mapping[str, Any]) -> int:
+    """What the arrays of a case take on disk: image, label and points."""
+    return math.prod(Grid.from_json(info["working"]).size) * 3 + len(info["organs"]) * POINTS * 6

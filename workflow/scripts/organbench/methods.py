@@ -48,6 +48,7 @@ def text(
     settings: Mapping[str, Mapping[str, Any]],
     folds: Sequence[splits.Fold],
     cases: pd.DataFrame,
+    bad: pd.DataFrame,
     costs: Mapping[str, Mapping[str, Any]],
     references: str,
 ) -> str:
@@ -56,13 +57,15 @@ def text(
     Args:
         config: the study's resolved configuration.
         settings: of each contender that was trained its `network` options and its `training`.
-        folds: who trains, validates and tests.
+        folds: who trains, validates and tests, those too that were left out.
         cases: `tables/cases.csv`.
+        bad: `tables/bad_cases.csv`, the cases that were left out.
         costs: `cost.json` of one run of each contender that was trained.
         references: BibTeX entries, of which those that are cited are appended.
     """
+    folds = splits.without(folds, dict(zip(bad["case"], bad["reason"], strict=True)))
     sections = {
-        "Data": data(config, cases),
+        "Data": data(config, cases, bad),
         "Split": division(config["split"], folds),
         "Preprocessing": preprocessing(config["preprocessing"]),
         "Networks": contenders(config, settings, costs),
@@ -78,8 +81,8 @@ def text(
     return f"# Methods of the study {config['study']}\n\n{body}\n\n## References\n\n```bibtex\n{cited}\n```\n"
 
 
-def data(config: Mapping[str, Any], cases: pd.DataFrame) -> str:
-    """The cohort: what it is, its size, its grids, and how many cases show each organ."""
+def data(config: Mapping[str, Any], cases: pd.DataFrame, bad: pd.DataFrame) -> str:
+    """The cohort: what it is, its size, its grids, how many cases show each organ, and which were left out."""
     dataset = config["dataset"]
     if dataset["source"] == "phantom":
         seed = dataset["phantom"]["seed"]
@@ -89,8 +92,15 @@ def data(config: Mapping[str, Any], cases: pd.DataFrame) -> str:
         what = f"{len(cases)} CT volumes{origin.get(config['study'], '')}"
     plane = cases[["spacing_x", "spacing_y"]].mean(axis=1)
     shown = {organ: int((cases[f"{organ}_ml"] > 0).sum()) for organ in dataset["organs"]}
+    left_out = (
+        f" Of {len(cases) + len(bad)} cases {len(bad)} could not be used and were left out: "
+        f"{listed(list(bad['case']))} (`tables/bad_cases.csv` says why)."
+        if len(bad)
+        else ""
+    )
     return (
-        f"We used {what}. Spacing was {spread(plane)} mm in plane and {spread(cases['spacing_z'])} mm between slices; "
+        f"We used {what}.{left_out} "
+        f"Spacing was {spread(plane)} mm in plane and {spread(cases['spacing_z'])} mm between slices; "
         f"volumes had {spread(cases['size_z'])} slices (median, range). Reference contours were available of "
         f"{listed([f'{words(organ)} ({count} of {len(cases)} cases)' for organ, count in shown.items()])}."
     )

@@ -9,13 +9,14 @@ import csv
 import hashlib
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from organbench.errors import InputError
 
 ROLES = ("train", "validation", "test")
-OFFICIAL_TEST = {str(case) for case in range(21)}  # CT-ORG: volumes 0-20 are the test set (Rister et al. 2020)
+OFFICIAL = [str(case) for case in range(140)]  # CT-ORG (Rister et al. 2020)
+OFFICIAL_TEST = set(OFFICIAL[:21])
 
 Fold = dict[str, list[str]]  # role -> cases
 
@@ -144,6 +145,26 @@ def check_patients(folds: Sequence[Fold], scans: Mapping[str, Sequence[str]], pa
                     )
 
 
+def without(folds: Sequence[Fold], left_out: Mapping[str, str]) -> list[Fold]:
+    """The folds without some cases; all others keep their roles.
+
+    Args:
+        folds: who trains, validates and tests, from `split`.
+        left_out: the cases that go, and why.
+
+    Raises:
+        InputError: a fold loses all cases that it trains, validates or tests on.
+    """
+    for number, fold in enumerate(folds):
+        for role, members in fold.items():
+            if members and not set(members) - left_out.keys():
+                raise InputError(
+                    f"fold {number} has no {role} case left, for {len(members)} cannot be used, such as {members[0]} "
+                    f"({left_out[members[0]]}); mend one of them, or change the split (split.seed)"
+                )
+    return [{role: [c for c in members if c not in left_out] for role, members in fold.items()} for fold in folds]
+
+
 def unseen(folds: Sequence[Fold], case: str, pattern: str | None = None) -> list[int]:
     """The folds whose training and validation cases hold neither the case nor another scan of its patient.
 
@@ -173,20 +194,25 @@ def read(path: str | Path, cases: Sequence[str]) -> list[Fold]:
         raise InputError(f"{path}: the split file is not there; check split.file")
     with path.open(newline="", encoding="utf-8-sig", errors="replace") as lines:  # spreadsheets put a mark in front
         table = csv.DictReader(lines)
-        if table.fieldnames is None or not {"case", "fold", "role"} <= set(table.fieldnames):
-            raise InputError(f"{path}: the first line must name the columns case,fold,role")
-        rows = list(table)
+        try:
+            if table.fieldnames is None or not {"case", "fold", "role"} <= set(table.fieldnames):
+                raise InputError(f"{path}: the first line must name the columns case,fold,role")
+            rows = list(table)
+        except csv.Error as error:
+            raise InputError(f"{path}, line {table.line_num + 1}: is no row of a table ({error})") from None
     known = set(cases)
     folds: dict[int, dict[str, str]] = {}
     for number, row in enumerate(rows, start=2):
         case, fold, role = ((row[column] or "").strip() for column in ("case", "fold", "role"))
         where = f"{path}, line {number}"
         if case not in known:
-            raise InputError(f"{where}: there is no case {case!r} in the data set; correct the name or remove the line")
-        if not fold.isdecimal():
-            raise InputError(f"{where}: fold {fold!r} is not a number; write 0, 1, ...")
+            raise InputError(
+                f"{where}: there is no case {case[:80]!r} in the data set; correct the name or remove the line"
+            )
+        if not (fold.isdecimal() and len(fold) < 10):
+            raise InputError(f"{where}: fold {fold[:80]!r} is not a number; write 0, 1, ...")
         if role not in ROLES:
-            raise InputError(f"{where}: role {role!r} is not one of {', '.join(ROLES)}")
+            raise InputError(f"{where}: role {role[:80]!r} is not one of {', '.join(ROLES)}")
         members = folds.setdefault(int(fold), {})
         if case in members:
             raise InputError(f"{where}: case {case} has two roles in fold {fold}; keep one of the lines")
@@ -202,6 +228,17 @@ def read(path: str | Path, cases: Sequence[str]) -> list[Fold]:
                 raise InputError(f"{path}: fold {number} has no {role} case; add one")
         result.append(roles)
     return result
+
+
+def ranges(numbers: Iterable[int]) -> str:
+    """Whole numbers as a person lists them: `0, 3-7, 9`."""
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
 
 
 def table(folds: Sequence[Fold]) -> list[dict[str, str | int]]:

@@ -7,7 +7,6 @@ import copy
 import csv
 import difflib
 import glob
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -24,12 +23,18 @@ REPLACED = (("models",), ("dataset", "organs"), ("evaluation", "margin"))
 CASE_NAME = r"[A-Za-z0-9][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*"  # no slash and no "..", so a case stays in its folder
 SCHEMES = {"s3": "s3", "http": "http", "https": "http"}  # of addresses, and the storage plugin of each
 FETCHING = ".fetching"  # folder below root for patients that are being fetched
+EMPTY = {"NA", "NULL", "NaN", "None", "nan", "null"}  # names that a table cannot tell from an empty cell
+LARGEST_CONFIG, DEEPEST_CONFIG = 10000, 20  # values, and how deep they may be in one another
+LONGEST_NAME = 100  # it becomes a part of longer names
 
 Config = dict[str, Any]
 
-# YAML has .nan and .inf, and NaN passes every minimum
-FINITE = jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
-    "number", lambda _, value: type(value) in (int, float) and math.isfinite(value)
+# YAML has .nan and .inf, and NaN passes every minimum; and it has numbers of any length
+FINITE = jsonschema.Draft202012Validator.TYPE_CHECKER.redefine_many(
+    {
+        "integer": lambda _, value: type(value) is int and abs(value) < 1 << 63,
+        "number": lambda _, value: type(value) in (int, float) and abs(value) < float(1 << 63),
+    }
 )
 Validator = jsonschema.validators.extend(jsonschema.Draft202012Validator, type_checker=FINITE)
 
@@ -46,6 +51,7 @@ def resolve(given: Mapping[str, Any], defaults: Mapping[str, Any], schema: Mappi
     Raises:
         InputError: an unknown key, a wrong type or an impossible value; the message names the key.
     """
+    check_size(given)
     config = merge(copy.deepcopy(dict(defaults)), coerce(given, schema))
     config = fill(config, schema)
     errors = sorted(Validator(schema).iter_errors(config), key=lambda error: [str(part) for part in error.path])
@@ -61,6 +67,27 @@ def resolve(given: Mapping[str, Any], defaults: Mapping[str, Any], schema: Mappi
             check_model(name, model, config)
     check_values(config)
     return config
+
+
+def check_size(given: Any) -> None:
+    """Check that a configuration has an end: aliases of YAML may stand for themselves, or for one another many times.
+
+    Raises:
+        InputError: it is larger or deeper than any study.
+    """
+    waiting, parts = [(given, 0)], 0
+    while waiting:
+        value, depth = waiting.pop()
+        parts += 1
+        if parts > LARGEST_CONFIG or depth > DEEPEST_CONFIG:
+            raise InputError(
+                f"config: has more than {LARGEST_CONFIG} values, or more than {DEEPEST_CONFIG} in one another; "
+                "are there aliases (&, *) that repeat themselves?"
+            )
+        if isinstance(value, Mapping):
+            waiting += [(item, depth + 1) for item in value.values()]
+        elif isinstance(value, list):
+            waiting += [(item, depth + 1) for item in value]
 
 
 def merge(base: Config, given: Mapping[str, Any], path: tuple[str, ...] = ()) -> Config:
@@ -137,17 +164,23 @@ def fill(value: Any, schema: Mapping[str, Any]) -> Any:
 def describe(error: jsonschema.ValidationError, schema: Mapping[str, Any]) -> str:
     """One line on what is wrong with the configuration, with the nearest known key where one is unknown."""
     error = jsonschema.exceptions.best_match([error])  # of several options, the one that was meant
-    where = ".".join(str(part) for part in error.absolute_path) or "the top level"
+    where = ".".join(plain(part) for part in error.absolute_path) or "the top level"
     if error.validator == "additionalProperties" and isinstance(error.instance, Mapping):
         known = sorted(error.schema.get("properties", {}))
         unknown = sorted(str(key) for key in error.instance if key not in known)
         near = difflib.get_close_matches(unknown[0], known, n=1) if unknown else []
         if unknown:
             hint = f"did you mean {near[0]}?" if near else f"known keys: {', '.join(known)}"
-            return f"config, {where}: unknown key {unknown[0]}; {hint}"
+            return f"config, {where}: unknown key {plain(unknown[0])}; {hint}"
     message = error.message if len(error.message) < 200 else error.message[:200] + "..."
     wanted = meaning(error.absolute_path, schema)
     return f"config, {where}: {message}" + (f"; it is: {wanted}" if wanted else "")
+
+
+def plain(value: Any) -> str:
+    """A value in a line of text: cut, and quoted where it would break the line."""
+    text = str(value)
+    return text[:80] if text.isprintable() else repr(text[:80])
 
 
 def meaning(path: Iterable[str | int], schema: Mapping[str, Any]) -> str | None:
@@ -183,7 +216,7 @@ def model_settings(config: Config, name: str) -> tuple[Config, Config]:
         else:
             near = difflib.get_close_matches(key, sorted(options | set(training)), n=1)
             hint = f"did you mean {near[0]}?" if near else f"its options: {', '.join(sorted(options))}"
-            raise InputError(f"config, models.{name}: unknown key {key}; {hint}")
+            raise InputError(f"config, models.{name}: unknown key {plain(key)}; {hint}")
     if network.get("dims", 2) == 3 and not entry.get("context"):
         training["context"] = 0  # a 3D network sees its neighbouring slices anyway
     return network, training
@@ -264,12 +297,17 @@ def check_values(config: Config) -> None:
             raise InputError(f"config, dataset.root: is written to with source {dataset['source']}; give a folder")
     if dataset["source"] == "phantom" and dataset["cases"] is not None:
         raise InputError("config, dataset.cases: phantoms are numbered; set dataset.phantom.cases")
+    for key, names in (("models", config["models"]), ("dataset.organs", dataset["organs"])):
+        for name in EMPTY.intersection(names):
+            raise InputError(f"config, {key}: {name} means an empty cell in tables; take another name")
     for key in ("root", "image", "label"):
+        if not dataset[key].isprintable():
+            raise InputError(f"config, dataset.{key}: {dataset[key]!r} has characters that cannot be shown; rename it")
         if set("{}") & set(dataset[key].replace("{case}", "")):
             raise InputError(f"config, dataset.{key}: {dataset[key]!r} has braces; only {{case}} may stand in braces")
     for key in ("image", "label"):
-        if Path(dataset[key]).is_absolute():
-            raise InputError(f"config, dataset.{key}: {dataset[key]!r} is absolute; give a path below dataset.root")
+        if Path(dataset[key]).is_absolute() or ".." in Path(dataset[key]).parts:
+            raise InputError(f"config, dataset.{key}: {dataset[key]!r} leads elsewhere; give a path below dataset.root")
     if dataset["image"] == dataset["label"]:
         raise InputError("config, dataset.label: is the same as dataset.image; give the pattern of the label maps")
     organs = dataset["organs"]
@@ -297,20 +335,26 @@ def check_values(config: Config) -> None:
         raise InputError("config, evaluation.tolerance_mm: give one number, or a number for each of dataset.organs")
 
 
-def find_cases(dataset: Mapping[str, Any], stored: Sequence[str] | None = None) -> list[str]:
-    """The names of a data set's cases, in natural order.
+def find_cases(dataset: Mapping[str, Any], stored: Sequence[str] | None = None) -> tuple[list[str], dict[str, str]]:
+    """Find a data set's cases by the names of its files.
 
     Args:
         dataset: the config's `dataset`.
         stored: the paths below root of all that is there, where root is an address and can be listed.
 
+    Returns:
+        The names of all cases, in natural order; and of those that lack a file, with `on_bad_case: skip`, why they
+        cannot be used.
+
     Raises:
-        InputError: the folder is missing or holds no case, a volume has no labels or labels have no volume, a case's
-            name could not be used as a folder's, or `cases` names one that is not there.
+        InputError: the folder is missing or holds no case, a case's name could not be used as a folder's, `cases` names
+            one that is not there, or, with `on_bad_case: stop`, a volume has no labels or labels have no volume; a line
+            a case.
     """
     if dataset["source"] == "phantom":
-        return [str(number) for number in range(dataset["phantom"]["cases"])]
+        return [str(number) for number in range(dataset["phantom"]["cases"])], {}
     root, chosen = dataset["root"].rstrip("/"), dataset.get("cases")
+    found, incomplete = {}, {}
     if dataset["source"] == "openkbp":
         found = {case: f"{root}/{dataset['image']}".replace("{case}", case) for case in patients()}
     elif is_address(root) and stored is None:
@@ -318,22 +362,28 @@ def find_cases(dataset: Mapping[str, Any], stored: Sequence[str] | None = None) 
             raise InputError(f"config, dataset.cases: {root} cannot be listed; list the names of its cases here")
         found = {str(case): f"{root}/{dataset['image']}".replace("{case}", str(case)) for case in chosen}
     else:
-        found = pairs(dataset, root, stored)
+        found, incomplete = pairs(dataset, root, stored)
     for case, path in found.items():
-        if not re.fullmatch(CASE_NAME, case):
+        if not re.fullmatch(CASE_NAME, case) or len(case) > LONGEST_NAME:
             raise InputError(
-                f"{path}: the case's name {case!r} cannot name a folder; use letters, digits, '.', '_' and '-' only"
+                f"{path!r}: the case's name {case!r} cannot name a folder; "
+                f"use up to {LONGEST_NAME} letters, digits, '.', '_' and '-' only"
             )
-    if chosen is None:
-        return sorted(found, key=splits.natural)
-    for case in map(str, chosen):
+        if case in EMPTY:
+            raise InputError(f"{path}: {case} means an empty cell in tables; give the case another name")
+    names = list(found) if chosen is None else [str(case) for case in chosen]
+    for case in names:
         if case not in found:
             raise InputError(f"config, dataset.cases: there is no case {case} in {root}; correct or remove the name")
-    return sorted(map(str, chosen), key=splits.natural)
+    names = sorted(names, key=splits.natural)
+    incomplete = {case: incomplete[case] for case in names if case in incomplete}
+    if incomplete and dataset["on_bad_case"] == "stop":
+        raise InputError("\n".join(incomplete.values()))
+    return names, incomplete
 
 
-def pairs(dataset: Mapping[str, Any], root: str, stored: Sequence[str] | None) -> dict[str, str]:
-    """The volume of each case that has a volume and labels; no volume, and none of the two alone, is an error."""
+def pairs(dataset: Mapping[str, Any], root: str, stored: Sequence[str] | None) -> tuple[dict[str, str], dict[str, str]]:
+    """Match volumes and labels: a file of each case, and of those that lack one, why they cannot be used."""
     if stored is None and not Path(root).is_dir():
         raise InputError(f"{root}: the data set's folder is not there; put the data there or set dataset.root")
     volumes, labels = (matching(root, dataset[key], stored) for key in ("image", "label"))
@@ -345,13 +395,17 @@ def pairs(dataset: Mapping[str, Any], root: str, stored: Sequence[str] | None) -
         raise InputError(
             f"{root}: no file matches dataset.image {dataset['image']!r}; check dataset.root and the pattern"
         )
-    for case in sorted(volumes.keys() - labels.keys(), key=splits.natural):
-        missing = f"{root}/{dataset['label']}".replace("{case}", case)
-        raise InputError(f"{volumes[case]}: has no labels; add {missing} or remove the volume")
-    for case in sorted(labels.keys() - volumes.keys(), key=splits.natural):
-        missing = f"{root}/{dataset['image']}".replace("{case}", case)
-        raise InputError(f"{labels[case]}: has no volume; add {missing} or remove the labels")
-    return volumes
+    incomplete = {}
+    for case in volumes | labels:
+        image, label = (f"{root}/{dataset[key]}".replace("{case}", case) for key in ("image", "label"))
+        if case not in labels:
+            incomplete[case] = f"{image}: has no labels; add {label} or remove the volume"
+        elif case not in volumes:
+            incomplete[case] = f"{label}: has no volume; add {image} or remove the labels"
+        for path in (image, label):
+            if case not in incomplete and stored is None and not Path(path).is_file():
+                incomplete[case] = f"{path}: is no file, nor a link to one; mend or remove it"
+    return labels | volumes, incomplete
 
 
 def matching(root: str, pattern: str, stored: Sequence[str] | None) -> dict[str, str]:

@@ -193,7 +193,8 @@ def run(job: Mapping[str, Any]) -> None:
     """Train a contender from prepared cases and write what comes of it: the rule `train`, or one of its processes.
 
     Args:
-        job: training and validation (folders of prepared cases), settings, window, organs and seed as for `train`;
+        job: training and validation (folders of prepared cases) and skip_bad (whether those that could not be prepared
+            are left out, or else refused); settings, window, organs and seed as for `train`;
             threads and gpus that the workflow granted; code (files that shape the weights); checkpoint, log; weights,
             history and cost (the files to write).
     """
@@ -222,7 +223,7 @@ def train_files(
     job: Mapping[str, Any], *, device: torch.device, share: Share = WHOLE, **options: Any
 ) -> tuple[nn.Module, dict[str, Any], list[dict[str, float]], dict[str, Any]]:
     """Train a contender from prepared cases: `train`, for a job as `run` describes it."""
-    train_on, validate_on = ([cases.load(folder) for folder in job[role]] for role in ("training", "validation"))
+    train_on, validate_on = (cases.load_all(job[role], skip_bad=job["skip_bad"]) for role in ("training", "validation"))
     return train(
         train_on,
         validate_on,

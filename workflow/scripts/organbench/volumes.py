@@ -7,6 +7,7 @@ its direction cosines, so going from one to another is separable: one small matr
 
 import gzip
 import json
+import math
 import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,7 +19,9 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
+from organbench import headers
 from organbench.errors import InputError, atomic
+from organbench.headers import Header, rounded
 
 ORIENTATION = "LPS"
 AIR_HU = -1024.0  # padding outside the scanner's circle (-2048, -3024) counts as air
@@ -27,7 +30,10 @@ SLAB = 16  # slices worked on at a time
 BAND = 32  # voxels of an axis resampled at a time
 GRID_TOLERANCE_MM = 0.05  # two grids are the same where no voxel lies farther off: headers are rounded differently
 
-NIFTI_FIELDS = ("vox_offset", "bitpix", "datatype", "scl_slope", "scl_inter")
+SPACING_MM = (0.01, 100.0)  # of a scan, from micro-CT to what no scanner does
+LEAST_HU = 50  # a scan has air and tissue, so its voxels are farther apart
+FARTHEST_MM = 1e5  # from the scanner's origin
+SPARE_BYTES = 64 << 20  # that may follow the last voxel
 INTEGERS = {2: np.uint8, 4: np.int16, 8: np.int32, 256: np.int8, 512: np.uint16, 768: np.uint32}  # NIfTI's datatypes
 UNKNOWN = 255  # no organ's index
 
@@ -94,15 +100,16 @@ def read_header(path: str | Path) -> sitk.ImageFileReader:
     """Read where the voxels of a 3D image lie, but not the voxels; `Execute` then reads these.
 
     Raises:
-        InputError: the file cannot be read, is not 3D, or a file of the same name without .gz lies beside it
-            (SimpleITK would take the voxels from there).
+        InputError: the file cannot be read, is not 3D, is larger than any CT, lies nowhere in the patient, or a file of
+            the same name without .gz lies beside it (SimpleITK would take the voxels from there).
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"{path}: there is no such file")
+        raise InputError(f"{path}: {missing(path)}")
     plain = path.with_suffix("")
     if path.suffix == ".gz" and plain.is_file():
         raise InputError(f"{path}: {plain.name} lies beside it and would be read in its place; remove one of the two")
+    headers.read(path)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     with readable(path):
@@ -111,7 +118,41 @@ def read_header(path: str | Path) -> sitk.ImageFileReader:
     if dimensions != 3 or components != 1:
         found = f"{dimensions}D" if components == 1 else f"{components} values a voxel"
         raise InputError(f"{path}: a 3D volume with one value a voxel is needed, this has {found}; extract one volume")
+    check_grid(path, Grid.of(reader), sitk.Image(1, 1, 1, reader.GetPixelID()).GetSizeOfPixelComponent())
     return reader
+
+
+def missing(path: Path) -> str:
+    """Why a path is no file, and what to do."""
+    if path.is_symlink():
+        return f"is a link to {os.readlink(path)}, which is no file; mend the link"
+    return "is no file; put one there" if path.exists() else "there is no such file"
+
+
+def check_grid(path: Path, grid: Grid, voxel_bytes: int) -> None:
+    """Check that a volume has a size, and a place in the patient, as scans have them.
+
+    Args:
+        path: the file, for the message.
+        grid: where its voxels lie.
+        voxel_bytes: of a voxel in memory.
+
+    Raises:
+        InputError: it has not.
+    """
+    low, high = SPACING_MM
+    axes = np.reshape(grid.direction, (3, 3))
+    if not all(low <= spacing <= high for spacing in grid.spacing):  # also where it is NaN
+        found = f"a spacing of {rounded(grid.spacing)} mm"
+    elif max(grid.size) > headers.LARGEST_SIZE or math.prod(grid.size) * voxel_bytes > 2 * headers.LARGEST_BYTES:
+        found = f"{' x '.join(map(str, grid.size))} voxels"
+    elif not np.isfinite(grid.origin).all() or np.abs(grid.origin).max() > FARTHEST_MM:
+        found = f"its origin at {rounded(grid.origin)} mm"
+    elif not np.allclose(axes.T @ axes, np.eye(3), atol=1e-3):
+        found = f"axes that are not at right angles, {rounded(grid.direction)}"
+    else:
+        return
+    raise InputError(f"{path}: has {found}, as no scan has; export the volume again")
 
 
 def read(path: str | Path) -> sitk.Image:
@@ -124,10 +165,11 @@ def read(path: str | Path) -> sitk.Image:
     reader = read_header(path)
     with readable(path):
         image = reader.Execute()
-    if reader.HasMetaDataKey("nifti_type") and reader.GetMetaData("nifti_type") == "1":  # one file holds all
-        check_content(
-            path, image, {key: float(reader.GetMetaData(key)) for key in NIFTI_FIELDS if reader.HasMetaDataKey(key)}
-        )
+    header = headers.read(path)
+    if header and header.together:
+        check_content(path, image, header)
+    elif path.suffix.lower() == ".mha":
+        check_packed(path)
     return image
 
 
@@ -141,7 +183,7 @@ def readable(path: Path) -> Iterator[None]:
         raise InputError(f"{path}: cannot be read ({reason}); copy the file again, or export it anew") from None
 
 
-def check_content(path: Path, image: sitk.Image, header: Mapping[str, float]) -> None:
+def check_content(path: Path, image: sitk.Image, header: Header) -> None:
     """Check that all voxels of a NIfTI file are there, undamaged, and numbers.
 
     Needed because SimpleITK's reader of NIfTI turns what is missing, damaged, NaN or infinite into 0 without a word.
@@ -151,41 +193,56 @@ def check_content(path: Path, image: sitk.Image, header: Mapping[str, float]) ->
     Args:
         path: the file.
         image: what SimpleITK read of it.
-        header: the fields `NIFTI_FIELDS`.
+        header: what its header claims.
 
     Raises:
-        InputError: the file is damaged or cut short, or a voxel is NaN or infinite.
+        InputError: the file is damaged or cut short, goes on long after the last voxel, or a voxel is NaN or infinite.
     """
-    start, datatype = int(header["vox_offset"]), int(header["datatype"])
-    stop = start + image.GetNumberOfPixels() * int(header["bitpix"]) // 8
     with path.open("rb") as file:
-        packed = file.read(2) == b"\x1f\x8b"
         file.seek(-8, os.SEEK_END)
         checksum = int.from_bytes(file.read(4), "little")
-    try:
-        with gzip.open(path) if packed else path.open("rb") as stream:
-            before = stream.read(start)
-            if packed and checksum == stored_checksum(image, header, zlib.crc32(before)):
-                return
-            order = "<" if int.from_bytes(before[:4], "little") in (348, 540) else ">"  # the header's own length
-            kind = {16: np.dtype(f"{order}f4"), 64: np.dtype(f"{order}f8")}.get(datatype)
-            found = len(before)
-            while block := stream.read(min(1 << 20, stop - found)):
-                found += len(block)
-                if kind and not np.isfinite(np.frombuffer(block, kind, len(block) // kind.itemsize)).all():
-                    raise InputError(f"{path}: has NaN or infinite voxels; replace them by numbers (air is -1024 HU)")
-            while stream.read(1 << 20):  # to the end, where gzip compares its checksum
-                pass
-    except (EOFError, OSError, zlib.error) as error:
-        raise InputError(f"{path}: damaged or cut short ({error}); copy the file again") from None
-    if found < stop:
-        raise InputError(f"{path}: cut short, {found} of {stop} bytes are there; copy the file again")
+    kind = {16: np.dtype(f"{header.order}f4"), 64: np.dtype(f"{header.order}f8")}.get(header.datatype)
+    spare = SPARE_BYTES
+    with headers.whole(path), gzip.open(path) if header.packed else path.open("rb") as stream:
+        before = stream.read(header.start)
+        if header.packed and checksum == stored_checksum(image, header, zlib.crc32(before)):
+            return
+        found = len(before)
+        while block := stream.read(min(1 << 20, header.stop - found)):
+            found += len(block)
+            if kind and not np.isfinite(np.frombuffer(block, kind, len(block) // kind.itemsize)).all():
+                raise InputError(f"{path}: has NaN or infinite voxels; replace them by numbers (air is -1024 HU)")
+        while block := stream.read(1 << 20):  # to the end, where gzip compares its checksum
+            spare -= len(block)
+            if spare < 0:
+                raise InputError(f"{path}: goes on long after the last voxel that its header tells of; export it again")
+    if found < header.stop:
+        raise InputError(f"{path}: cut short, {found} of {header.stop} bytes are there; copy the file again")
 
 
-def stored_checksum(image: sitk.Image, header: Mapping[str, float], checksum: int) -> int:
+def check_packed(path: Path) -> None:
+    """Check that the voxels of a compressed MetaImage are undamaged, which SimpleITK does not.
+
+    Raises:
+        InputError: they are damaged or cut short.
+    """
+    packed, unpacker = False, zlib.decompressobj()
+    with headers.whole(path), path.open("rb") as file:
+        for line in iter(lambda: file.readline(1000), b""):
+            key, _, value = (part.strip() for part in line.partition(b"="))
+            packed |= (key, value) == (b"CompressedData", b"True")
+            if key == b"ElementDataFile":
+                break
+        while packed and value == b"LOCAL" and not unpacker.eof:
+            block = unpacker.unconsumed_tail or file.read(1 << 20)
+            if not block:
+                raise EOFError("the file ends before its voxels do")
+            unpacker.decompress(block, 1 << 20)  # compares the checksum at the end
+
+
+def stored_checksum(image: sitk.Image, header: Header, checksum: int) -> int:
     """Go on with the checksum of a file's first bytes over its voxels, as they must be stored to be read like this."""
-    kind = INTEGERS.get(int(header["datatype"]))
-    slope, intercept = header.get("scl_slope", 0.0), header.get("scl_inter", 0.0)
+    kind, slope, intercept = INTEGERS.get(header.datatype), header.slope, header.intercept
     for voxels in sitk.GetArrayViewFromImage(image):  # a slice at a time: what it becomes stays in the cache
         if kind and voxels.dtype.kind == "f" and slope:  # integers that were rescaled to HU
             with np.errstate(all="ignore"):  # where it is not so, the checksum tells
@@ -194,6 +251,19 @@ def stored_checksum(image: sitk.Image, header: Mapping[str, float], checksum: in
         else:
             checksum = zlib.crc32(voxels.data, checksum)
     return checksum
+
+
+def check_hu(path: str | Path, low: float, high: float) -> None:
+    """Check that the least and the greatest voxel of a volume may be HU.
+
+    Raises:
+        InputError: all voxels are nearly the same, as in a volume scaled to 1, or none is below water.
+    """
+    if high - low < LEAST_HU or low >= 0:
+        raise InputError(
+            f"{path}: its voxels are from {low:g} to {high:g}, which are no HU (air is -1000, water 0); "
+            "export the volume in HU, without a window and without scaling"
+        )
 
 
 def read_volume(path: str | Path) -> sitk.Image:
@@ -299,11 +369,6 @@ def check_pair(
                 f"{label_path}: its {what} {rounded(theirs)} is not that of {volume_path}, {rounded(ours)}; "
                 "resample the labels onto the volume's grid"
             )
-
-
-def rounded(values: Sequence[float]) -> str:
-    """Numbers as a person wants to read them."""
-    return "(" + ", ".join(f"{value:g}" for value in values) + ")"
 
 
 def slabs(array: Array) -> Iterator[Array]:

@@ -1,0 +1,39 @@
+"""Say whether a data set is complete and sound, and what it holds; fail where it is not."""
+
+import os
+import shutil
+
+from organbench import cases, splits
+from organbench.errors import InputError, job_log
+
+with job_log(snakemake.log[0]) as logger:
+    params = snakemake.params
+    infos = {path: cases.read_info(path) for path in snakemake.input.cases}
+    good = [info for info in infos.values() if "bad" not in info]
+    bad = params.incomplete | {info["case"]: info["bad"] for info in infos.values() if "bad" in info}
+    faults = list(bad.values())
+    if params.official:
+        missing = set(splits.OFFICIAL) - {info["case"] for info in infos.values()} - bad.keys()
+        if missing:
+            faults.append(f"{len(missing)} of CT-ORG's 140 cases are not there: {splits.ranges(map(int, missing))}")
+    try:
+        for fold in splits.without(params.folds, bad):
+            cases.check_fold(good, fold, params.organs)
+    except InputError as error:
+        faults.append(str(error))
+    needed, free = sum(map(cases.disk_bytes, good)), shutil.disk_usage(params.results).free
+    if needed > free:
+        faults.append(f"{params.results}: {needed / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free; make room")
+    for line in cases.survey(good):
+        logger.warning(line)  # warnings reach the screen
+    logger.warning(f"prepared cases will take {needed / 1e9:.1f} GB of the {free / 1e9:.1f} GB that are free")
+    for fault in faults:
+        logger.error("error: %s", fault)
+    if faults:
+        for path, info in infos.items():
+            if "bad" in info:
+                os.utime(path, (0, 0))  # older than its volume: the next run looks at the case again
+        raise InputError(
+            f"{len(faults)} faults; {len(good)} of {len(infos) + len(params.incomplete)} cases can be used"
+        )
+    logger.warning("the data set is complete and sound")

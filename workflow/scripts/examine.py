@@ -1,0 +1,19 @@
+"""Check one case as its conversion would, and keep nothing but what was found."""
+
+from organbench import cases, volumes
+from organbench.errors import InputError, job_log
+
+with job_log(snakemake.log[0]) as logger:
+    try:
+        _, _, info = cases.prepare(
+            snakemake.wildcards.case,
+            snakemake.input.volume,
+            snakemake.input.labels,
+            organs=snakemake.params.organs,
+            ignored=snakemake.params.ignored,
+            spacing=snakemake.params.spacing,
+        )
+    except InputError as error:
+        logger.info("error: %s", error)
+        info = {"case": snakemake.wildcards.case, "bad": str(error)}
+    volumes.write_json(info, snakemake.output[0])

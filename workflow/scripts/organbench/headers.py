@@ -1,0 +1,202 @@
+"""What the header of a NIfTI file claims, checked before any other program believes it.
+
+SimpleITK takes a spacing of 0 or NaN for 1 mm and an unknown magic for another format, and sets aside memory for as
+many voxels as a header asks for. Such files are refused here, from their first few hundred bytes and their size.
+Offsets and meanings are those of nifti1.h and nifti2.h (https://nifti.nimh.nih.gov).
+"""
+
+import gzip
+import math
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from organbench.errors import InputError
+
+LARGEST_SIZE = 4096  # voxels of an axis; photon-counting scanners have 2048
+LARGEST_BYTES = 4 << 30  # of all voxels as they are stored: 1024 x 1024 x 2048 of 16 bits
+LARGEST_HEADER = 64 << 20  # bytes before the first voxel
+PACKING = 1032  # to so few bytes deflate can pack one (zlib's "maximum compression factor")
+
+GZIP = b"\x1f\x8b"
+BITS = {2: 8, 4: 16, 8: 32, 16: 32, 32: 64, 64: 64, 128: 24, 256: 8, 512: 16, 768: 32, 1024: 64, 1280: 64}
+BITS |= {1536: 128, 1792: 128, 2048: 256, 2304: 32}  # of a voxel of NIfTI's datatypes
+
+FIELDS = {  # name: format, offset
+    "length": ("i4", 0),
+    "dim": ("8i2", 40),
+    "datatype": ("i2", 70),
+    "bits": ("i2", 72),
+    "pixdim": ("8f4", 76),
+    "vox_offset": ("f4", 108),
+    "slope": ("f4", 112),
+    "intercept": ("f4", 116),
+    "qform": ("i2", 252),
+    "sform": ("i2", 254),
+    "quaternion": ("6f4", 256),  # b c d, and the origin
+    "rows": ("(3,4)f4", 280),
+    "magic": ("S4", 344),
+}
+LENGTH = 348
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a NIfTI file's header claims.
+
+    Attributes:
+        order: `<` or `>`, the byte order of header and voxels.
+        datatype: NIfTI's number for the voxels' type.
+        bits: of a voxel.
+        voxels: how many there are.
+        start: bytes before the first voxel.
+        slope: by which stored values are multiplied; 0 or NaN: not at all.
+        intercept: that is added then.
+        together: whether header and voxels are in one file.
+        packed: whether that file is compressed by gzip.
+    """
+
+    order: str
+    datatype: int
+    bits: int
+    voxels: int
+    start: int
+    slope: float
+    intercept: float
+    together: bool
+    packed: bool
+
+    @property
+    def stop(self) -> int:
+        """Bytes up to the last voxel."""
+        return self.start + self.voxels * self.bits // 8
+
+
+def read(path: Path) -> Header | None:
+    """Read and check the header of a NIfTI file; None for a file of another format.
+
+    Raises:
+        InputError: the header is damaged, or claims what cannot be.
+    """
+    with whole(path), path.open("rb") as file:
+        packed = file.read(2) == GZIP
+    with whole(path), gzip.open(path) if packed else path.open("rb") as stream:
+        content = stream.read(540)
+    if not content:
+        raise InputError(f"{path}: is empty; copy the file again")
+    named = path.name.lower().endswith((".nii", ".nii.gz"))
+    if packed and named and not path.name.lower().endswith(".gz"):
+        raise InputError(f"{path}: is compressed; name it {path.name}.gz")
+    if content[4:7] in (b"n+2", b"ni2"):
+        raise InputError(f"{path}: is in NIfTI-2, which is not read here; convert it to NIfTI-1")
+    magic = content[344:348]
+    if magic not in (b"n+1\0", b"ni1\0") or (named and magic != b"n+1\0"):
+        if named:
+            raise InputError(f"{path}: is no NIfTI file, whatever its name says; copy or export it again")
+        return None
+    order = "<" if int.from_bytes(content[40:42], "little") in range(1, 8) else ">"
+    kind = np.dtype(
+        {
+            "names": list(FIELDS),
+            "formats": [form if form.startswith("S") else with_order(form, order) for form, _ in FIELDS.values()],
+            "offsets": [offset for _, offset in FIELDS.values()],
+            "itemsize": LENGTH,
+        }
+    )
+    fields = np.frombuffer(content[:LENGTH], kind)[0]
+    header = check(path, fields, order, packed=packed, together=magic == b"n+1\0")
+    size = path.stat().st_size
+    if header.together and size * (PACKING if packed else 1) < header.stop:
+        raise InputError(
+            f"{path}: its header claims {header.voxels} voxels, for which {size} bytes are too few; copy the file again"
+        )
+    return header
+
+
+def with_order(form: str, order: str) -> str:
+    """A numpy format with a byte order: `8i2` becomes `8<i2`."""
+    return form[:-2] + order + form[-2:]
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[None]:
+    """Turn what Python says of a file that cannot be read, or unpacked, into one line."""
+    try:
+        yield
+    except (EOFError, OSError, zlib.error) as error:
+        raise InputError(f"{path}: damaged or cut short ({error}); copy the file again") from None
+
+
+def check(path: Path, fields: Any, order: str, *, packed: bool, together: bool) -> Header:
+    """Check the fields of a header one by one.
+
+    Args:
+        path: the file, for the message.
+        fields: a record of `FIELDS`.
+        order: `<` or `>`.
+        packed: whether the file is compressed.
+        together: whether header and voxels are in one file.
+
+    Raises:
+        InputError: the sizes, the spacing, the voxels' type, their place or the orientation cannot be.
+    """
+    dimensions = int(fields["dim"][0])
+    size = [int(n) for n in fields["dim"][1 : 1 + max(0, dimensions)]]
+    if int(fields["length"]) != LENGTH or not 1 <= dimensions <= 7 or min(size) < 1:
+        raise InputError(f"{path}: its header is damaged (size {rounded(size)}); export the volume again")
+    spacing = fields["pixdim"][1 : 1 + min(3, dimensions)]
+    if not (np.isfinite(spacing).all() and (spacing > 0).all()):
+        raise InputError(f"{path}: its header gives a spacing of {rounded(spacing)} mm; export the volume again")
+    datatype, bits = int(fields["datatype"]), int(fields["bits"])
+    if BITS.get(datatype) != bits:
+        raise InputError(f"{path}: its header gives voxels of type {datatype} {bits} bits; export the volume again")
+    voxels = math.prod(size)
+    if max(size) > LARGEST_SIZE or voxels * bits // 8 > LARGEST_BYTES:
+        raise InputError(
+            f"{path}: its header claims {' x '.join(map(str, size))} voxels of {bits} bits; more than {LARGEST_SIZE} "
+            f"along an axis, or {LARGEST_BYTES >> 30} GiB in all, are not read; crop the volume or export it again"
+        )
+    start = float(fields["vox_offset"])
+    least = LENGTH + 4 if together else 0
+    if not (math.isfinite(start) and start.is_integer() and least <= start <= LARGEST_HEADER):
+        raise InputError(f"{path}: its header puts the first voxel at byte {start:g}; export the volume again")
+    slope, intercept = float(fields["slope"]), float(fields["intercept"])
+    scaled = slope != 0 and math.isfinite(slope) and math.isfinite(intercept)
+    if not scaled and not (nothing(slope) and nothing(intercept)):
+        raise InputError(f"{path}: its header rescales voxels by {slope:g} and {intercept:g}; export the volume again")
+    check_orientation(path, fields)
+    return Header(order, datatype, bits, voxels, int(start), slope, intercept, together, packed)
+
+
+def check_orientation(path: Path, fields: Any) -> None:
+    """Check that a header's orientation is made of numbers, and turns a volume without flattening it.
+
+    Raises:
+        InputError: it is not, or does.
+    """
+    rows, quaternion = fields["rows"].astype(float), fields["quaternion"].astype(float)
+    if fields["sform"] > 0:
+        with np.errstate(all="ignore"):
+            lengths = np.linalg.norm(rows[:, :3], axis=0)
+            volume = abs(np.linalg.det(rows[:, :3] / lengths))  # 1 for axes at right angles, 0 for a flat volume
+        if not (np.isfinite(rows).all() and volume > 1e-3):
+            raise InputError(
+                f"{path}: its orientation (sform) {rounded(rows.ravel())} is none; export the volume again"
+            )
+    if fields["qform"] > 0 and not (np.isfinite(quaternion).all() and (quaternion[:3] ** 2).sum() < 1.01):
+        raise InputError(f"{path}: its orientation (qform) {rounded(quaternion)} is none; export the volume again")
+
+
+def nothing(value: float) -> bool:
+    """Whether a factor or a summand of a header says that there is none."""
+    return value == 0 or math.isnan(value)
+
+
+def rounded(values: Iterable[float]) -> str:
+    """Numbers as a person wants to read them."""
+    return "(" + ", ".join(f"{value:g}" for value in values) + ")"
