@@ -18,9 +18,14 @@ import pytest
 import SimpleITK as sitk
 import torch
 import yaml
+from conftest import ROOT
+from hypothesis import given
+from hypothesis import strategies as st
 from limits import ORGANS, convert, find_cases, limited, load_case, load_weights, read_split, resolve, resume
+from tiny import examples
 
-from organbench import cases
+from organbench import cases, splits, study, volumes
+from organbench.errors import InputError
 
 SHAPE = (8, 10, 12)  # z y x
 NAN, INFINITE = float("nan"), float("inf")
@@ -591,3 +596,73 @@ def test_a_bad_checkpoint_is_set_aside(tmp_path, row):
     assert line.startswith(f"{path}: set aside as checkpoint.pt.set-aside, because ")
     assert line.endswith("training starts anew")
     assert everything(tmp_path) == [tmp_path / "checkpoint.pt.set-aside"]
+
+
+# --- and whatever else chance makes
+
+
+def attempt(function, *arguments, **options):
+    """What a function returns, and the message of its InputError; one of the two is None."""
+    try:
+        return function(*arguments, **options), None
+    except InputError as error:
+        return None, str(error)
+
+
+@examples(150)
+@given(st.lists(st.tuples(st.integers(0, 351), st.binary(min_size=1, max_size=4)), max_size=6), st.booleans())
+def test_any_header_is_read_or_refused(tmp_path_factory, changes, packed):
+    """A few fields of a good header are overwritten; what is read is a volume that lies somewhere."""
+    content = bytearray(nifti())
+    for place, value in changes:
+        content[place : place + len(value)] = value
+    path = tmp_path_factory.mktemp("any") / ("volume.nii.gz" if packed else "volume.nii")
+    path.write_bytes(gzip.compress(content) if packed else content)
+    image, message = attempt(volumes.read_volume, path)
+    if image is None:
+        assert message.startswith(f"{path}: ")
+        assert "\n" not in message
+    else:
+        volumes.check_grid(path, volumes.Grid.of(image), 8)
+        assert np.isfinite(sitk.GetArrayViewFromImage(image)).all()
+
+
+texts = st.text(st.characters(codec="utf-8"), max_size=5)
+scalars = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), texts, st.just(10**400))
+values = st.recursive(scalars, lambda part: st.lists(part, max_size=3) | st.dictionaries(scalars, part, max_size=3))
+
+
+def all_keys(config, path=()):
+    """The path of every key of a configuration, those of mappings too."""
+    for key, value in config.items():
+        yield (*path, key)
+        if isinstance(value, dict):
+            yield from all_keys(value, (*path, key))
+
+
+DEFAULTS = yaml.safe_load((ROOT / "config.yaml").read_text())
+
+
+@examples(300)
+@given(
+    st.lists(st.tuples(st.sampled_from(list(all_keys(DEFAULTS))), st.one_of(st.none(), scalars), values), max_size=3)
+)
+def test_any_study_is_resolved_or_refused(schema, changes):
+    """Any value for keys of the default study, or for keys beside them; what is resolved resolves to itself."""
+    given_study = {}
+    for path, key, value in changes:
+        part = given_study
+        *above, last = path
+        for name in above:
+            part = part[name] if isinstance(part.get(name), dict) else part.setdefault(name, {})
+            if not isinstance(part, dict):
+                break
+        else:
+            part[last if key is None else key] = value
+    config, message = attempt(study.resolve, given_study, DEFAULTS, schema)
+    if config is None:
+        assert message.startswith("config")
+        assert "\n" not in message
+    else:
+        assert study.resolve(config, DEFAULTS, schema) == config
+        attempt(splits.split, [str(case) for case in range(30)], **config["split"])
