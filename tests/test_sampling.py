@@ -173,11 +173,13 @@ def test_crop_is_a_box_of_the_padded_volume(shape, size, centre):
 
 
 def test_a_small_volume_is_padded_with_air_and_background(tmp_path):
-    small = [make_case(tmp_path, "a", np.full((3, 5, 4), 1, np.uint8), noise=0.0)]
+    organ = np.full((3, 5, 4), 1, np.uint8)
+    organ[0, 0, 0] = 0  # air
+    small = [make_case(tmp_path, "a", organ, noise=0.0)]
     images, labels = batch(small, drawing(patch=(8, 8, 8), margin=(1, 1, 1)), 0)
     assert ((images[:, 0] == 300) == (labels == 1)).all()
     assert ((images[:, 0] == AIR_HU) == (labels == 0)).all()
-    assert (labels.sum(axis=(1, 2, 3)) == 3 * 5 * 4).all()  # all of it is there
+    assert (labels.sum(axis=(1, 2, 3)) == 3 * 5 * 4 - 1).all()  # all of it is there
 
 
 def test_neighbours_repeat_the_outermost_slices():

@@ -75,6 +75,8 @@ def label_map(shape=(6, 24, 20), *, bladder=True):
 def write_patient(folder, name, labels, *, seed=0, noise=20.0, spacing=(3.0, 3.0, 5.0), orientation="LPS"):
     """Write a volume that shows the labels (values as in `ORGANS`), and the labels; return both paths."""
     hu = np.vectorize(HU.get)(labels) + np.random.default_rng(seed).normal(0.0, noise, labels.shape)
+    if noise == 0:
+        hu[0, 0, 0] = -1024  # a scan has air
     paths = []
     for kind, array in (("volume", np.rint(hu).astype(np.int16)), ("labels", labels)):
         image = sitk.GetImageFromArray(array)
