@@ -76,10 +76,6 @@ def resolve_study():
 STUDY, CASES, INCOMPLETE, FOLDS = resolve_study()
 orphans.adopt()
 config.update(STUDY)
-if workflow.scheduling_settings:
-    # By default Snakemake 9.27 starts at most 100 jobs a second, and for that looks again a second later; as every job that
-    # ends begins such a row of looks of its own, after some hundred jobs it takes a core that they could compute on.
-    workflow.scheduling_settings.max_jobs_per_timespan = None
 
 RESULTS = f"results/{STUDY['study']}"
 RUN = f"{RESULTS}/runs/{{model}}/fold{{fold}}-seed{{seed}}"
@@ -175,6 +171,20 @@ def imported(file):
             for candidate in (room, *(room / alias.name for alias in node.names)):
                 found += [candidate.with_suffix(".py"), candidate / "__init__.py"]
     return [module for module in found if module.is_file()]
+
+
+def look_when_a_job_ends():
+    """Have the scheduler look for jobs to start when one has ended, and not every second as well.
+
+    By default Snakemake 9.27 starts at most 100 jobs a second and for that looks again a second later. As every job that
+    ends begins a row of such looks of its own, they take a core from the jobs after some hundred of these.
+    """
+    limit = workflow.scheduling_settings.max_jobs_per_timespan
+    if limit and (limit.max_jobs, limit.timespan) == (
+        100,
+        1,
+    ):  # the default: nobody asked for it
+        workflow.scheduler.job_rate_limiter = None
 
 
 def cases_in(wildcards, *roles):

@@ -60,10 +60,6 @@ if workflow.is_main_process:
     remove_dead_lock()
 
 
-onstart:
-    sign_lock()
-
-
 # Not when a training ends: should the workflow be killed before it has noted that, the training would be repeated.
 onsuccess:
     for checkpoint in runs(f"{RUN}/checkpoint.pt"):
