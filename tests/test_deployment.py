@@ -1,6 +1,7 @@
 """The workflow as others use it: as a module, deployed from the catalog's way from a Git host, and in a container."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -47,7 +48,7 @@ def run(folder, *arguments, **environment):
     """Snakemake in a folder: what it writes to stdout, and to stderr."""
     command = [sys.executable, "-m", "snakemake", *arguments, "--cores", "1", "--resources", "gpu=0"]
     kept = os.environ | {"NO_COLOR": "1", "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"} | environment
-    done = subprocess.run(command, cwd=folder, env=kept, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=folder, env=kept, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
     return done.stdout, done.stderr
 
@@ -97,12 +98,34 @@ def test_the_workflow_is_deployed_from_a_git_host(tmp_path):
     case = "results/tiny/cases/0/case.json"
     run(deployed, case, XDG_CACHE_HOME=str(tmp_path / "cache"))
     assert (deployed / case).stat().st_size > 0
-    (copy,) = (deployed / ".snakemake/organbench").iterdir()
+    copy = deployed / ".snakemake/organbench"
     assert (copy / "envs/imaging.yaml").read_bytes() == (ROOT / "envs/imaging.yaml").read_bytes()
-    before = copy.stat().st_mtime_ns
-    _, log = run(deployed, case, XDG_CACHE_HOME=str(tmp_path / "cache"))
-    assert "Nothing to be done" in log
-    assert copy.stat().st_mtime_ns == before
+
+    # Another release, which changes what converts, but not what generates.
+    with (repository / "workflow/scripts/convert.py").open("a") as script:
+        script.write("# changed\n")
+    git(repository, "commit", "-qam", "Another release")
+    git(repository, "tag", "v1.1.0")
+    git(repository, "push", "-q", "--tags", str(cache / "organbench"), "main")
+    snakefile = deployed / "workflow/Snakefile"
+    snakefile.write_text(snakefile.read_text().replace("v1.0.0", "v1.1.0"))
+    plan, log = run(deployed, case, "--dry-run", XDG_CACHE_HOME=str(tmp_path / "cache"))
+    assert (copy / "workflow/scripts/convert.py").read_text().endswith("# changed\n")
+    assert re.findall(r"^(phantom|convert) +(\d)$", plan + log, flags=re.M) == [("convert", "1")]
+
+
+def test_two_versions_in_one_workflow_are_refused(tmp_path):
+    shutil.copytree(ROOT / "workflow", tmp_path / "other/workflow", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "config.yaml", tmp_path / "other")
+    modules = "".join(
+        f'module {name}:\n    snakefile: "{folder / "workflow/Snakefile"}"\n    config: config\n\n'
+        f"use rule * from {name} as {name}_*\n\n"
+        for name, folder in (("one", ROOT), ("two", tmp_path / "other"))
+    )
+    (tmp_path / "Snakefile").write_text(modules)
+    done = subprocess.run([sys.executable, "-m", "snakemake", "-n"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "a workflow can use one version of OrganBench only" in done.stdout + done.stderr
 
 
 def test_the_catalog_finds_what_it_asks_for():

@@ -215,7 +215,7 @@ def snakemake(checkout, server, tmp_path):
         command += [*arguments, "--configfile", "study.yaml", "--resources", "gpu=0", "--cores", "4"]
         environment = os.environ | {"NO_COLOR": "1", "PYTHONDONTWRITEBYTECODE": "1"}
         done = subprocess.run(
-            list(map(str, command)), cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
+            list(map(str, command)), cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=900
         )
         return done.returncode, done.stdout + done.stderr
 

@@ -53,7 +53,7 @@ def run(folder, root, *targets, cases=None, environment=None):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=300,
+        timeout=900,
     )
     return done.returncode, done.stdout
 
