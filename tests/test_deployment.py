@@ -111,7 +111,7 @@ def test_the_workflow_is_deployed_from_a_git_host(tmp_path):
     snakefile.write_text(snakefile.read_text().replace("v1.0.0", "v1.1.0"))
     plan, log = run(deployed, case, "--dry-run", XDG_CACHE_HOME=str(tmp_path / "cache"))
     assert (copy / "workflow/scripts/convert.py").read_text().endswith("# changed\n")
-    assert re.findall(r"^(phantom|convert) +(\d)$", plan + log, flags=re.M) == [("convert", "1")]
+    assert set(re.findall(r"^(phantom|convert) +(\d)$", plan + log, flags=re.M)) == {("convert", "1")}
 
 
 def test_two_versions_in_one_workflow_are_refused(tmp_path):
