@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from disturbed import Study, Watch, memory_limit, mounted, same, until
+from disturbed import TABLES, Study, Watch, memory_limit, mounted, same, until
 from test_workflow import checkout
 
 RUNS = [f"runs/{model}/fold0-seed0" for model in ("first", "second")]
@@ -286,12 +286,12 @@ def test_files_that_appear_late(study, undisturbed):
     """
     study.remove("runs/first/*/metrics/*")
     late = study.disturb("evaluate", LATE)
-    code, output = study.run("--latency-wait", "0", **late)
+    code, output = study.run("--latency-wait", "0", *TABLES, **late)
     assert code == 1
     assert "MissingOutputException" in output
     until(lambda: list(study.results.glob("runs/first/*/metrics/*")))
     study.remove("runs/first/*/metrics/*")
-    code, output = study.run("--latency-wait", "60", **late)
+    code, output = study.run("--latency-wait", "60", *TABLES, **late)
     assert code == 0, output
     same(study.outcome(), undisturbed.outcome())
 
