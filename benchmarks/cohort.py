@@ -2,9 +2,10 @@
 
 Seconds are those of the processor, in one thread. Drawing takes most of the time and is no part of a study of patients,
 so a few phantoms are drawn, and the others are these files again under other names: each is read, converted and written
-for itself.
+for itself. With `--converted` fewer are, and the other prepared cases are copies of those: training maps as many bytes
+into memory either way.
 
-Usage: python benchmarks/cohort.py --work FOLDER [--cases 140] [--drawn 2]; the folder is new, and deleted at the end.
+Usage: python benchmarks/cohort.py --work FOLDER; the folder is new, and deleted at the end.
 """
 
 import argparse
@@ -101,15 +102,17 @@ def measured(part: str, work: Path, number: int) -> dict[str, Any]:
     return found
 
 
-def main(work: Path, cases: int, drawn: int) -> None:
+def main(work: Path, cases: int, drawn: int, converted: int) -> None:
     """Measure all parts, write results/cohort.json and delete what was made."""
     load = os.getloadavg()[0]
     work.mkdir(parents=True)
     drawings = [measured("draw", work, number) for number in range(drawn)]
-    for number in range(drawn, cases):
+    for number in range(drawn, converted):
         for kind in ("volume", "labels"):
             os.link(work / f"{kind}-{number % drawn}.nii.gz", work / f"{kind}-{number}.nii.gz")
-    conversions = [measured("convert", work, number) for number in range(cases)]
+    conversions = [measured("convert", work, number) for number in range(converted)]
+    for number in range(converted, cases):
+        shutil.copytree(work / "cases" / str(number % converted), work / "cases" / str(number))
     trainings = {count: [measured("train", work, count) for _ in range(3)] for count in (FEW, cases)}
     contestants = {
         "drawing": {"does": contest.does(draw), "runs": drawings},
@@ -138,12 +141,13 @@ WORDS = {
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--cases", type=int, default=140)
-    parser.add_argument("--drawn", type=int, default=2)
+    parser.add_argument("--cases", type=int, default=140, help="that are trained on")
+    parser.add_argument("--drawn", type=int, default=2, help="phantoms that differ")
+    parser.add_argument("--converted", type=int, default=140, help="cases that are converted, each from its own files")
     parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
     parser.add_argument("--number", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.part:
         print(json.dumps(PARTS[given.part](given.work, given.number)))
     else:
-        main(given.work, given.cases, given.drawn)
+        main(given.work, given.cases, given.drawn, given.converted)
