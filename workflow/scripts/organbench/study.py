@@ -354,7 +354,7 @@ def find_cases(dataset: Mapping[str, Any], stored: Sequence[str] | None = None) 
     if dataset["source"] == "phantom":
         return [str(number) for number in range(dataset["phantom"]["cases"])], {}
     root, chosen = dataset["root"].rstrip("/"), dataset.get("cases")
-    found, incomplete = {}, {}
+    incomplete: dict[str, str] = {}
     if dataset["source"] == "openkbp":
         found = {case: f"{root}/{dataset['image']}".replace("{case}", case) for case in patients()}
     elif is_address(root) and stored is None:
