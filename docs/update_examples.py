@@ -12,7 +12,7 @@ from PIL import Image
 ROOT = Path(__file__).parents[1]
 FIGURES = {
     "phantom": {name: name for name in ("dice_by_organ", "paired_differences", "overlays")},
-    "openkbp_folds": {"paired_differences": "openkbp_differences", "overlays": "openkbp_overlays"},
+    "openkbp_folds": {"paired_differences": "openkbp_differences"},
 }
 """The studies that are shown: their figures, and the names of these in docs/."""
 WIDTH = 1200  # pixels: enough for a page, and small in the repository
