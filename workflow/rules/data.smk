@@ -144,7 +144,6 @@ rule check_data:
         organs=list(ORGANS),
         incomplete=INCOMPLETE,
         official=STUDY["split"]["method"] == "official",
-        results=RESULTS,
     script:
         "../scripts/check_data.py"
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from pathlib import Path
 
 from organbench import cases, splits
 from organbench.errors import InputError, job_log
@@ -21,9 +22,10 @@ with job_log(snakemake.log[0]) as logger:
             cases.check_fold(good, fold, params.organs)
     except InputError as error:
         faults.append(str(error))
-    needed, free = sum(map(cases.disk_bytes, good)), shutil.disk_usage(params.results).free
+    folder = Path(snakemake.input.cases[0]).parent
+    needed, free = sum(map(cases.disk_bytes, good)), shutil.disk_usage(folder).free
     if needed > free:
-        faults.append(f"{params.results}: {needed / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free; make room")
+        faults.append(f"{folder}: {needed / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free; make room")
     for line in cases.survey(good):
         logger.warning(line)  # warnings reach the screen
     logger.warning(f"prepared cases will take {needed / 1e9:.1f} GB of the {free / 1e9:.1f} GB that are free")
