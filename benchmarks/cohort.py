@@ -68,6 +68,7 @@ def train(work: Path, number: int) -> dict[str, float]:
 
     settings = inputs.default_study()["training"] | {"steps": STEPS, "validate_every": STEPS + 1, "precision": "fp32"}
     settings.pop("seeds")
+    (work / "checkpoint.pt").unlink(missing_ok=True)  # of a run before, which this one must not go on from
     started = time.process_time()
     training.train(
         [cases.load(work / "cases" / str(case)) for case in range(number)],
