@@ -229,7 +229,7 @@ def test_a_damaged_case_is_refused(convert, tmp_path):
         path.write_bytes(whole)
     assert cases.load(folder).image.shape == (10, 11, 12)
     np.save(folder / "image.npy", np.zeros((10, 11, 13), np.int16))
-    with pytest.raises(InputError, match=f"{folder / 'image.npy'}: does not have the size that case.json says"):
+    with pytest.raises(InputError, match=f"{folder / 'image.npy'}: is not what case.json says of it"):
         cases.load(folder)
 
 

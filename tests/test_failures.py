@@ -96,6 +96,7 @@ def test_a_runs_last_lines_say_what_to_do(tmp_path):
 def test_the_workflow_ends_with_what_to_do(tmp_path, write_image):
     for case in "123":
         volume, labels = np.zeros((4, 8, 8), np.float32), np.ones((4, 8, 8), np.uint8)
+        volume[0] = -1000
         write_image(f"data/volume-{case}.nii.gz", volume if case != "2" else volume + np.nan)
         write_image(f"data/labels-{case}.nii.gz", labels)
     study = {
@@ -105,13 +106,14 @@ def test_the_workflow_ends_with_what_to_do(tmp_path, write_image):
     }
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
     status, output = run(
-        tmp_path, "--snakefile", ROOT / "Snakefile", "--configfile", "study.yaml", "--until", "convert"
+        tmp_path, "--snakefile", ROOT / "Snakefile", "--configfile", "study.yaml", "--until", "check_cases"
     )
     assert status == 1
     _, _, advice = output.partition("What to do about the jobs that failed:\n")
     log, line = advice.splitlines()[:2]
-    assert log == "- convert, results/small/logs/convert/2.log:"
-    assert line.startswith("  error: data/volume-2.nii.gz: ")
+    assert log == "- check_cases, results/small/logs/check_cases.log:"
+    assert line.startswith("  error: 1 of 3 cases cannot be used; mend their files, ")
+    assert "error: data/volume-2.nii.gz: " in output
 
 
 def test_what_a_scheduler_ended_counts_as_killed(tmp_path):

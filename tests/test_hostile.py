@@ -573,11 +573,11 @@ def test_a_bad_prepared_case(tmp_path, refused, row):
     write(tmp_path, "volume.nii", nifti())
     write(tmp_path, "labels.nii", nifti(LABELS))
     cases.convert(
-        "7", tmp_path / "volume.nii", tmp_path / "labels.nii", tmp_path / "case", organs=ORGANS, spacing=[None] * 3
+        "7", tmp_path / "volume.nii", tmp_path / "labels.nii", tmp_path / "7", organs=ORGANS, spacing=[None] * 3
     )
-    cases.load(tmp_path / "case")
-    write(tmp_path, f"case/{name}", content)
-    refused(load_case, tmp_path / "case", words)
+    cases.load(tmp_path / "7")
+    write(tmp_path, f"7/{name}", content)
+    refused(load_case, tmp_path / "7", words)
 
 
 @pytest.mark.parametrize("row", WEIGHTS)

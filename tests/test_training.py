@@ -724,6 +724,7 @@ def run_script(name, folder, *, inputs, outputs, params, **others):
         log=[str(folder / f"{name}.log")],
         threads=1,
         resources=SimpleNamespace(gpu=0),
+        config={"dataset": {"on_bad_case": "stop"}},
         scriptdir=str(SCRIPTS),
         **others,
     )

@@ -213,7 +213,7 @@ def read_info(path: str | Path) -> dict[str, Any]:
             info["case"], info["voxels"], info["original_voxels"], info["hu"]["volume"], info["organs"].values()
         return info
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise InputError(f"{path}: damaged ({error!r}); delete the folder and run again") from None
+        raise InputError(f"{path}: damaged ({error!r}); delete the folder {path.parent} and run again") from None
 
 
 def load(folder: str | Path) -> Case:

@@ -366,7 +366,7 @@ def find_cases(dataset: Mapping[str, Any], stored: Sequence[str] | None = None) 
     for case, path in found.items():
         if not re.fullmatch(CASE_NAME, case) or len(case) > LONGEST_NAME:
             raise InputError(
-                f"{path!r}: the case's name {case!r} cannot name a folder; "
+                f"{path if path.isprintable() else repr(path)}: the case's name {case!r} cannot name a folder; "
                 f"use up to {LONGEST_NAME} letters, digits, '.', '_' and '-' only"
             )
         if case in EMPTY:
