@@ -249,7 +249,9 @@ def test_check_data_says_what_a_sound_data_set_holds(snakemake, write_case, tmp_
     ):
         assert line in output.splitlines(), output
     assert re.search(r"prepared cases will take \d\.\d GB of the [\d.]+ GB that are free", output)
-    assert {path.suffix for path in (tmp_path / "results").rglob("*") if path.is_file()} == {".log"}
+    assert {path.name for path in (tmp_path / "results/small").iterdir()} == {"examined", "logs"}
+    status, output = snakemake("check_data", "-n", study=small_study())
+    assert len(jobs(output, "examine")) == 4  # all cases are read every time
 
 
 def test_a_value_that_is_mapped_or_ignored_is_accepted(snakemake, write_case, tmp_path):

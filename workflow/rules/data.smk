@@ -116,7 +116,7 @@ rule examine:
         labels=original(LABELS),
         code=code("examine.py"),
     output:
-        temp(f"{RESULTS}/examined/{{case}}.json"),
+        f"{RESULTS}/examined/{{case}}.json",
     log:
         f"{RESULTS}/logs/examine/{{case}}.log",
     conda:

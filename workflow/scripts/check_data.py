@@ -31,10 +31,9 @@ with job_log(snakemake.log[0]) as logger:
     logger.warning(f"prepared cases will take {needed / 1e9:.1f} GB of the {free / 1e9:.1f} GB that are free")
     for fault in faults:
         logger.error("error: %s", fault)
+    for path in infos:
+        os.utime(path, (0, 0))  # older than its volume: the next run looks at all cases again
     if faults:
-        for path, info in infos.items():
-            if "bad" in info:
-                os.utime(path, (0, 0))  # older than its volume: the next run looks at the case again
         raise InputError(
             f"{len(faults)} faults; {len(good)} of {len(infos) + len(params.incomplete)} cases can be used"
         )
