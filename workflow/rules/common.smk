@@ -84,10 +84,8 @@ TRAINED = study.trained(STUDY)
 DRAWN_METRICS = {"dice": "Dice", "nsd": "Surface Dice", "hd95": "HD95"}
 CASE_FILES = ["image.npy", "label.npy", "points.npy", "case.json"]
 CASE = {Path(file).stem: f"{RESULTS}/cases/{{case}}/{file}" for file in CASE_FILES}
-VOLUME, LABELS = (
-    f"{STUDY['dataset']['root'].rstrip('/')}/{STUDY['dataset'][key]}"
-    for key in ("image", "label")
-)
+ROOT = STUDY["dataset"]["root"].rstrip("/")
+VOLUME, LABELS = (f"{ROOT}/{STUDY['dataset'][key]}" for key in ("image", "label"))
 # OpenKBP's patients that are not there yet; only these does the rule that fetches know.
 ABSENT = []
 if STUDY["dataset"]["source"] == "openkbp":
