@@ -7,7 +7,6 @@ import os
 import sys
 from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
 
 import yaml
 
@@ -16,7 +15,7 @@ SCRIPTS = WORKFLOW / "scripts"
 if str(SCRIPTS) not in sys.path:
     sys.path.insert(0, str(SCRIPTS))
 
-from organbench import failures, orphans, resources, splits, study
+from organbench import failures, orphans, splits, study
 from organbench.errors import InputError
 from snakemake.exceptions import WorkflowError
 
@@ -95,16 +94,6 @@ if STUDY["dataset"]["source"] == "openkbp":
         raise WorkflowError(str(error)) from None
     # Be polite to who publishes them, with however many cores.
     workflow.global_resources.setdefault("downloads", 2)
-# What jobs took, whose needs follow from the data; `snakemake resources` sets it against what they ask for.
-BENCHMARKS = {
-    "convert": f"{RESULTS}/benchmarks/convert/{{case}}.tsv",
-    "train": f"{RESULTS}/benchmarks/train/{{model}}-fold{{fold}}-seed{{seed}}.tsv",
-    **{
-        kind: f"{RESULTS}/benchmarks/{kind}/{{model}}-fold{{fold}}-seed{{seed}}/{{case}}.tsv"
-        for kind in ("predict", "evaluate")
-    },
-    "viewer_case": f"{RESULTS}/benchmarks/viewer_case/{{case}}.tsv",
-}
 # What the viewer and the overlays show: each test case in the first fold that tests it.
 SHOWN_FOLDS = {
     case: fold
@@ -230,139 +219,6 @@ def prediction_weights(wildcards):
     return [
         f"{RUN}/weights.pt".format(model=model, fold=fold, seed=seed)
         for model, fold, seed in members
-    ]
-
-
-def case_scan(case):
-    """The grid of a case's volume, as far as it is known before the volume is read."""
-    if STUDY["dataset"]["source"] == "phantom":
-        return resources.phantom_scan(STUDY["dataset"]["phantom"]["size"])
-    return resources.scan(VOLUME.format(case=case))
-
-
-def working_scans(cases):
-    """The working grids of cases."""
-    return [case_scan(case).at(STUDY["preprocessing"]["spacing"]) for case in cases]
-
-
-def has_gpu():
-    """Whether jobs may have a GPU; `--resources gpu=0` says no."""
-    return workflow.global_resources.get("gpu").value != 0
-
-
-def growing(**amounts):
-    """Resources that are asked for again as often as a job is tried: numbers, or functions of its wildcards."""
-
-    def asked(amount):
-        def times_attempt(wildcards, attempt):
-            return attempt * (amount(wildcards) if callable(amount) else amount)
-
-        return times_attempt
-
-    return {name: asked(amount) for name, amount in amounts.items()}
-
-
-def following(request):
-    """Memory and time that follow from the data; a function of a job's wildcards says how much."""
-    return growing(
-        mem_mb=lambda wildcards: request(wildcards)["mem_mb"],
-        runtime=lambda wildcards: request(wildcards)["runtime"],
-    )
-
-
-def phantom_request(wildcards):
-    """What making a phantom asks for."""
-    return resources.make_phantom(case_scan(wildcards.case))
-
-
-def conversion_request(wildcards):
-    """What converting a case asks for."""
-    spacing = STUDY["preprocessing"]["spacing"]
-    return resources.convert(case_scan(wildcards.case), spacing)
-
-
-@cache
-def training_request_of(model, fold):
-    """What training a contender on a fold asks for."""
-    roles = FOLDS[fold]
-    return resources.train(
-        working_scans(roles["train"]),
-        working_scans(roles["validation"]),
-        **settings_of(model),
-        classes=len(ORGANS) + 1,
-        gpu=has_gpu(),
-    )
-
-
-def training_request(wildcards):
-    """What a training asks for."""
-    return training_request_of(wildcards.model, int(wildcards.fold))
-
-
-def training_memory(wildcards):
-    """MB that a training asks for."""
-    return training_request(wildcards)["mem_mb"]
-
-
-def prediction_request(wildcards):
-    """What a prediction asks for: of an ensemble every network is in memory, with its slab of slices."""
-    models = [wildcards.model]
-    if wildcards.model not in TRAINED:
-        members = study.members_of(STUDY, FOLDS, wildcards.model, wildcards.case)
-        models = [model for model, _, _ in members]
-    return resources.predict(
-        case_scan(wildcards.case),
-        STUDY["preprocessing"]["spacing"],
-        [settings_of(model) for model in models],
-        STUDY["prediction"],
-        classes=len(ORGANS) + 1,
-        gpu=has_gpu(),
-    )
-
-
-def evaluation_request(wildcards):
-    """What measuring a prediction asks for."""
-    return resources.evaluate(case_scan(wildcards.case), classes=len(ORGANS) + 1)
-
-
-def showing_request(wildcards):
-    """What writing a case for the viewer asks for."""
-    scan, models = case_scan(wildcards.case), len(STUDY["models"])
-    return resources.show(scan, classes=len(ORGANS) + 1, models=models)
-
-
-def asked(wildcards):
-    """What each job that has a benchmark asks for in its first attempt."""
-    run, gone = ("model", "fold", "seed"), bad_cases()
-    kinds = {
-        "convert": (conversion_request, CASES, ("case",)),
-        "train": (training_request, runs("{model} {fold} {seed}"), run),
-        "predict": (
-            prediction_request,
-            tested("{model} {fold} {seed} {case}", gone),
-            (*run, "case"),
-        ),
-        "evaluate": (
-            evaluation_request,
-            tested("{model} {fold} {seed} {case}", gone),
-            (*run, "case"),
-        ),
-        "viewer_case": (
-            showing_request,
-            [case for case in SHOWN_FOLDS if case not in gone],
-            ("case",),
-        ),
-    }
-    return [
-        {
-            "rule": kind,
-            "benchmark": BENCHMARKS[kind].format(**vars(job)),
-            **request(job),
-        }
-        for kind, (request, jobs, names) in kinds.items()
-        for job in (
-            SimpleNamespace(**dict(zip(names, words.split()))) for words in jobs
-        )
     ]
 
 
