@@ -14,18 +14,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from conftest import phantom_dataset
 from slurm import DAEMONS, Slurm, wait_for
 from test_workflow import checkout
 
 STUDY = {
     "study": "cluster",
-    "dataset": {
-        "source": "phantom",
-        "root": "resources/cluster",
-        "organs": {"liver": 1, "lungs": 3, "bone": 5},
-        "ignore_labels": [2, 4, 6],
-        "phantom": {"cases": 3, "seed": 1, "size": [48, 48, 40]},
-    },
+    "dataset": phantom_dataset("cluster", [48, 48, 40]),
     "preprocessing": {"spacing": [8.0, 8.0, 8.0]},
     "split": {"method": "holdout", "test_fraction": 0.34, "validation_fraction": 0.5},
     "models": {name: {"network": name, "dims": 2, "features": [8, 16]} for name in ("unet", "ghostunet")},

@@ -167,12 +167,19 @@ def look_when_a_job_ends():
     By default Snakemake 9.27 starts at most 100 jobs a second and for that looks again a second later. As every job that
     ends begins a row of such looks of its own, they take a core from the jobs after some hundred of these.
     """
-    limit = workflow.scheduling_settings.max_jobs_per_timespan
-    if limit and (limit.max_jobs, limit.timespan) == (
-        100,
-        1,
-    ):  # the default: nobody asked for it
+    limit, default = workflow.scheduling_settings.max_jobs_per_timespan, (100, 1)
+    if limit and (limit.max_jobs, limit.timespan) == default:  # nobody asked for it
         workflow.scheduler.job_rate_limiter = None
+
+
+def remove_checkpoints():
+    """Remove what finished trainings would have gone on from.
+
+    Not when a training ends: should the workflow be killed before it has noted that, the training would be repeated.
+    """
+    for checkpoint in runs(f"{RUN}/checkpoint.pt"):
+        if Path(checkpoint).with_name("weights.pt").exists():
+            Path(checkpoint).unlink(missing_ok=True)
 
 
 def cases_in(wildcards, *roles):

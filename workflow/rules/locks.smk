@@ -58,10 +58,3 @@ def remove_dead_lock():
 
 if workflow.is_main_process:
     remove_dead_lock()
-
-
-# Not when a training ends: should the workflow be killed before it has noted that, the training would be repeated.
-onsuccess:
-    for checkpoint in runs(f"{RUN}/checkpoint.pt"):
-        if Path(checkpoint).with_name("weights.pt").exists():
-            Path(checkpoint).unlink(missing_ok=True)

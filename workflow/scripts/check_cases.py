@@ -1,6 +1,6 @@
 """Say which cases cannot be used, check what a single case cannot show, and list all cases in a table."""
 
-import os
+from pathlib import Path
 
 import pandas as pd
 
@@ -9,19 +9,15 @@ from organbench.errors import InputError, atomic, job_log
 
 with job_log(snakemake.log[0]) as logger:
     params = snakemake.params
-    infos = {path: cases.read_info(path) for path in snakemake.input.cases}
-    bad = params.incomplete | {info["case"]: info["bad"] for info in infos.values() if "bad" in info}
+    good, bad = cases.sort_out(snakemake.input.cases, params.incomplete)
     if bad and params.on_bad_case == "stop":
         for reason in bad.values():
             logger.error("error: %s", reason)
-        for path, info in infos.items():
-            if "bad" in info:
-                os.utime(path, (0, 0))  # older than its volume: the next run looks at the case again
+        cases.outdate([path for path in snakemake.input.cases if Path(path).parent.name in bad])
         raise InputError(
-            f"{len(bad)} of {len(infos)} cases cannot be used; mend their files, "
+            f"{len(bad)} of {len(good) + len(bad)} cases cannot be used; mend their files, "
             "or go on without them by dataset.on_bad_case: skip"
         )
-    good = [info for info in infos.values() if "bad" not in info]
     for fold in splits.without(params.folds, bad):
         cases.check_fold(good, fold, params.organs)
     tables = {

@@ -1,6 +1,5 @@
 """Say whether a data set is complete and sound, and what it holds; fail where it is not."""
 
-import os
 import shutil
 from pathlib import Path
 
@@ -9,12 +8,10 @@ from organbench.errors import InputError, job_log
 
 with job_log(snakemake.log[0]) as logger:
     params = snakemake.params
-    infos = {path: cases.read_info(path) for path in snakemake.input.cases}
-    good = [info for info in infos.values() if "bad" not in info]
-    bad = params.incomplete | {info["case"]: info["bad"] for info in infos.values() if "bad" in info}
+    good, bad = cases.sort_out(snakemake.input.cases, params.incomplete)
     faults = list(bad.values())
     if params.official:
-        missing = set(splits.OFFICIAL) - {info["case"] for info in infos.values()} - bad.keys()
+        missing = set(splits.OFFICIAL) - {info["case"] for info in good} - bad.keys()
         if missing:
             faults.append(f"{len(missing)} of CT-ORG's 140 cases are not there: {splits.ranges(map(int, missing))}")
     try:
@@ -31,10 +28,7 @@ with job_log(snakemake.log[0]) as logger:
     logger.warning(f"prepared cases will take {needed / 1e9:.1f} GB of the {free / 1e9:.1f} GB that are free")
     for fault in faults:
         logger.error("error: %s", fault)
-    for path in infos:
-        os.utime(path, (0, 0))  # older than its volume: the next run looks at all cases again
+    cases.outdate(snakemake.input.cases)
     if faults:
-        raise InputError(
-            f"{len(faults)} faults; {len(good)} of {len(infos) + len(params.incomplete)} cases can be used"
-        )
+        raise InputError(f"{len(faults)} faults; {len(good)} of {len(good) + len(bad)} cases can be used")
     logger.warning("the data set is complete and sound")

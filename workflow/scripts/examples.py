@@ -5,11 +5,11 @@ import pandas as pd
 from organbench import cohort
 from organbench.errors import atomic, job_log
 
-NAMES = dict.fromkeys(("case", "model", "organ", "model_a", "model_b"), str)  # also where they are numbers
-
 with job_log(snakemake.log[0]):
-    agreements = pd.concat([pd.read_csv(path, dtype=NAMES) for path in snakemake.input.agreements], ignore_index=True)
-    examples = cohort.example_cases(pd.read_csv(snakemake.input.per_case, dtype=NAMES), agreements)
+    agreements = pd.concat(
+        [pd.read_csv(path, dtype=cohort.NAMES) for path in snakemake.input.agreements], ignore_index=True
+    )
+    examples = cohort.example_cases(pd.read_csv(snakemake.input.per_case, dtype=cohort.NAMES), agreements)
     for output, table in ((snakemake.output.agreement, agreements), (snakemake.output.examples, examples)):
         with atomic(output) as path:
             table.to_csv(path, index=False)

@@ -4,16 +4,14 @@ import shutil
 
 import pandas as pd
 
-from organbench import viewer
+from organbench import cohort, viewer
 from organbench.errors import atomic, job_log
-
-NAMES = dict.fromkeys(("case", "model", "organ", "model_a", "model_b"), str)  # also where they are numbers
 
 with job_log(snakemake.log[0]):
     params = snakemake.params
     data = viewer.study_data(
-        pd.read_csv(snakemake.input.per_case, dtype=NAMES),
-        pd.read_csv(snakemake.input.agreement, dtype=NAMES),
+        pd.read_csv(snakemake.input.per_case, dtype=cohort.NAMES),
+        pd.read_csv(snakemake.input.agreement, dtype=cohort.NAMES),
         study=params.study,
         generated=params.generated,
         organs=params.organs,

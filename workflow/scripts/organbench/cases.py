@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import zlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -214,6 +215,27 @@ def read_info(path: str | Path) -> dict[str, Any]:
         return info
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{path}: damaged ({error!r}); delete the folder {path.parent} and run again") from None
+
+
+def sort_out(paths: Sequence[str | Path], incomplete: Mapping[str, str]) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """What the `case.json` of each good case holds, and why each bad case cannot be used.
+
+    Args:
+        paths: of all `case.json`.
+        incomplete: cases that lack a file and so have none, and why.
+
+    Raises:
+        InputError: as `read_info`.
+    """
+    infos = [read_info(path) for path in paths]
+    bad = {info["case"]: info["bad"] for info in infos if "bad" in info}
+    return [info for info in infos if "bad" not in info], {**incomplete, **bad}
+
+
+def outdate(paths: Sequence[str | Path]) -> None:
+    """Make files older than all volumes, so that the next run looks at the cases again."""
+    for path in paths:
+        os.utime(path, (0, 0))
 
 
 def load(folder: str | Path) -> Case:
