@@ -50,31 +50,8 @@ STYLE: dict[Any, Any] = {
 SMALL = 6  # pt, the numbers beside the plots
 LETTER = 1.4  # mm, about the width of a letter of 7 pt
 LINE = 3.1  # mm, a line of text
-ROUND = (
-    1,
-    2,
-    5,
-    3,
-    1.5,
-    7,
-    4,
-    6,
-    8,
-    9,
-    2.5,
-    1.2,
-    3.5,
-    4.5,
-    1.1,
-    1.3,
-    1.4,
-    1.6,
-    1.7,
-    1.8,
-    1.9,
-    2.2,
-    2.8,
-)  # roundest first
+ROUND = (1, 2, 5, 3, 1.5, 7, 4, 6, 8, 9, 2.5, 1.2, 3.5, 4.5, 1.1, 1.3, 1.4, 1.6, 1.7, 1.8, 1.9, 2.2, 2.8)
+"""What numbers at a logarithmic axis begin with, the roundest first."""
 DPI = 300
 MANY_POINTS = 3000  # an SVG holds more as an image
 
