@@ -1,17 +1,14 @@
 """A job that fails leaves a last line that says what to do, and Snakemake's run ends with those of all of them."""
 
-import logging
 import re
 import subprocess
 import sys
 
 import numpy as np
-import pytest
 import yaml
 from conftest import ROOT
 
-from organbench import errors, failures
-from organbench.errors import InputError, Pace, job_log
+from organbench import failures
 
 SCRIPTS = ROOT / "workflow" / "scripts"
 SNAKEFILE = """
@@ -36,7 +33,8 @@ JOB = f"""
 import os, pathlib, signal, sys
 
 sys.path.insert(0, {str(SCRIPTS)!r})
-from organbench.errors import InputError, StoppedError, job_log
+from organbench.errors import InputError, StoppedError
+from organbench.jobs import job_log
 
 how = snakemake.wildcards.how
 if how == "unable":
@@ -141,57 +139,3 @@ Error in group infer:
     snakemakes = tmp_path / "snakemake.log"
     snakemakes.write_text("Building DAG of jobs...\n")
     assert failures.advice([snakemakes]) == ""
-
-
-def test_torchs_memory_error_names_the_gpu():
-    class OutOfMemoryError(RuntimeError):
-        """As torch calls it."""
-
-    line = errors.remedy(OutOfMemoryError("CUDA out of memory.\nTried to allocate 2 GiB"), "log")
-    assert line.startswith(
-        "the GPU's memory ran out (OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB); lower"
-    )
-
-
-# --- how far a job is
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    """A clock that only moves when it is told to."""
-    now = [100.0]
-    monkeypatch.setattr(errors.time, "monotonic", lambda: now[0])
-    return now
-
-
-def test_a_line_says_how_far_how_fast_and_how_long(clock):
-    pace = Pace(400, "step", done=100)
-    assert pace.line() == "step 100/400  0.00 steps/s"
-    clock[0] += 20
-    pace.done = 140
-    assert pace.line("loss 0.5") == "step 140/400  loss 0.5  2.00 steps/s  0:02:10 left"
-
-
-def test_lines_come_at_intervals_and_are_in_the_file_at_once(clock, tmp_path):
-    with job_log(tmp_path / "log"):
-        pace = Pace(100, "validation case 1/2, slice")
-        for _ in range(50):
-            clock[0] += 1
-            pace.advance(2)
-        seen = (tmp_path / "log").read_text().splitlines()  # before the log is closed
-    assert len(seen) == 4
-    assert seen[0].endswith(" validation case 1/2, slice 22/100  2.00 slices/s  0:00:39 left")
-
-
-def test_every_line_reaches_the_log_of_its_job_only(clock, tmp_path):
-    def job():
-        with job_log(tmp_path / "log"):
-            raise InputError("no")
-
-    with pytest.raises(SystemExit):
-        job()
-    pace = Pace(2, "slice")
-    clock[0] += 60
-    pace.advance(1)
-    assert "slice" not in (tmp_path / "log").read_text()
-    assert logging.getLogger("organbench").handlers == []

@@ -3,7 +3,8 @@
 import pandas as pd
 
 from organbench import training
-from organbench.errors import atomic, job_log
+from organbench.files import atomic
+from organbench.jobs import job_log
 
 with job_log(snakemake.log[0]) as logger:
     rows = []

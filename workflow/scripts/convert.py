@@ -3,7 +3,9 @@
 from pathlib import Path
 
 from organbench import cases
-from organbench.errors import InputError, job_log, unchanged
+from organbench.errors import InputError
+from organbench.files import unchanged
+from organbench.jobs import job_log
 
 originals = snakemake.input.volume, snakemake.input.labels
 with job_log(snakemake.log[0]) as logger, unchanged(*originals):

@@ -6,7 +6,8 @@ from pathlib import Path
 import pandas as pd
 
 from organbench import costs
-from organbench.errors import atomic, job_log
+from organbench.files import atomic
+from organbench.jobs import job_log
 
 
 def read(paths):

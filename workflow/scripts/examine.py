@@ -1,7 +1,8 @@
 """Check one case as its conversion would, and keep nothing but what was found."""
 
 from organbench import cases, volumes
-from organbench.errors import InputError, job_log
+from organbench.errors import InputError
+from organbench.jobs import job_log
 
 with job_log(snakemake.log[0]) as logger:
     try:

@@ -3,7 +3,8 @@
 import pandas as pd
 
 from organbench import cohort
-from organbench.errors import atomic, job_log
+from organbench.files import atomic
+from organbench.jobs import job_log
 
 with job_log(snakemake.log[0]):
     agreements = pd.concat(

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from organbench import figures
-from organbench.errors import job_log
+from organbench.jobs import job_log
 
 with job_log(snakemake.log[0]):
     cases, split = (pd.read_csv(path, dtype={"case": str}) for path in (snakemake.input.cases, snakemake.input.split))

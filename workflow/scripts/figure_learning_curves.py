@@ -5,7 +5,7 @@ import re
 import pandas as pd
 
 from organbench import figures
-from organbench.errors import job_log
+from organbench.jobs import job_log
 
 with job_log(snakemake.log[0]):
     histories = []

@@ -3,7 +3,8 @@
 import pandas as pd
 
 from organbench import figures, volumes
-from organbench.errors import job_log, unchanged
+from organbench.files import unchanged
+from organbench.jobs import job_log
 
 with job_log(snakemake.log[0]), unchanged(*snakemake.input.volumes, *snakemake.input.labels):
     params = snakemake.params

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from organbench import figures
-from organbench.errors import job_log
+from organbench.jobs import job_log
 
 with job_log(snakemake.log[0]):
     per_case = pd.read_csv(snakemake.input.per_case, dtype={"case": str})

@@ -6,7 +6,8 @@ from pathlib import Path
 import pandas as pd
 
 from organbench import methods
-from organbench.errors import atomic, job_log
+from organbench.files import atomic
+from organbench.jobs import job_log
 
 with job_log(snakemake.log[0]):
     params = snakemake.params

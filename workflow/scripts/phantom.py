@@ -1,7 +1,7 @@
 """Generate one patient."""
 
 from organbench import phantoms, volumes
-from organbench.errors import job_log
+from organbench.jobs import job_log
 
 with job_log(snakemake.log[0]):
     volume, labels = phantoms.phantom(

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from organbench import cases, devices, inference, volumes
-from organbench.errors import job_log
+from organbench.jobs import job_log
 
 with job_log(snakemake.log[0]) as logger:
     device = devices.prepare(threads=snakemake.threads, gpus=snakemake.resources.gpu)

@@ -5,7 +5,8 @@ from pathlib import Path
 import pandas as pd
 
 from organbench import pages
-from organbench.errors import atomic, job_log
+from organbench.files import atomic
+from organbench.jobs import job_log
 
 with job_log(snakemake.log[0]):
     template = Path(snakemake.input.template).read_text()

@@ -6,7 +6,9 @@ from pathlib import Path
 import pandas as pd
 
 from organbench import cohort, conventions, statistics, verdicts
-from organbench.errors import InputError, atomic, job_log
+from organbench.errors import InputError
+from organbench.files import atomic
+from organbench.jobs import job_log
 
 
 def read(path):

@@ -9,7 +9,7 @@ import pandas as pd
 import SimpleITK as sitk
 
 from organbench import cases, devices, inference, training, volumes
-from organbench.errors import job_log
+from organbench.jobs import job_log
 
 CONDITIONS = ("device", "precision", "threads", "versions")  # of cost.json: what may move the last bits
 

@@ -5,7 +5,8 @@ import shutil
 import pandas as pd
 
 from organbench import cohort, viewer
-from organbench.errors import atomic, job_log
+from organbench.files import atomic
+from organbench.jobs import job_log
 
 with job_log(snakemake.log[0]):
     params = snakemake.params

@@ -4,8 +4,10 @@ Rooms, lowest first; a room imports only from rooms above it in this list:
 
 | room | what it knows |
 |---|---|
+| `errors` | the exceptions that a job ends with in one line |
+| `files` | files that are whole or absent |
 | `orphans` | jobs end with the workflow that started them |
-| `errors` | the one exception that speaks to the user, the log of a job, and atomic writing |
+| `jobs` | a job's log, its pace, and its end |
 | `failures` | what to do about the jobs that failed |
 | `headers` | what the header of a NIfTI file claims, and whether that can be |
 | `volumes` | reading, checking, orienting, resampling and writing CT volumes and label maps |

@@ -16,7 +16,8 @@ from organbench import devices, networks, sampling, volumes
 from organbench.augmentation import scaled
 from organbench.cases import Case
 from organbench.cases import load as load_case
-from organbench.errors import InputError, Pace
+from organbench.errors import InputError
+from organbench.jobs import Pace
 from organbench.volumes import Array
 
 BODY_HU = -500  # half-way between air and water; lungs lie within the body's box

@@ -43,9 +43,8 @@ class Scan:
         return Scan((size[0], size[1], size[2]), (wanted[0], wanted[1], wanted[2]))
 
 
-USUAL = Scan(
-    (512, 512, 600), (0.8, 0.8, 1.0)
-)  # what is assumed of a scan that is not there yet: a larger one than most
+# What is assumed of a scan that is not there yet: a larger one than most.
+USUAL = Scan((512, 512, 600), (0.8, 0.8, 1.0))
 
 
 def scan(path: str | Path) -> Scan:

@@ -22,8 +22,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from organbench import augmentation, cases, devices, losses, networks, overlaps, processes, sampling, volumes
 from organbench.cases import Case
-from organbench.errors import InputError, Pace, StoppedError, atomic, job_log, termination
+from organbench.errors import InputError, StoppedError
+from organbench.files import atomic
 from organbench.inference import Predictor, followed, read_archive, run_of, save
+from organbench.jobs import Pace, job_log, termination
 from organbench.sampling import WHOLE, Share
 
 CHECKPOINT_SECONDS = 300.0  # between checkpoints; ORGANBENCH_CHECKPOINT_SECONDS changes it without changing results

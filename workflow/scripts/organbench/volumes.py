@@ -20,7 +20,8 @@ import numpy as np
 import SimpleITK as sitk
 
 from organbench import headers
-from organbench.errors import InputError, atomic
+from organbench.errors import InputError
+from organbench.files import atomic
 from organbench.headers import Header, rounded
 
 ORIENTATION = "LPS"

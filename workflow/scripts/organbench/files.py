@@ -1,0 +1,70 @@
+"""Files that are whole or absent: written beside their place and moved, and refused when they change while read."""
+
+import glob
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from organbench.errors import InputError
+
+LEFT_SECONDS = 60.0  # a temporary file that nobody has written to for so long was left behind by a job that was killed
+
+
+@contextmanager
+def atomic(path: str | Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`; move it to `path` when the block ends well, remove it when it does not.
+
+    The temporary name keeps the suffixes of `path`, because writers choose a format by them. What jobs that were killed
+    have left of the same file is removed.
+
+    Raises:
+        InputError: the file cannot be written; what was there before is still there.
+    """
+    path = Path(path)
+    name, dot, suffixes = path.name.partition(".")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for left in path.parent.glob(glob.escape(f".{name}-") + "?" * 8 + glob.escape(dot + suffixes)):
+            with suppress(FileNotFoundError):  # another job may be at it too
+                if time.time() - left.stat().st_mtime > LEFT_SECONDS:
+                    left.unlink()
+        handle, temporary = tempfile.mkstemp(prefix=f".{name}-", suffix=dot + suffixes, dir=path.parent)
+        os.close(handle)
+        try:
+            yield Path(temporary)
+            umask = os.umask(0)
+            os.umask(umask)
+            os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes files that only their owner reads
+            with open(temporary, "rb") as written:
+                os.fsync(written.fileno())
+            os.replace(temporary, path)
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+    except OSError as error:
+        reason = error.strerror or str(error)  # NumPy gives none when a disk is full
+        raise InputError(f"{path}: cannot be written ({reason}); mend the disk or its rights and run again") from error
+
+
+@contextmanager
+def unchanged(*paths: str | Path) -> Iterator[None]:
+    """Refuse files that change inside the block: what was made of the old ones would be newer than the new ones.
+
+    Raises:
+        InputError: a file has another size or time than before.
+    """
+
+    def look(path: str | Path) -> tuple[int, int] | None:
+        try:
+            found = os.stat(path)
+        except OSError:  # whoever reads it says so
+            return None
+        return found.st_size, found.st_mtime_ns
+
+    before = [look(path) for path in paths]
+    yield
+    for path, then in zip(paths, before, strict=True):
+        if look(path) != then:
+            raise InputError(f"{path}: was changed while it was being read; run again when it is complete")

@@ -1,0 +1,142 @@
+"""A job's log, its pace, its end, and what ends it."""
+
+import datetime
+import logging
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from organbench import orphans
+from organbench.errors import InputError, StoppedError
+
+TERMINATED = 128 + signal.SIGTERM  # what a shell reports of a process that SIGTERM ended
+LOG_SECONDS = 10.0  # a progress line at most this often
+LOGGER = logging.getLogger("organbench")
+
+
+@contextmanager
+def job_log(path: str | Path, *, quiet: bool = False) -> Iterator[logging.Logger]:
+    """Log a job to its own file and to stderr; turn any exception into one last line that says what to do.
+
+    SIGTERM and `StoppedError` end the job with the exit status of SIGTERM, and so does the end of the workflow that
+    started it; everything else with 1. The traceback of what is no `InputError` is in the log. A `quiet` process leaves
+    all that to another process of the same job.
+    """
+    logger = LOGGER
+    if quiet:
+        yield logger
+        return
+    logger.setLevel(logging.INFO)
+    to_file = logging.FileHandler(path, mode="w")
+    to_file.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+    to_screen = logging.StreamHandler(sys.stderr)
+    to_screen.setLevel(logging.WARNING)
+    handlers: list[logging.Handler] = [to_file, to_screen]
+    for handler in handlers:
+        logger.addHandler(handler)
+    try:
+        with stopped_by_sigterm(), orphans.ended_with_workflow():
+            yield logger
+    except InputError as error:
+        logger.error("error: %s", error)
+        sys.exit(1)
+    except StoppedError as stopped:
+        logger.error("stopped: %s", stopped)
+        sys.exit(TERMINATED)
+    except Exception as error:
+        to_screen.setLevel(logging.CRITICAL)
+        logger.exception("the job failed")
+        logger.critical("failed: %s", remedy(error, path))
+        sys.exit(1)
+    finally:
+        for handler in handlers:
+            logger.removeHandler(handler)
+            handler.close()
+
+
+def remedy(error: Exception, log: str | Path) -> str:
+    """What to do about an error that no one foresaw, on one line."""
+    what = " ".join(f"{type(error).__name__}: {error}".split())[:200].removesuffix(":")
+    if type(error).__name__ == "OutOfMemoryError":  # torch's
+        return f"the GPU's memory ran out ({what}); lower training.batch_size or training.patch, or use a larger GPU"
+    if isinstance(error, MemoryError) or any(words in what for words in ("bad_alloc", "allocate memory")):
+        return f"memory ran out ({what}); give this rule more with --set-resources <rule>:mem_mb=<MB>"
+    return f"{what}; if it happens again with the same command, this is a fault of ours: report it with {log}"
+
+
+class Pace:
+    """How far a job is, how fast it goes and how long the rest will take, for a line in its log now and then.
+
+    Args:
+        total: how many parts there are.
+        what: what a part is, in one word at the end.
+        done: how many parts another attempt did; they do not count for the speed.
+    """
+
+    def __init__(self, total: int, what: str, done: int = 0) -> None:
+        self.total, self.what, self.done, self.before = total, what, done, done
+        self.started = self.told = time.monotonic()
+
+    @property
+    def due(self) -> bool:
+        """Whether the last line is `LOG_SECONDS` old."""
+        return time.monotonic() - self.told > LOG_SECONDS
+
+    def advance(self, parts: int) -> None:
+        """Some more parts are done; they are logged when a line is due."""
+        self.done += parts
+        if self.due:
+            LOGGER.info(self.line())
+
+    def line(self, *words: str) -> str:
+        """A line such as `step 120/400  loss 0.1234  3.10 steps/s  0:01:30 left`; another is due after a while."""
+        self.told = time.monotonic()
+        speed = (self.done - self.before) / max(self.told - self.started, 1e-9)
+        parts = [f"{self.what} {self.done}/{self.total}", *words, f"{speed:.2f} {self.what.split()[-1]}s/s"]
+        if speed:
+            parts.append(f"{datetime.timedelta(seconds=round((self.total - self.done) / speed))} left")
+        return "  ".join(parts)
+
+
+@contextmanager
+def stopped_by_sigterm() -> Iterator[None]:
+    """Raise `StoppedError` on SIGTERM, so that what the job has begun to write is removed; in the main thread only."""
+
+    def stop(*_: object) -> None:
+        raise StoppedError("told to end; the next run makes what is missing")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def termination() -> Iterator[Callable[[], bool]]:
+    """Give a function that says whether SIGTERM has come, which schedulers send at the time limit, or Ctrl-C.
+
+    The signals no longer end the process inside the block. Only the main thread can catch them; others are told False.
+    """
+    came = False
+
+    def note(*_: object) -> None:
+        nonlocal came
+        came = True
+
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: came
+        return
+    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield lambda: came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
