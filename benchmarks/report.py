@@ -12,7 +12,15 @@ from typing import Any
 
 HERE = Path(__file__).parent
 BEGIN, END = "<!-- results, by report.py -->\n", "<!-- end -->\n"
-UNITS = {"seconds": "s", "cpu_seconds": "s", "process_seconds": "s", "ms_a_step": "ms", "peak_mib": "MiB", "mb": "MB"}
+UNITS = {
+    "seconds": "s",
+    "cpu_seconds": "s",
+    "process_seconds": "s",
+    "ms_a_case": "ms",
+    "ms_a_step": "ms",
+    "peak_mib": "MiB",
+    "mb": "MB",
+}
 
 
 def values(result: Mapping[str, Any], name: str, measure: str) -> list[float]:
@@ -63,7 +71,8 @@ def text(results: list[Mapping[str, Any]]) -> str:
                 (ratios if "against" in claim else limits).append(row)
         machine = result["machine"]
         versions = ", ".join(f"{package} {version}" for package, version in machine["versions"].items())
-        rounds = max(len(contestant["runs"]) for contestant in result["contestants"].values())
+        counts = sorted({len(contestant["runs"]) for contestant in result["contestants"].values()})
+        rounds = " or ".join(map(str, counts))
         notes.append(
             f"- {result['benchmark']}: {rounds} runs of each on {machine['cores']} cores of {machine['cpu']}, "
             f"load before {machine['load_before']}; Python {machine['python']}, {versions}\n"
