@@ -1,12 +1,14 @@
 """What the header of a NIfTI file claims, checked before any other program believes it.
 
 SimpleITK takes a spacing of 0 or NaN for 1 mm and an unknown magic for another format, and sets aside memory for as
-many voxels as a header asks for. Such files are refused here, from their first few hundred bytes and their size.
+many voxels as a header asks for. Such files are refused here, from their first few hundred bytes and their size; and
+MetaImages that claim so many dimensions that SimpleITK never comes back.
 Offsets and meanings are those of nifti1.h and nifti2.h (https://nifti.nimh.nih.gov).
 """
 
 import gzip
 import math
+import re
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -21,6 +23,7 @@ from organbench.errors import InputError
 LARGEST_SIZE = 4096  # voxels of an axis; photon-counting scanners have 2048
 LARGEST_BYTES = 4 << 30  # of all voxels as they are stored: 1024 x 1024 x 2048 of 16 bits
 LARGEST_HEADER = 64 << 20  # bytes before the first voxel
+LARGEST_TEXT = 1 << 16  # bytes of a MetaImage's header that are looked at
 PACKING = 1032  # to so few bytes deflate can pack one (zlib's "maximum compression factor")
 
 GZIP = b"\x1f\x8b"
@@ -89,6 +92,9 @@ def read(path: Path) -> Header | None:
         content = stream.read(540)
     if not content:
         raise InputError(f"{path}: is empty; copy the file again")
+    if path.suffix.lower() in (".mha", ".mhd"):
+        check_dimensions(path)
+        return None
     named = path.name.lower().endswith((".nii", ".nii.gz"))
     if packed and named and not path.name.lower().endswith(".gz"):
         raise InputError(f"{path}: is compressed; name it {path.name}.gz")
@@ -116,6 +122,18 @@ def read(path: Path) -> Header | None:
             f"{path}: its header claims {header.voxels} voxels, for which {size} bytes are too few; copy the file again"
         )
     return header
+
+
+def check_dimensions(path: Path) -> None:
+    """Check that a MetaImage's header gives its number of dimensions, in one digit wherever it is given.
+
+    Raises:
+        InputError: it does not.
+    """
+    with whole(path), path.open("rb") as file:
+        found = re.findall(rb"NDims([^\r\n]*)", file.read(LARGEST_TEXT))
+    if not found or any(not re.fullmatch(rb"[ \t]*[=:][ \t]*[1-9][ \t]*", value) for value in found):
+        raise InputError(f"{path}: its header does not give the number of dimensions (NDims); export the volume again")
 
 
 def with_order(form: str, order: str) -> str:

@@ -214,7 +214,7 @@ def model_settings(config: Config, name: str) -> tuple[Config, Config]:
         elif key in training:
             merge(training, {key: value})
         else:
-            near = difflib.get_close_matches(key, sorted(options | set(training)), n=1)
+            near = difflib.get_close_matches(str(key), sorted(options | set(training)), n=1)
             hint = f"did you mean {near[0]}?" if near else f"its options: {', '.join(sorted(options))}"
             raise InputError(f"config, models.{name}: unknown key {plain(key)}; {hint}")
     if network.get("dims", 2) == 3 and not entry.get("context"):
