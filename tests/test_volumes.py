@@ -458,7 +458,7 @@ def test_whole_files_of_every_kind_are_read(noise):
         path.write_bytes(written)
         found = sitk.GetArrayFromImage(volumes.read_volume(path))
         np.testing.assert_array_equal(found, expected * 2.0 - 1024 if "scaled" in name else expected)
-    for suffix in ("mha", "nrrd", "hdr"):
+    for suffix in ("mha", "mhd", "nrrd", "nhdr", "hdr"):
         path = noise.with_name(f"other.{suffix}")
         sitk.WriteImage(sitk.ReadImage(str(noise)), str(path))
         np.testing.assert_array_equal(sitk.GetArrayFromImage(volumes.read(path)), expected)

@@ -1,8 +1,9 @@
 """What the header of a NIfTI file claims, checked before any other program believes it.
 
 SimpleITK takes a spacing of 0 or NaN for 1 mm and an unknown magic for another format, and sets aside memory for as
-many voxels as a header asks for. Such files are refused here, from their first few hundred bytes and their size; and
-MetaImages that claim so many dimensions that SimpleITK never comes back.
+many voxels as a header asks for. Such files are refused here, from their first few hundred bytes and their size. It
+never comes back from a MetaImage of 10^9 dimensions, and breaks down at an NRRD with a long line that it cannot read:
+of these formats the header is refused unless it is short lines of text.
 Offsets and meanings are those of nifti1.h and nifti2.h (https://nifti.nimh.nih.gov).
 """
 
@@ -23,7 +24,9 @@ from organbench.errors import InputError
 LARGEST_SIZE = 4096  # voxels of an axis; photon-counting scanners have 2048
 LARGEST_BYTES = 4 << 30  # of all voxels as they are stored: 1024 x 1024 x 2048 of 16 bits
 LARGEST_HEADER = 64 << 20  # bytes before the first voxel
-LARGEST_TEXT = 1 << 16  # bytes of a MetaImage's header that are looked at
+TEXT = (".mha", ".mhd", ".nrrd", ".nhdr")  # MetaImage and NRRD
+LARGEST_TEXT = 1 << 20  # bytes of a header of text
+LONGEST_LINE = 500  # bytes
 PACKING = 1032  # to so few bytes deflate can pack one (zlib's "maximum compression factor")
 
 GZIP = b"\x1f\x8b"
@@ -81,10 +84,10 @@ class Header:
 
 
 def read(path: Path) -> Header | None:
-    """Read and check the header of a NIfTI file; None for a file of another format.
+    """Read and check the header of a NIfTI file; None for a MetaImage or an NRRD file, which `check_text` checks.
 
     Raises:
-        InputError: the header is damaged, or claims what cannot be.
+        InputError: the header is damaged, or claims what cannot be, or the file is of another format.
     """
     with whole(path), path.open("rb") as file:
         packed = file.read(2) == GZIP
@@ -92,19 +95,18 @@ def read(path: Path) -> Header | None:
         content = stream.read(540)
     if not content:
         raise InputError(f"{path}: is empty; copy the file again")
-    if path.suffix.lower() in (".mha", ".mhd"):
-        check_dimensions(path)
+    name = path.name.lower()
+    if name.endswith(TEXT):
+        check_text(path)
         return None
-    named = path.name.lower().endswith((".nii", ".nii.gz"))
-    if packed and named and not path.name.lower().endswith(".gz"):
+    if packed and name.endswith(".nii"):
         raise InputError(f"{path}: is compressed; name it {path.name}.gz")
     if content[4:7] in (b"n+2", b"ni2"):
         raise InputError(f"{path}: is in NIfTI-2, which is not read here; convert it to NIfTI-1")
-    magic = content[344:348]
+    magic, named = content[344:348], name.endswith((".nii", ".nii.gz"))
     if magic not in (b"n+1\0", b"ni1\0") or (named and magic != b"n+1\0"):
-        if named:
-            raise InputError(f"{path}: is no NIfTI file, whatever its name says; copy or export it again")
-        return None
+        but = "whatever its name says" if named else f"nor named as MetaImage or NRRD ({' '.join(TEXT)})"
+        raise InputError(f"{path}: is no NIfTI file, {but}; copy or export it again")
     order = "<" if int.from_bytes(content[40:42], "little") in range(1, 8) else ">"
     kind = np.dtype(
         {
@@ -124,15 +126,25 @@ def read(path: Path) -> Header | None:
     return header
 
 
-def check_dimensions(path: Path) -> None:
-    """Check that a MetaImage's header gives its number of dimensions, in one digit wherever it is given.
+def check_text(path: Path) -> None:
+    """Check that a MetaImage or an NRRD file begins with short lines of text.
+
+    These end with `ElementDataFile`, or with an empty line. Longer than `LONGEST_LINE` may only be NRRD's comments and
+    its pairs of `key:=value`. `NDims`, a MetaImage's number of dimensions, has one digit.
 
     Raises:
         InputError: it does not.
     """
+    is_nrrd = path.suffix.lower() in (".nrrd", ".nhdr")
     with whole(path), path.open("rb") as file:
-        found = re.findall(rb"NDims([^\r\n]*)", file.read(LARGEST_TEXT))
-    if not found or any(not re.fullmatch(rb"[ \t]*[=:][ \t]*[1-9][ \t]*", value) for value in found):
+        lines = [line.rstrip(b"\r") for line in file.read(LARGEST_TEXT).split(b"\n")]
+    last = rb"" if is_nrrd else rb"ElementDataFile\s*[=:].*"
+    header = lines[: next((i for i, line in enumerate(lines, start=1) if re.fullmatch(last, line)), None)]
+    free = re.compile(rb"#|[^:]*:=" if is_nrrd else rb"(?!)")  # or nothing
+    if any(b"\0" in line or (len(line) > LONGEST_LINE and not free.match(line)) for line in header):
+        raise InputError(f"{path}: its header is not the short lines of text that it should be; copy the file again")
+    dimensions = re.findall(rb"NDims(.*)", b"\n".join(header))
+    if not is_nrrd and not (dimensions and all(re.fullmatch(rb"\s*[=:]\s*[1-9]\s*", given) for given in dimensions)):
         raise InputError(f"{path}: its header does not give the number of dimensions (NDims); export the volume again")
 
 
