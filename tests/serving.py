@@ -58,6 +58,9 @@ class Server:
                 faults = server.faults[self.path]
                 fault = None if only_header or not faults else faults.popleft()
                 content = server.files.get(self.path)
+                start = int((re.fullmatch(r"bytes=(\d+)-", self.headers["Range"] or "") or [0, 0])[1])
+                if content is not None and start and start >= len(content):
+                    fault = 416
                 if content is None or isinstance(fault, int):
                     self.send_response(fault or 404)
                     self.send_header("Content-Length", "0")
@@ -65,11 +68,10 @@ class Server:
                         self.send_header("Retry-After", "1")
                     self.end_headers()
                     return
-                start = int((re.fullmatch(r"bytes=(\d+)-", self.headers["Range"] or "") or [0, 0])[1])
                 start = 0 if fault == "whole" else start
                 said = len(content)
                 if fault == "elsewhere":
-                    start = max(start - 7, 0)
+                    start += 7
                 body = content[start:]
                 self.send_response(206 if start or fault == "elsewhere" else 200)
                 if start or fault == "elsewhere":

@@ -57,7 +57,8 @@ def get(server, tmp_path):
 def test_a_file_arrives_whole(server, get, faults):
     server.faults["/file"].extend(faults)
     assert get() == {"file": CONTENT}
-    assert server.times("/file") == len(faults) + ("whole" not in faults)  # which is no failure
+    # "whole" is no failure; after "more" the server is asked for a rest that there is not
+    assert server.times("/file") == len(faults) + ("whole" not in faults) + ("more" in faults)
 
 
 def test_what_has_come_is_asked_for_no_more(server, get):
@@ -74,6 +75,12 @@ def test_a_later_run_goes_on(server, get, tmp_path):
     assert (tmp_path / "file.part").read_bytes() == CONTENT[: len(CONTENT) // 2]
     assert get() == {"file": CONTENT}
     assert server.asked[-1][1] == f"bytes={len(CONTENT) // 2}-"
+
+
+def test_a_part_that_is_longer_than_the_file_is_begun_anew(server, get, tmp_path):
+    """As a part of another file may be: the server then answers 416 to whoever asks for the rest."""
+    (tmp_path / "file.part").write_bytes(bytes(len(CONTENT) + 1))
+    assert get() == {"file": CONTENT}
 
 
 def test_a_file_that_is_there_is_not_asked_for(server, get, tmp_path):

@@ -260,6 +260,7 @@ VOLUMES = {
     "MetaImage of two numbers of dimensions": ("volume.mha", meta(Comment="NDims = -5\nNDims : 3"), "(NDims)"),
     "MetaImage that does not say so": ("volume.mha", meta().replace(b"NDims", b"Dims"), "(NDims)"),
     "MetaImage that hides it": ("volume.mha", meta(NDims="3\nElementDataFile2 = 1\nNDims = -5"), "(NDims)"),
+    "MetaImage of no voxels": ("volume.mha", meta((0, 10, 8)), "has 0 x 10 x 8 voxels, as no scan has"),
     "MetaImage of a long line": ("volume.mha", meta(Comment="x" * 5000), "short lines of text"),
     "NRRD of a long line": ("volume.nrrd", nrrd().replace(b"type", b"x" * 5000, 1), "short lines of text"),
     "NRRD of a long value": ("volume.nrrd", nrrd(content="x" * 5000), "short lines of text"),

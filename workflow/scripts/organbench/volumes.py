@@ -145,7 +145,10 @@ def check_grid(path: Path, grid: Grid, voxel_bytes: int) -> None:
     axes = np.reshape(grid.direction, (3, 3))
     if not all(low <= spacing <= high for spacing in grid.spacing):  # also where it is NaN
         found = f"a spacing of {rounded(grid.spacing)} mm"
-    elif max(grid.size) > headers.LARGEST_SIZE or math.prod(grid.size) * voxel_bytes > 2 * headers.LARGEST_BYTES:
+    elif not (
+        1 <= min(grid.size) <= max(grid.size) <= headers.LARGEST_SIZE
+        and math.prod(grid.size) * voxel_bytes <= 2 * headers.LARGEST_BYTES
+    ):
         found = f"{' x '.join(map(str, grid.size))} voxels"
     elif not np.isfinite(grid.origin).all() or np.abs(grid.origin).max() > FARTHEST_MM:
         found = f"its origin at {rounded(grid.origin)} mm"
