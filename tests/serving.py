@@ -17,11 +17,12 @@ class Server:
         asked: path, Range and User-Agent of each request.
         most: how many requests there were at once, at most.
         pause: seconds that an answer takes.
+        retry_after: what it says with 503.
     """
 
     def __init__(self):
         self.files, self.faults, self.asked = {}, defaultdict(deque), []
-        self.now, self.most, self.pause = 0, 0, 0.0
+        self.now, self.most, self.pause, self.retry_after = 0, 0, 0.0, "1"
         self.lock = threading.Lock()
         self.httpd = ThreadingHTTPServer(("127.0.0.1", 0), self.handler())
         self.httpd.daemon_threads = True
@@ -65,14 +66,14 @@ class Server:
                     self.send_response(fault or 404)
                     self.send_header("Content-Length", "0")
                     if fault == 503:
-                        self.send_header("Retry-After", "1")
+                        self.send_header("Retry-After", server.retry_after)
                     self.end_headers()
                     return
                 start = 0 if fault == "whole" else start
                 said = len(content)
                 if fault == "elsewhere":
                     start += 7
-                body = content[start:]
+                body = content[start : start + 1000] if fault == "some" else content[start:]
                 self.send_response(206 if start or fault == "elsewhere" else 200)
                 if start or fault == "elsewhere":
                     self.send_header("Content-Range", f"bytes {start}-{said - 1}/{said}")

@@ -48,6 +48,7 @@ def get(server, tmp_path):
         ["break", 503, "break"],
         ["break", "whole"],  # the server knows no ranges
         ["break", "elsewhere"],  # and sends another one
+        ["break", "some"],  # of what was asked for
         ["break", 416],
         ["more"],  # than there is
         [500, 502, 429],
@@ -94,6 +95,14 @@ def test_a_busy_server_is_asked_again_when_it_says(server, get):
     before = time.monotonic()
     get()
     assert 1 <= time.monotonic() - before < 3
+
+
+def test_a_busy_server_is_not_waited_for_long(server, get):
+    server.retry_after = "20"
+    server.faults["/file"].append(503)
+    before = time.monotonic()
+    get()
+    assert time.monotonic() - before < 10
 
 
 def test_the_server_is_told_who_asks(server, get):

@@ -99,6 +99,12 @@ def test_more_asks_for_more(size, classes):
         assert 0 < less["runtime"] <= more["runtime"]
 
 
+def test_classes_take_memory():
+    """Of a scan large enough to tell; little ones are rounded up to the same."""
+    few, many = (predict(Scan((512, 512, 300), (1.0, 1.0, 1.0)), UNET, classes=classes) for classes in (2, 60))
+    assert few["mem_mb"] < many["mem_mb"]
+
+
 def test_a_gpu_takes_the_activations_and_the_time():
     scan = Scan((512, 512, 300), (0.8, 0.8, 1.5))
     large = {"network": UNET["network"] | {"features": [64, 1024]}, "training": UNET["training"] | {"batch_size": 32}}
