@@ -11,11 +11,13 @@ from collections import namedtuple
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
 from conftest import phantom_dataset
 from slurm import DAEMONS, Slurm, wait_for
+from test_bad_input import good, small_study
 from test_workflow import checkout
 
 STUDY = {
@@ -193,3 +195,24 @@ def test_the_generic_profile_notices_a_job_that_was_killed(slurm, make_study):
         slurm.run("scancel", "--user=root")
     assert (folder / target).is_file()
     assert "Trying to restart" in log.read_text()
+
+
+def test_a_study_goes_on_without_a_bad_case(slurm, make_study, write_image, tmp_path):
+    """Which cases are bad is known only while jobs run; Snakemake then plans those of the groups anew."""
+    volume, labels = good(0)
+    for case, bad in {"a": False, "b": False, "c": True, "d": False}.items():
+        write_image(f"volume-{case}.nii.gz", volume + np.nan if bad else volume)
+        write_image(f"labels-{case}.nii.gz", labels)
+    (tmp_path / "split.csv").write_text("case,fold,role\na,0,train\nb,0,test\nc,0,test\nd,0,test\n")
+    study = small_study(
+        study="cluster",
+        dataset={"root": str(tmp_path), "on_bad_case": "skip"},
+        split={"method": "file", "file": str(tmp_path / "split.csv")},
+    )
+    folder = make_study("skip")
+    (folder / "study.yaml").write_text(yaml.safe_dump(study))
+    with running(slurm, folder, *PROFILE, *QUICK, *NO_ACCOUNTING, targets=TABLES[2:]):
+        pass
+    tables = folder / "results/cluster/tables"
+    assert list(pd.read_csv(tables / "bad_cases.csv")["case"]) == ["c"]
+    assert set(pd.read_csv(tables / "per_case.csv")["case"]) == {"b", "d"}

@@ -26,15 +26,18 @@ def watched(tmp_path_factory):
     """The study undisturbed, and the watch over its files, where there is one."""
     folder = checkout(tmp_path_factory.mktemp("undisturbed"))
     shutil.copy(Path(__file__).with_name("study.yaml"), folder / "config/faults.yaml")
-    study, watch = Study(folder), None
-    if sys.platform == "linux":
-        for name in ("results", "resources"):
-            (folder / name).mkdir(exist_ok=True)
-        watch = Watch(folder / "results", folder / "resources")
+    study = Study(folder)
+    for name in ("results", "resources"):
+        (folder / name).mkdir(exist_ok=True)
+    watch = watch_over(folder / "results", folder / "resources")
     started = time.monotonic()
     study.finish()
     study.seconds = time.monotonic() - started
     return study, watch
+
+
+def watch_over(*folders):
+    return Watch(*folders) if sys.platform == "linux" else None
 
 
 @pytest.fixture(scope="session")
@@ -65,22 +68,40 @@ def empty(undisturbed, tmp_path):
 BY_SNAKEMAKE = ("logs", "benchmarks")  # logs grow, and Snakemake writes how long jobs took
 
 
-def test_no_file_is_ever_written_under_its_own_name(watched):
-    """The kernel tells that each file was written under another name and then moved. Lost: nothing, at any moment."""
-    study, watch = watched
+def each_file_was_moved_to_its_name(study, watch, there):
+    """Whether the kernel tells that each file was written under another name and then moved; "checked" is empty."""
     if watch is None:
         pytest.skip("only Linux tells what happens to files")
-    written = {
-        path
-        for path in watch.written
-        if not path.name.startswith(".")
-        and path.relative_to(study.folder).parts[2:3] not in [(x,) for x in BY_SNAKEMAKE]
-    }
-    assert {path for path in written if path.name != "checked"} == set()  # which is empty
-    there = {path for path in study.results.rglob("*") if path.is_file() and path.name != "checked"}
-    there = {path for path in there if path.relative_to(study.results).parts[0] not in BY_SNAKEMAKE}
     assert there
+    written = {path for path in watch.written if not path.name.startswith(".") and not by_snakemake(study, path)}
+    assert {path for path in written if path.name != "checked"} == set()
+    there = {path for path in there if path.name != "checked"}
     assert there == {path for path in watch.appeared if path.is_relative_to(study.results)}
+
+
+def by_snakemake(study, path):
+    return path.relative_to(study.folder).parts[2:3] in [(folder,) for folder in BY_SNAKEMAKE]
+
+
+def made(study):
+    """The files of the results, but those that Snakemake writes."""
+    return {path for path in study.results.rglob("*") if path.is_file() and not by_snakemake(study, path)}
+
+
+def test_no_result_is_ever_written_under_its_own_name(watched):
+    """From the patients to the tables. Lost: nothing, at any moment."""
+    study, watch = watched
+    each_file_was_moved_to_its_name(study, watch, made(study))
+
+
+def test_no_figure_and_no_page_is_ever_written_under_its_own_name(study):
+    """All that is made of the tables. Lost: nothing, at any moment."""
+    before, watch = made(study), watch_over(study.results)
+    code, output = study.run("all")
+    assert code == 0, output
+    found = made(study) - before
+    assert {".png", ".svg", ".html", ".md", ".csv"} <= {path.suffix for path in found}
+    each_file_was_moved_to_its_name(study, watch, found)
 
 
 def test_the_disturbed_study_is_compared_by_what_it_comes_to(undisturbed):
