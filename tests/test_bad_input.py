@@ -246,6 +246,18 @@ def test_check_data_says_what_a_sound_data_set_holds(snakemake, write_case, tmp_
     assert len(jobs(output, "examine")) == 4  # all cases are read every time
 
 
+def test_check_data_says_when_the_disk_is_too_small(snakemake, write_case, tmp_path, monkeypatch):
+    for case in ("1", "2", "3"):
+        write_case(case)
+    small = "import shutil; shutil.disk_usage = lambda path: shutil._ntuple_diskusage(9, 9, 9)"
+    (tmp_path / "sitecustomize.py").write_text(small)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    status, output = snakemake("check_data", study=small_study())
+    assert status != 0
+    line = r"^error: results/small/examined: 0\.0 GB are needed, 0\.0 GB are free; make room$"
+    assert re.search(line, output, re.M), output
+
+
 def test_a_value_that_is_mapped_or_ignored_is_accepted(snakemake, write_case, tmp_path):
     values = changed(LABELS, 9)
     values[5, 7, 10] = 11
