@@ -361,7 +361,8 @@ def test_arrays_of_two_cases_are_swapped(study, undisturbed):
     image = study.results / f"cases/{case}/image.npy"
     other = next(path for path in image.parents[1].glob("*/image.npy") if path != image)
     swap(image, other)
-    os.utime(image)
+    for path in (image, other):
+        os.utime(path)
     assert "Nothing to be done" in study.finish()
     study.remove("runs/first/*/predictions/*", "runs/first/*/metrics/*")
     refused(study, f"cases/{case}/image.npy")
