@@ -266,7 +266,7 @@ def test_the_disk_is_full_in_convert_in_a_checkpoint_and_in_a_prediction(undistu
 
         others = run / "predictions" / "others"
         others.write_bytes(bytes(4096))
-        code, output = empty.run(f"results/faults/{RUNS[0]}/metrics/{tested(undisturbed)}.csv")
+        code, output = empty.run(f"results/faults/{RUNS[0]}/metrics/{held_out(undisturbed)}.csv")
         assert code == 1
         full_disk_is_told(output, "predict", f"results/faults/{RUNS[0]}/predictions/")
         assert list(others.parent.iterdir()) == [others]
@@ -340,7 +340,7 @@ def swap(path, other):
     path.with_suffix(".aside").rename(other)
 
 
-def tested(study):
+def held_out(study):
     """The case that is tested on."""
     return next((study.results / RUNS[0] / "metrics").iterdir()).stem
 
@@ -357,7 +357,7 @@ def refused(study, file):
 
 def test_arrays_of_two_cases_are_swapped(study, undisturbed):
     """A finished study keeps its tables; where they are made again the array is refused. Lost: nothing."""
-    case = tested(study)
+    case = held_out(study)
     image = study.results / f"cases/{case}/image.npy"
     other = next(path for path in image.parents[1].glob("*/image.npy") if path != image)
     swap(image, other)
@@ -400,9 +400,9 @@ def test_a_checkpoint_has_lost_a_block(study, undisturbed):
 
 def test_a_metrics_file_is_cut_short(study, undisturbed):
     """Its rows would be missing from the tables. Lost: nothing."""
-    file = study.results / f"{RUNS[0]}/metrics/{tested(study)}.csv"
+    file = study.results / f"{RUNS[0]}/metrics/{held_out(study)}.csv"
     file.write_text("".join(file.read_text().splitlines(keepends=True)[:-1]))
-    refused(study, f"{RUNS[0]}/metrics/{tested(study)}.csv")
+    refused(study, f"{RUNS[0]}/metrics/{held_out(study)}.csv")
     file.unlink()
     study.finish()
     same(study.outcome(), undisturbed.outcome())
@@ -410,7 +410,7 @@ def test_a_metrics_file_is_cut_short(study, undisturbed):
 
 def test_an_input_is_replaced_while_it_is_read(study, undisturbed):
     """Its case would look newer than the input, and so up to date. Lost: nothing."""
-    case = tested(study)
+    case = held_out(study)
     (study.results / f"cases/{case}/case.json").unlink()
     volume = study.folder / f"resources/faults/volume-{case}.nii.gz"
     good = volume.read_bytes()
@@ -441,7 +441,7 @@ REPLACED = """
 
 def test_an_input_that_was_replaced_is_noticed(study, undisturbed):
     """After its case was made, while the study went on. Lost: nothing; what came of it is made again."""
-    case = tested(study)
+    case = held_out(study)
     volume = study.folder / f"resources/faults/volume-{case}.nii.gz"
     good = volume.read_bytes()
     other = next(path for path in volume.parent.glob("volume-*") if path != volume)
