@@ -2,8 +2,7 @@
 
 Seconds are those of the processor, in one thread. Drawing takes most of the time and is no part of a study of patients,
 so a few phantoms are drawn, and the others are these files again under other names: each is read, converted and written
-for itself. With `--converted` fewer are, and the other prepared cases are copies of those: training maps as many bytes
-into memory either way.
+for itself.
 
 Usage: python benchmarks/cohort.py --work FOLDER; the folder is new, and deleted at the end.
 """
@@ -108,17 +107,15 @@ def measured(part: str, work: Path, number: int) -> dict[str, Any]:
     return found
 
 
-def main(work: Path, cases: int, drawn: int, converted: int) -> None:
+def main(work: Path, cases: int, drawn: int) -> None:
     """Measure all parts, write results/cohort.json and delete what was made."""
     load = os.getloadavg()[0]
     work.mkdir(parents=True)
     drawings = [measured("draw", work, number) for number in range(drawn)]
-    for number in range(drawn, converted):
+    for number in range(drawn, cases):
         for kind in ("volume", "labels"):
             os.link(work / f"{kind}-{number % drawn}.nii.gz", work / f"{kind}-{number}.nii.gz")
-    conversions = [measured("convert", work, number) for number in range(converted)]
-    for number in range(converted, cases):
-        shutil.copytree(work / "cases" / str(number % converted), work / "cases" / str(number))
+    conversions = [measured("convert", work, number) for number in range(cases)]
     trainings = {count: [measured("train", work, count) for _ in range(3)] for count in (FEW, cases)}
     contestants = {
         "drawing": {"does": contest.does(draw), "runs": drawings},
@@ -148,13 +145,12 @@ WORDS = {
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--cases", type=int, default=140, help="that are trained on")
+    parser.add_argument("--cases", type=int, default=140, help="that are converted and trained on")
     parser.add_argument("--drawn", type=int, default=8, help="phantoms that differ")
-    parser.add_argument("--converted", type=int, default=140, help="cases that are converted, each from its own files")
     parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
     parser.add_argument("--number", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.part:
         print(json.dumps(PARTS[given.part](given.work, given.number)))
     else:
-        main(given.work, given.cases, given.drawn, given.converted)
+        main(given.work, given.cases, given.drawn)

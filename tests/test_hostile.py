@@ -258,7 +258,7 @@ VOLUMES = {
     "MetaImage of -5 dimensions": ("volume.mha", meta(NDims=-5), "(NDims)"),
     "MetaImage of 10^64 dimensions": ("volume.mha", meta(NDims=10**64), "(NDims)"),
     "MetaImage of two numbers of dimensions": ("volume.mha", meta(Comment="NDims = -5\nNDims : 3"), "(NDims)"),
-    "MetaImage that does not say so": ("volume.mha", meta().replace(b"NDims", b"Dims"), "(NDims)"),
+    "MetaImage that does not say so": ("volume.mha", meta().replace(b"NDims", b"Dims"), "does not give the number"),
     "MetaImage that hides it": ("volume.mha", meta(NDims="3\nElementDataFile2 = 1\nNDims = -5"), "(NDims)"),
     "MetaImage of no voxels": ("volume.mha", meta((0, 10, 8)), "has 0 x 10 x 8 voxels, as no scan has"),
     "MetaImage of a long line": ("volume.mha", meta(Comment="x" * 5000), "short lines of text"),

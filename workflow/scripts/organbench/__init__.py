@@ -9,7 +9,7 @@ Rooms, lowest first; a room imports only from rooms above it in this list:
 | `orphans` | jobs end with the workflow that started them |
 | `jobs` | a job's log, its pace, and its end |
 | `failures` | what to do about the jobs that failed |
-| `headers` | what the header of a NIfTI file claims, and whether that can be |
+| `headers` | what the header of a volume's file claims, and whether that can be |
 | `volumes` | reading, checking, orienting, resampling and writing CT volumes and label maps |
 | `downloads` | a file over HTTP: politely, and going on where it broke off |
 | `openkbp` | the patients of the OpenKBP challenge, and fetching them |

@@ -1,4 +1,4 @@
-"""What the header of a NIfTI file claims, checked before any other program believes it.
+"""What the header of a file claims, checked before any other program believes it.
 
 SimpleITK takes a spacing of 0 or NaN for 1 mm and an unknown magic for another format, and sets aside memory for as
 many voxels as a header asks for. Such files are refused here, from their first few hundred bytes and their size. It
@@ -24,7 +24,7 @@ from organbench.errors import InputError
 LARGEST_SIZE = 4096  # voxels of an axis; photon-counting scanners have 2048
 LARGEST_BYTES = 4 << 30  # of all voxels as they are stored: 1024 x 1024 x 2048 of 16 bits
 LARGEST_HEADER = 64 << 20  # bytes before the first voxel
-TEXT = (".mha", ".mhd", ".nrrd", ".nhdr")  # MetaImage and NRRD
+METAIMAGE, NRRD = (".mha", ".mhd"), (".nrrd", ".nhdr")
 LARGEST_TEXT = 1 << 20  # bytes of a header of text
 LONGEST_LINE = 500  # bytes
 PACKING = 1032  # to so few bytes deflate can pack one (zlib's "maximum compression factor")
@@ -96,7 +96,7 @@ def read(path: Path) -> Header | None:
     if not content:
         raise InputError(f"{path}: is empty; copy the file again")
     name = path.name.lower()
-    if name.endswith(TEXT):
+    if name.endswith(METAIMAGE + NRRD):
         check_text(path)
         return None
     if packed and name.endswith(".nii"):
@@ -105,7 +105,7 @@ def read(path: Path) -> Header | None:
         raise InputError(f"{path}: is in NIfTI-2, which is not read here; convert it to NIfTI-1")
     magic, named = content[344:348], name.endswith((".nii", ".nii.gz"))
     if magic not in (b"n+1\0", b"ni1\0") or (named and magic != b"n+1\0"):
-        but = "whatever its name says" if named else f"nor named as MetaImage or NRRD ({' '.join(TEXT)})"
+        but = "whatever its name says" if named else f"nor named as MetaImage or NRRD ({' '.join(METAIMAGE + NRRD)})"
         raise InputError(f"{path}: is no NIfTI file, {but}; copy or export it again")
     order = "<" if int.from_bytes(content[40:42], "little") in range(1, 8) else ">"
     kind = np.dtype(
@@ -135,13 +135,12 @@ def check_text(path: Path) -> None:
     Raises:
         InputError: it does not.
     """
-    is_nrrd = path.suffix.lower() in (".nrrd", ".nhdr")
+    is_nrrd = path.name.lower().endswith(NRRD)
+    last, long = (rb"", rb"#.*|[^:]*:=.*") if is_nrrd else (rb"ElementDataFile\s*[=:].*", rb"(?!)")  # (?!) is nothing
     with whole(path), path.open("rb") as file:
         lines = [line.rstrip(b"\r") for line in file.read(LARGEST_TEXT).split(b"\n")]
-    last = rb"" if is_nrrd else rb"ElementDataFile\s*[=:].*"
     header = lines[: next((i for i, line in enumerate(lines, start=1) if re.fullmatch(last, line)), None)]
-    free = re.compile(rb"#|[^:]*:=" if is_nrrd else rb"(?!)")  # or nothing
-    if any(b"\0" in line or (len(line) > LONGEST_LINE and not free.match(line)) for line in header):
+    if any(b"\0" in line or (len(line) > LONGEST_LINE and not re.fullmatch(long, line)) for line in header):
         raise InputError(f"{path}: its header is not the short lines of text that it should be; copy the file again")
     dimensions = re.findall(rb"NDims(.*)", b"\n".join(header))
     if not is_nrrd and not (dimensions and all(re.fullmatch(rb"\s*[=:]\s*[1-9]\s*", given) for given in dimensions)):
