@@ -86,11 +86,12 @@ class Study:
         return output
 
     def outcome(self):
-        """Every file that the study comes to, by its path."""
+        """Every file that the study comes to, by its path; hidden ones may be left by jobs that were killed."""
         return {
             str(path.relative_to(self.results)): path.read_bytes()
             for pattern in OUTCOMES
             for path in self.results.glob(pattern)
+            if not path.name.startswith(".")
         }
 
     def copy(self, folder):

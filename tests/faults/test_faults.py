@@ -176,11 +176,11 @@ def test_jobs_end_with_the_snakemake_that_started_them(study, undisturbed):
     same(study.outcome(), undisturbed.outcome())
 
 
-def in_training(study):
+def in_training(study, model="first"):
     """Start the study once more, and give its process when a training has written a checkpoint."""
-    study.remove("runs/first/*/weights.pt", "runs/first/*/predictions/*", "runs/first/*/metrics/*")
+    study.remove(*(f"runs/{model}/*/{made}" for made in ("weights.pt", "predictions/*", "metrics/*")))
     process = study.start(ORGANBENCH_CHECKPOINT_SECONDS="0")
-    study.wait_for(lambda: list(study.results.glob("runs/first/*/checkpoint.pt")))
+    study.wait_for(lambda: list(study.results.glob(f"runs/{model}/*/checkpoint.pt")))
     return process
 
 
@@ -334,10 +334,25 @@ LATE = """
 # Files are damaged, swapped or replaced between runs: no table is made of them, and one line says what to do
 
 
-def swap(path, other):
+def truncated(path, other):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def zeroed(path, other):
+    """As a disk does that has lost a block."""
+    content = bytearray(path.read_bytes())
+    third = len(content) // 3
+    content[third : 2 * third] = bytes(third)
+    path.write_bytes(content)
+
+
+def swapped(path, other):
     path.rename(path.with_suffix(".aside"))
     other.rename(path)
     path.with_suffix(".aside").rename(other)
+
+
+damaged = pytest.mark.parametrize("damage", [truncated, zeroed, swapped])
 
 
 def held_out(study):
@@ -355,12 +370,13 @@ def refused(study, file):
     assert "again" in line
 
 
-def test_arrays_of_two_cases_are_swapped(study, undisturbed):
+@damaged
+def test_an_array_is_damaged(study, undisturbed, damage):
     """A finished study keeps its tables; where they are made again the array is refused. Lost: nothing."""
     case = held_out(study)
     image = study.results / f"cases/{case}/image.npy"
     other = next(path for path in image.parents[1].glob("*/image.npy") if path != image)
-    swap(image, other)
+    damage(image, other)
     for path in (image, other):
         os.utime(path)
     assert "Nothing to be done" in study.finish()
@@ -374,28 +390,37 @@ def test_arrays_of_two_cases_are_swapped(study, undisturbed):
     same(study.outcome(), undisturbed.outcome())
 
 
-def test_weights_of_two_networks_are_swapped(study, undisturbed):
-    """They fit each other's networks, but are refused. Lost: nothing."""
-    swap(*(study.results / run / "weights.pt" for run in RUNS))
+@damaged
+def test_weights_are_damaged(study, undisturbed, damage):
+    """Those of two networks fit each other, but are refused. Lost: a training, if there is no copy of its weights."""
+    weights, other = (study.results / run / "weights.pt" for run in RUNS)
+    kept = shutil.copy2(other, study.folder / "weights.pt")
+    damage(weights, other)
     study.remove("runs/first/*/predictions/*", "runs/first/*/metrics/*")
     refused(study, f"{RUNS[0]}/weights.pt")
-    swap(*(study.results / run / "weights.pt" for run in RUNS))
-    study.finish()
+    weights.unlink()  # as the line says
+    shutil.copy2(kept, other)
+    output = study.finish()
+    assert output.count("rule train:") == 1
     same(study.outcome(), undisturbed.outcome())
 
 
-def test_a_checkpoint_has_lost_a_block(study, undisturbed):
+@damaged
+def test_a_checkpoint_is_damaged(study, undisturbed, damage):
     """It is set aside and training starts anew. Lost: the steps until then, but no result."""
-    os.killpg(in_training(study).pid, signal.SIGKILL)
-    study.processes[-1].wait()
-    checkpoint = study.results / RUNS[0] / "checkpoint.pt"
-    content = bytearray(checkpoint.read_bytes())
-    third = len(content) // 3
-    content[third : 2 * third] = bytes(third)
-    checkpoint.write_bytes(content)
+    other = interrupted(study, "second").rename(study.folder / "checkpoint.pt")
+    study.finish()
+    damage(interrupted(study, "first"), other)
     study.finish()
     assert "set aside" in (study.results / "logs/train/first-fold0-seed0.log").read_text()
     same(study.outcome(), undisturbed.outcome())
+
+
+def interrupted(study, model):
+    """Kill a training, and give its checkpoint."""
+    os.killpg(in_training(study, model).pid, signal.SIGKILL)
+    study.processes[-1].wait()
+    return study.results / f"runs/{model}/fold0-seed0/checkpoint.pt"
 
 
 def test_a_metrics_file_is_cut_short(study, undisturbed):
