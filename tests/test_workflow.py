@@ -213,6 +213,7 @@ def test_verify_says_whether_a_study_repeats_itself(finished):
     for run in ("unet/fold0-seed0", "ghostunet3d/fold0-seed0"):
         assert f"{run}: weights after" in output
     assert output.count("steps agree, prediction of case") == output.count("agrees") == 2
+    assert jobs_to_run(finished, "verify") == {"verify": 1, "verify_run": 2}, "an old answer would be repeated"
     cost = finished / "results/smoke/runs/unet/fold0-seed0/cost.json"
     before = cost.read_text()
     cost.write_text(before.replace('"sha256": "', '"sha256": "0').replace('"torch": "', '"torch": "1.'))

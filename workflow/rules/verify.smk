@@ -1,5 +1,7 @@
 """Whether a finished study repeats itself here: run `snakemake verify`."""
 
+import time
+
 
 rule verify_run:
     input:
@@ -11,7 +13,7 @@ rule verify_run:
         prediction=first_tested(f"{RUN}/predictions/{{case}}.nii.gz"),
         code=training_code,
     output:
-        temp(f"{RUN}/verified.json"),
+        f"{RUN}/verified.json",
     log:
         f"{RESULTS}/logs/verify/{{model}}-fold{{fold}}-seed{{seed}}.log",
     wildcard_constraints:
@@ -30,6 +32,9 @@ rule verify_run:
         training=lambda wildcards: [
             f"{RESULTS}/cases/{case}" for case in cases_in(wildcards, "train")
         ],
+        # Other than last time: each call measures again. (Not a `temp` output: Snakemake keeps those of a rule that is
+        # asked for by name, and the next call would repeat an answer that threads, device or versions have outdated.)
+        called=time.time(),
     script:
         "../scripts/verify_run.py"
 
