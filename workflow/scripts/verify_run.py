@@ -28,7 +28,7 @@ with job_log(snakemake.log[0]) as logger:
             until=training.FINGERPRINT_STEP,
             logger=logger,
         )
-        history = pd.read_csv(snakemake.input.history, float_precision="round_trip")
+        history = pd.read_csv(snakemake.input.history)
         losses = [row["loss"] for row in rows] == history["loss"][: len(rows)].tolist()
         prediction, case, _ = inference.predict_files(
             [snakemake.input.weights], Path(snakemake.input.image).parent, snakemake.params.prediction, device
