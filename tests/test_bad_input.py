@@ -163,7 +163,7 @@ def test_a_study_goes_on_without_bad_cases_and_says_so(snakemake, write_case, tm
     (tmp_path / "data/labels-lost.nii.gz").symlink_to("nowhere")
     study = small_study(split={"method": "file", "file": "split.csv"}, dataset={"on_bad_case": "skip"})
     results = tmp_path / "results/small"
-    targets = ["results/small/tables/per_case.csv", "results/small/methods.md"]
+    targets = [f"results/small/{file}" for file in ("tables/per_case.csv", "methods.md", "figures/overlays.png")]
 
     status, output = snakemake(*targets, study=study)
     assert status == 0, output

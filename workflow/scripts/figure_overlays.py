@@ -1,5 +1,7 @@
 """Draw truth and predictions on the CT, for the best, the median, the worst and the most disputed case."""
 
+from pathlib import Path
+
 import pandas as pd
 
 from organbench import figures, volumes
@@ -9,7 +11,9 @@ from organbench.jobs import job_log
 with job_log(snakemake.log[0]), unchanged(*snakemake.input.volumes, *snakemake.input.labels):
     params = snakemake.params
     examples = pd.read_csv(snakemake.input.examples, dtype={"case": str})
-    originals = dict(zip(params.folds, zip(snakemake.input.volumes, snakemake.input.labels, strict=True), strict=True))
+    predicted = {Path(path).name.removesuffix(".nii.gz") for path in snakemake.input.predictions}
+    shown = [case for case in params.folds if case in predicted]  # bad ones may have been left out
+    originals = dict(zip(shown, zip(snakemake.input.volumes, snakemake.input.labels, strict=True), strict=True))
     rows = []
     for (rank, case), chosen in examples.groupby(["rank", "case"], sort=False):
         volume = volumes.read_volume(originals[case][0])
