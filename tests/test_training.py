@@ -753,8 +753,7 @@ def run_training(folder, cases, **changes):
             "window": list(WINDOW),
             "organs": list(ORGANS),
             "checkpoint": str(folder / "checkpoint.pt"),
-            "training": [str(case) for case in cases],
-            "validation": [],
+            "folders": {"training": [str(case) for case in cases], "validation": []},
         },
         wildcards=SimpleNamespace(seed="0", model="unet"),
     )

@@ -207,6 +207,15 @@ def test_a_case_that_moves_into_training_is_trained_on(finished):
     assert "convert" not in jobs
 
 
+def test_training_and_validation_cases_that_change_places_are_trained_on(finished):
+    places = {"0,train": "0,validation", "0,validation": "0,train"}
+    rows = (finished / "results/smoke/split.csv").read_text().splitlines()
+    swapped = [row.partition(",")[0] + "," + places.get(row.partition(",")[2], row.partition(",")[2]) for row in rows]
+    (finished / "split.csv").write_text("\n".join(swapped))
+    jobs = jobs_to_run(finished, "--config", "split={method: file, file: split.csv}")
+    assert jobs["train"] == 2
+
+
 def test_verify_says_whether_a_study_repeats_itself(finished):
     code, output = snakemake(finished, "verify")
     assert code == 0, output[-3000:]

@@ -63,11 +63,10 @@ rule train:
         organs=list(ORGANS),
         # no output: Snakemake would delete it when the job fails
         checkpoint=lambda wildcards: f"{RUN}/checkpoint.pt".format(**wildcards),
-        training=lambda wildcards: [
-            f"{RESULTS}/cases/{case}" for case in cases_in(wildcards, "train")
-        ],
-        validation=lambda wildcards: [
-            f"{RESULTS}/cases/{case}" for case in cases_in(wildcards, "validation")
-        ],
+        # One mapping: of params Snakemake compares the values without their names, and cases may change places.
+        folders=lambda wildcards: {
+            name: [f"{RESULTS}/cases/{case}" for case in cases_in(wildcards, role)]
+            for name, role in (("training", "train"), ("validation", "validation"))
+        },
     script:
         "../scripts/train.py"

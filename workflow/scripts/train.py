@@ -5,7 +5,8 @@ from pathlib import Path
 from organbench import devices, processes, training
 
 job = {
-    **{name: getattr(snakemake.params, name) for name in ("training", "validation", "settings", "window", "organs")},
+    **snakemake.params.folders,
+    **{name: getattr(snakemake.params, name) for name in ("settings", "window", "organs")},
     # not among the params: going on without a bad case in another fold trains nothing again
     "skip_bad": snakemake.config["dataset"]["on_bad_case"] == "skip",
     "seed": int(snakemake.wildcards.seed),
