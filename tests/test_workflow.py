@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 import SimpleITK as sitk
 import torch
+import yaml
 
 from organbench import metrics
 
@@ -214,6 +215,15 @@ def test_training_and_validation_cases_that_change_places_are_trained_on(finishe
     (finished / "split.csv").write_text("\n".join(swapped))
     jobs = jobs_to_run(finished, "--config", "split={method: file, file: split.csv}")
     assert jobs["train"] == 2
+
+
+def test_contenders_in_another_order_are_compared_in_that_order(finished):
+    study = yaml.safe_load((finished / "config/smoke.yaml").read_text())
+    study["models"] = dict(reversed(study["models"].items()))
+    (finished / "reordered.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
+    jobs = jobs_to_run(finished, "--configfile", "reordered.yaml")
+    assert (jobs["tables"], jobs["costs"]) == (1, 1)
+    assert not {"train", "predict", "evaluate"} & jobs.keys()
 
 
 def test_verify_says_whether_a_study_repeats_itself(finished):

@@ -46,6 +46,8 @@ rule tables:
     params:
         margins=STUDY["evaluation"]["margin"],
         organs=list(ORGANS),
+        # Rows and pairs come in the order of the metrics, which Snakemake compares as a set.
+        order=[list(STUDY["models"]), STUDY["training"]["seeds"]],
     script:
         "../scripts/tables.py"
 
