@@ -1,6 +1,7 @@
 """What several test files share: small volumes on disk, and the real CT that some tests can use."""
 
 import os
+import resource
 import shutil
 from pathlib import Path
 
@@ -62,6 +63,15 @@ def write_image(tmp_path):
         return path
 
     return write
+
+
+@pytest.fixture
+def full_disk():
+    """Files of at most 4 KB can be written, which fails as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.fixture(scope="session")

@@ -131,6 +131,12 @@ def test_a_server_that_never_sends_the_file_is_given_up_in_one_line(server, get,
     assert all(file.stat().st_size <= LIMIT for file in tmp_path.iterdir())
 
 
+def test_a_full_disk_is_told_in_one_line(server, get, tmp_path, full_disk):
+    with pytest.raises(InputError, match=r"file\.part: cannot be written .*mend the disk and run again"):
+        get()
+    assert (tmp_path / "file.part").read_bytes() == CONTENT[:4096]
+
+
 def test_a_server_that_is_not_there(get, server):
     server.httpd.shutdown()
     server.httpd.server_close()

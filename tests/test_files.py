@@ -1,7 +1,6 @@
 """Files are whole under their names or absent, whatever happens while they are written."""
 
 import os
-import resource
 
 import numpy as np
 import pandas as pd
@@ -53,15 +52,6 @@ def test_what_a_killed_job_left_is_removed_when_its_file_is_written_again(tmp_pa
     with atomic(tmp_path / "a.nii.gz") as temporary:
         temporary.write_text("whole")
     assert {path.name for path in tmp_path.iterdir()} == {"a.nii.gz", fresh.name, others.name}
-
-
-@pytest.fixture
-def full_disk():
-    """Files of at most 4 KB can be written, which fails as on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def save_array(path):

@@ -54,8 +54,8 @@ def download(connection: requests.Session, address: str, path: str | Path, *, li
         limit: bytes that no such file exceeds.
 
     Raises:
-        InputError: the server is out of reach, answers anything but the file, or breaks off time and again; or the
-            file is, or is said to be, larger than `limit`.
+        InputError: the server is out of reach, answers anything but the file, or breaks off time and again; the file
+            is, or is said to be, larger than `limit`; or the disk is full.
     """
     path = Path(path)
     if path.exists():
@@ -71,6 +71,10 @@ def download(connection: requests.Session, address: str, path: str | Path, *, li
             reason = "it breaks off before the end"
         except requests.RequestException as error:
             reason = str(error)
+        except OSError as error:
+            raise InputError(
+                f"{part}: cannot be written ({error.strerror}); what has come is kept: mend the disk and run again"
+            ) from None
         failures = 0 if size_of(part) >= before + BLOCK else failures + 1
         if failures < TRIES:
             time.sleep(min(BACKOFF * 2**failures, LONGEST_WAIT))
