@@ -1,5 +1,6 @@
 """A job ends in one line that says what to do, and its log says how far it is."""
 
+import errno
 import logging
 import os
 import signal
@@ -104,6 +105,11 @@ def test_torchs_memory_error_names_the_gpu():
     assert line.startswith(
         "the GPU's memory ran out (OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB); lower"
     )
+
+
+def test_a_disk_that_fails_is_no_fault_of_ours():
+    line = jobs.remedy(OSError(errno.ESTALE, "Stale file handle", "weights.pt"), "log")
+    assert line.endswith("Stale file handle: 'weights.pt'; mend the disk or its rights and run again")
 
 
 # --- how far a job is

@@ -1,5 +1,6 @@
 """Contenders are compared fairly, training repeats itself to the last bit, and an interruption changes nothing."""
 
+import errno
 import itertools
 import json
 import logging
@@ -584,6 +585,22 @@ def test_a_checkpoint_that_does_not_fit_is_set_aside(patients, tmp_path, monkeyp
     (warning,) = [record for record in caplog.records if record.levelname == "WARNING"]
     assert str(checkpoint) in warning.getMessage()
     assert "\n" not in warning.getMessage()
+
+
+def test_a_checkpoint_that_cannot_be_read_now_stays(tmp_path, monkeypatch):
+    """As when a network drive fails: the next attempt goes on from it."""
+
+    def fail(path):
+        raise OSError(errno.ESTALE, "Stale file handle", str(path))
+
+    checkpoint = tmp_path / "checkpoint.pt"
+    checkpoint.write_bytes(b"good")
+    monkeypatch.setattr(Path, "read_bytes", fail)
+    with pytest.raises(OSError, match="Stale"):
+        training.resume(checkpoint, "stamp", {}, logging.getLogger())
+    with pytest.raises(OSError, match="Stale"):
+        inference.load(checkpoint, torch.device("cpu"))
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
 
 
 def test_the_stamp_changes_with_all_that_shapes_the_weights(tmp_path):

@@ -1,5 +1,6 @@
 """Whole-volume prediction in bounded memory, back on the original grid."""
 
+import io
 import itertools
 import math
 import time
@@ -224,17 +225,20 @@ def save(path_or_file: Any, network: nn.Module, recipe: Mapping[str, Any]) -> No
     torch.save({"recipe": dict(recipe), "state_dict": weights}, path_or_file)
 
 
-def read_archive(path: Any) -> dict[str, Any]:
+def read_archive(path: str | Path) -> dict[str, Any]:
     """Read what `torch.save` wrote, once all checksums in it agree, which torch does not look at.
 
     Raises:
-        ValueError: the file is damaged. Torch and zipfile raise others.
+        OSError: the file cannot be read now, as when a network drive fails; that says nothing about its content.
+        ValueError: the file is damaged. Torch and zipfile raise others, but no `OSError`.
     """
-    with zipfile.ZipFile(path) as archive:
+    content = io.BytesIO(Path(path).read_bytes())
+    with zipfile.ZipFile(content) as archive:
         damaged = archive.testzip()
     if damaged:
         raise ValueError(f"{damaged} is damaged in it")
-    return torch.load(path, map_location="cpu", weights_only=True)
+    content.seek(0)
+    return torch.load(content, map_location="cpu", weights_only=True)
 
 
 def load(path: Any, device: torch.device) -> tuple[nn.Module, dict[str, Any]]:
@@ -245,6 +249,7 @@ def load(path: Any, device: torch.device) -> tuple[nn.Module, dict[str, Any]]:
 
     Raises:
         InputError: the file is damaged or holds something else.
+        OSError: it cannot be read now.
     """
     try:
         content = read_archive(path)
@@ -258,6 +263,8 @@ def load(path: Any, device: torch.device) -> tuple[nn.Module, dict[str, Any]]:
         )
         network.load_state_dict(content["state_dict"])
         dims = len(recipe["patch"])
+    except (OSError, MemoryError):
+        raise
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(f"{path}: holds no weights of this workflow ({reason}); delete it to train again") from None

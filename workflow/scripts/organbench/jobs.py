@@ -1,6 +1,7 @@
 """A job's log, its pace, its end, and what ends it."""
 
 import datetime
+import errno
 import logging
 import signal
 import sys
@@ -14,6 +15,7 @@ from organbench import orphans
 from organbench.errors import InputError, StoppedError
 
 TERMINATED = 128 + signal.SIGTERM  # what a shell reports of a process that SIGTERM ended
+DISK = {getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EROFS", "EACCES", "EIO", "ESTALE")}
 LOG_SECONDS = 10.0  # a progress line at most this often
 LOGGER = logging.getLogger("organbench")
 
@@ -65,6 +67,8 @@ def remedy(error: Exception, log: str | Path) -> str:
         return f"the GPU's memory ran out ({what}); lower training.batch_size or training.patch, or use a larger GPU"
     if isinstance(error, MemoryError) or any(words in what for words in ("bad_alloc", "allocate memory")):
         return f"memory ran out ({what}); give this rule more with --set-resources <rule>:mem_mb=<MB>"
+    if isinstance(error, OSError) and error.errno in DISK:
+        return f"{what}; mend the disk or its rights and run again"
     return f"{what}; if it happens again with the same command, this is a fault of ours: report it with {log}"
 
 

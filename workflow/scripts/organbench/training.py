@@ -574,6 +574,8 @@ def resume(path: Path, stamp: str, states: Mapping[str, Any], logger: logging.Lo
     try:
         content = read_archive(path)
         reason = None if content["stamp"] == stamp else "it is of another configuration, data or code"
+    except (OSError, MemoryError):
+        raise  # it may be a good one
     except Exception as error:
         reason = f"it cannot be read ({type(error).__name__})"
     if reason:
