@@ -1,6 +1,7 @@
 """Each job's environment holds what its script imports, and no more; rooms import only from rooms above them."""
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -206,3 +207,27 @@ def test_a_cluster_profile_names_rules_that_there_are(name):
     assert {"convert", "predict", "evaluate"} <= profile["groups"].keys()
     assert profile["group-components"].keys() < set(profile["groups"].values())
     assert profile["executor"] in (ROOT / "requirements-cluster.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        ("JobId=7 JobName=train JobState=RUNNING Reason=None", "running"),
+        ("JobId=7 JobName=train JobState=COMPLETED Reason=None", "success"),
+        ("JobId=7 JobName=train JobState=OUT_OF_MEMORY Reason=None", "failed"),
+        ("slurm_load_jobs error: Invalid job id specified", "failed"),
+        ("slurm_load_jobs error: Unable to contact slurm controller (connect failure)", "running"),
+        ("slurm_load_jobs error: Socket timed out on send/recv operation", "running"),
+        ("sh: scontrol: not found", "failed"),
+    ],
+)
+def test_the_generic_profile_says_how_a_job_is(tmp_path, answer, status):
+    """A job is not lost because the scheduler does not answer: it would be started twice."""
+    command = tmp_path / "scontrol"
+    command.write_text(f"#!/bin/sh\necho '{answer}' >&2\n")
+    command.chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    said = subprocess.run(
+        [ROOT / "profiles/generic/status.sh", "7"], env={"PATH": path}, capture_output=True, text=True, check=True
+    )
+    assert said.stdout == f"{status}\n"
