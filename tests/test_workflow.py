@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import re
 import shutil
 import signal
@@ -17,7 +18,7 @@ import SimpleITK as sitk
 import torch
 import yaml
 
-from organbench import metrics
+from organbench import metrics, orphans
 
 REPOSITORY = Path(__file__).parent.parent
 FIGURES = {
@@ -243,6 +244,24 @@ def test_verify_says_whether_a_study_repeats_itself(finished):
     assert "'torch': '1." in output
     assert "error: 1 of 2 runs do not repeat: unet/fold0-seed0" in output
     assert jobs_to_run(finished) == {}
+
+
+def test_a_lock_of_a_dead_run_with_our_number_is_removed(finished):
+    """As in a container that starts again: its snakemake is process 1 each time."""
+    locks = finished / ".snakemake/locks"
+    locks.mkdir(exist_ok=True)
+    (locks / "0.input.lock").write_text("results/smoke/split.csv")
+    command, environment = command_line("-n")
+    note = {"command": command, "host": platform.node(), "namespace": orphans.namespace(), "user": os.getuid()}
+    script = "import json, os, sys\n"
+    script += f"note = {note} | {{'process': os.getpid()}}\n"
+    script += "open('.snakemake/locks/owner-1.json', 'w').write(json.dumps(note))\n"
+    script += "os.execv(sys.executable, sys.argv[1:])  # keeps the number"
+    done = subprocess.run(
+        [sys.executable, "-c", script, *command], cwd=finished, capture_output=True, text=True, env=environment
+    )
+    assert "its lock is removed" in done.stdout + done.stderr
+    assert not list(locks.glob("*"))
 
 
 def kill_in_training(folder):

@@ -42,7 +42,9 @@ def remove_dead_lock():
         return
     for note in notes:
         try:
-            lives = psutil.Process(note["process"]).cmdline() == note["command"]
+            process = psutil.Process(note["process"])
+            # not this one: in a container that starts again it has the number of the run that was killed there
+            lives = process.pid != os.getpid() and process.cmdline() == note["command"]
         except psutil.NoSuchProcess:
             lives = False
         if lives:
