@@ -15,17 +15,6 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 FLAGS = ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--no-sandbox"]
 
 
-def phantom_dataset(name, size):
-    """The config's `dataset` of three phantoms of so many voxels (x y z), with three of the six labels."""
-    return {
-        "source": "phantom",
-        "root": f"resources/{name}",
-        "organs": {"liver": 1, "lungs": 3, "bone": 5},
-        "ignore_labels": [2, 4, 6],
-        "phantom": {"cases": 3, "seed": 1, "size": size},
-    }
-
-
 @pytest.fixture
 def real_data():
     """The folder with openkbp/ and torso/, which is no part of the project."""

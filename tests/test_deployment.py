@@ -9,12 +9,18 @@ import sys
 import pandas as pd
 import pytest
 import yaml
-from conftest import ROOT, phantom_dataset
+from conftest import ROOT
 from test_environments import environment, requirements
 
 TINY = {
     "study": "tiny",
-    "dataset": phantom_dataset("tiny", [32, 32, 24]),
+    "dataset": {
+        "source": "phantom",
+        "root": "resources/tiny",
+        "organs": {"liver": 1, "lungs": 3, "bone": 5},
+        "ignore_labels": [2, 4, 6],
+        "phantom": {"cases": 3, "seed": 1, "size": [32, 32, 24]},
+    },
     "preprocessing": {"spacing": [12.0, 12.0, 12.0]},
     "split": {"method": "holdout", "test_fraction": 0.34, "validation_fraction": 0.0},
     "models": {"tiny": {"network": "unet", "features": [2, 4]}},

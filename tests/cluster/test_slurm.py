@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections import namedtuple
+from collections import Counter, namedtuple
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,19 +15,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from conftest import phantom_dataset
+from conftest import ROOT
 from slurm import DAEMONS, Slurm, wait_for
 from test_bad_input import good, small_study
 from test_workflow import checkout
 
-STUDY = {
-    "study": "cluster",
-    "dataset": phantom_dataset("cluster", [48, 48, 40]),
-    "preprocessing": {"spacing": [8.0, 8.0, 8.0]},
-    "split": {"method": "holdout", "test_fraction": 0.34, "validation_fraction": 0.5},
-    "models": {name: {"network": name, "dims": 2, "features": [8, 16]} for name in ("unet", "ghostunet")},
-    "training": {"steps": 120, "batch_size": 4, "patch": [32, 32], "warmup": 2, "validate_every": 60},
-}
+# the smoke study, with trainings that are long enough to be lost three times
+SMOKE = yaml.safe_load((ROOT / "config/smoke.yaml").read_text())
+STUDY = SMOKE | {"study": "cluster", "training": SMOKE["training"] | {"steps": 120, "validate_every": 20}}
+STUDY["models"]["ghostunet3d"].pop("steps")
 TABLES = [f"results/cluster/tables/{name}.csv" for name in ("summary", "comparison", "per_case")]
 PROFILE = ["--workflow-profile", "profiles/slurm"]
 QUICK = ["--slurm-init-seconds-before-status-checks", "1", "--seconds-between-status-checks", "1"]
@@ -52,7 +48,7 @@ def slurm(tmp_path_factory):
         cluster.stop()
 
 
-def command(*arguments, targets=TABLES):
+def command(*arguments, targets=()):
     threads = ["--set-threads", "train=1", "predict=1"]  # another number may change the last bits of a sum
     return [sys.executable, "-m", "snakemake", "--configfile", "study.yaml", *threads, *arguments, *targets]
 
@@ -149,10 +145,10 @@ def test_lost_trainings_go_on_where_they_were_and_end_as_on_a_workstation(slurm,
 
         # cancelled, and at its time limit: Snakemake tries again, with more time
         slurm.run("scancel", first["unet"].job)
-        slurm.run("scontrol", "update", f"jobid={first['ghostunet'].job}", "endtime=now+1seconds")
+        slurm.run("scontrol", "update", f"jobid={first['ghostunet3d'].job}", "endtime=now+1seconds")
         second = pause_each(folder, lost=[first])
         assert slurm.job(first["unet"].job)[0] == "CANCELLED"
-        assert slurm.job(first["ghostunet"].job)[0] == "TIMEOUT"
+        assert slurm.job(first["ghostunet3d"].job)[0] == "TIMEOUT"
         jobs = {model: slurm.job(training.job) for model, training in second.items()}
         assert [(state, limit) for state, _, limit in jobs.values()] == [("RUNNING", "2:02:00")] * 2
         check_resumed(first, second)
@@ -169,22 +165,40 @@ def test_lost_trainings_go_on_where_they_were_and_end_as_on_a_workstation(slurm,
             os.kill(training.process, signal.SIGCONT)
 
     # small jobs share a place in the queue
-    submitted = re.findall(r"submitted with SLURM jobid \d+ \(log: \S+/slurm_logs/(rule|group)_", log.read_text())
-    assert submitted.count("rule") == 1 + 1 + 2 + 2  # check_cases, check_networks, trainings and their retries
-    assert submitted.count("group") == 1 + 1 + 1 + 1  # cases, predictions, metrics, tables
+    submitted = re.findall(r"submitted with SLURM jobid .*/slurm_logs/(rule_[a-z_]+|group_[a-z]+)", log.read_text())
+    assert Counter(submitted) == {
+        "rule_check_cases": 1,
+        "rule_check_networks": 1,
+        "rule_split": 1,
+        "rule_figure_dataset": 1,
+        "rule_train": 2 + 2,
+        "group_cases": 1,
+        "group_predictions": 1,
+        "group_metrics": 1,
+        "group_pages": 1,
+        "group_results": 2,  # learning curves do not wait for tables
+    }
 
     alone = make_study("workstation")
     done = subprocess.run(command("--cores", "2"), cwd=alone, capture_output=True, text=True)
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+    assert made(folder) == made(alone)
     compared = [
         *alone.glob("results/cluster/runs/*/*/weights.pt"),
         *alone.glob("results/cluster/runs/*/*/predictions/*.nii.gz"),
+        *alone.glob("results/cluster/viewer/cases/*"),
         *(alone / table for table in TABLES),
     ]
-    assert len(compared) == 2 + 2 + 3
+    assert len(compared) == 2 + 3 * 2 + 2 * 2 + 3
     for path in compared:
         assert path.read_bytes() == (folder / path.relative_to(alone)).read_bytes(), path
-    assert len(pd.read_csv(alone / TABLES[2])) == 2 * 3
+    assert len(pd.read_csv(alone / TABLES[2])) == 3 * 2 * 3
+
+
+def made(folder):
+    """The results of a study; the executor's own logs are none."""
+    results = folder / "results/cluster"
+    return {path.relative_to(results) for path in results.rglob("*") if path.is_file() and "logs" not in path.parts}
 
 
 def test_the_generic_profile_notices_a_job_that_was_killed(slurm, make_study):

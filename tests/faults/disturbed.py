@@ -16,8 +16,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-RESULTS = Path("results/faults")
-TABLES = [f"{RESULTS}/tables/{table}.csv" for table in ("comparison", "summary", "per_case")]
 # All that a study comes to but what the clock says: histories and costs hold seconds.
 OUTCOMES = (
     "cases/*/*",
@@ -29,10 +27,11 @@ OUTCOMES = (
 
 
 class Study:
-    """The study in a folder of its own."""
+    """A study of config/ in a folder of its own."""
 
-    def __init__(self, folder):
-        self.folder, self.results = folder, folder / RESULTS
+    def __init__(self, folder, name="faults"):
+        self.folder, self.name, self.results = folder, name, folder / "results" / name
+        self.tables = [f"results/{name}/tables/{table}.csv" for table in ("comparison", "summary", "per_case")]
         self.processes = []
         self.environment = dict(os.environ, PYTHONDONTWRITEBYTECODE="1")
 
@@ -46,11 +45,11 @@ class Study:
 
     def start(self, *arguments, **environment):
         """Start Snakemake in a session of its own."""
-        command = [sys.executable, "-m", "snakemake", "--configfile", "config/faults.yaml", "--resources", "gpu=0"]
+        command = [sys.executable, "-m", "snakemake", "--configfile", f"config/{self.name}.yaml"]
         self.log = self.folder / f"run-{len(self.processes)}.txt"
         with self.log.open("w") as log:
             process = subprocess.Popen(
-                [*command, "--cores", "2", *(arguments or TABLES)],
+                [*command, "--resources", "gpu=0", "--cores", "2", *(arguments or self.tables)],
                 cwd=self.folder,
                 env=self.environment | environment,
                 stdout=log,
@@ -97,7 +96,7 @@ class Study:
     def copy(self, folder):
         """Another folder with the same, as it was left."""
         shutil.copytree(self.folder, folder, dirs_exist_ok=True)
-        return Study(folder)
+        return Study(folder, self.name)
 
     def remove(self, *patterns):
         """Remove results, and the tables that are made of them: Snakemake makes nothing again that nothing asks for."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from disturbed import TABLES, Study, Watch, memory_limit, mounted, same, until
+from disturbed import Study, Watch, memory_limit, mounted, same, until
 from test_workflow import checkout
 
 RUNS = [f"runs/{model}/fold0-seed0" for model in ("first", "second")]
@@ -30,9 +30,7 @@ def watched(tmp_path_factory):
     for name in ("results", "resources"):
         (folder / name).mkdir(exist_ok=True)
     watch = watch_over(folder / "results", folder / "resources")
-    started = time.monotonic()
     study.finish()
-    study.seconds = time.monotonic() - started
     return study, watch
 
 
@@ -51,6 +49,16 @@ def study(undisturbed, tmp_path):
     study = undisturbed.copy(tmp_path)
     yield study
     study.end()
+
+
+@pytest.fixture(scope="session")
+def smoke(tmp_path_factory):
+    """The smoke study undisturbed, and how long it takes."""
+    study = Study(checkout(tmp_path_factory.mktemp("smoke")), "smoke")
+    started = time.monotonic()
+    study.finish()
+    study.seconds = time.monotonic() - started
+    return study
 
 
 @pytest.fixture
@@ -115,29 +123,37 @@ def test_the_disturbed_study_is_compared_by_what_it_comes_to(undisturbed):
 # Processes are killed at any moment: the next run goes on from there
 
 
-def test_twenty_kills_at_random_moments(undisturbed, empty):
+@pytest.fixture
+def new_smoke(tmp_path):
+    """The smoke study before its first run."""
+    study = Study(checkout(tmp_path), "smoke")
+    yield study
+    study.end()
+
+
+def test_twenty_kills_at_random_moments_of_the_smoke_study(smoke, new_smoke):
     """SIGKILL to snakemake, to a job or to both, at 20 moments, each run going on from the last. Lost: nothing.
 
     A study that comes to its end before the 20th kill is compared, removed and begun again.
     """
-    dice = random.Random(0)
+    dice, study = random.Random(0), new_smoke
     deaths, finished = 0, 0
     while deaths < KILLS:
         victim = VICTIMS[deaths % len(VICTIMS)]
-        process = empty.start()
+        process = study.start()
         try:
-            process.wait(dice.uniform(0.05, 0.35) * undisturbed.seconds)  # long enough for the longest job
+            process.wait(dice.uniform(0.05, 0.35) * smoke.seconds)  # long enough for the longest job
         except subprocess.TimeoutExpired:
-            deaths += strike(victim, empty, process)
-        unlock_if_told(empty)
+            deaths += strike(victim, study, process)
+        unlock_if_told(study)
         if process.returncode == 0:
-            same(empty.outcome(), undisturbed.outcome())
+            same(study.outcome(), smoke.outcome())
             finished += 1
-            shutil.rmtree(empty.results)
-    empty.finish()
-    same(empty.outcome(), undisturbed.outcome())
-    assert not empty.scripts()
-    print(f"{deaths} kills, {len(empty.processes)} runs, {finished} studies finished on the way")
+            shutil.rmtree(study.results)
+    study.finish()
+    same(study.outcome(), smoke.outcome())
+    assert not study.scripts()
+    print(f"{deaths} kills, {len(study.processes)} runs, {finished} studies finished on the way")
 
 
 def strike(victim, study, process):
@@ -307,12 +323,12 @@ def test_files_that_appear_late(study, undisturbed):
     """
     study.remove("runs/first/*/metrics/*")
     late = study.disturb("evaluate", LATE)
-    code, output = study.run("--latency-wait", "0", *TABLES, **late)
+    code, output = study.run("--latency-wait", "0", *study.tables, **late)
     assert code == 1
     assert "MissingOutputException" in output
     until(lambda: list(study.results.glob("runs/first/*/metrics/*")))
     study.remove("runs/first/*/metrics/*")
-    code, output = study.run("--latency-wait", "60", *TABLES, **late)
+    code, output = study.run("--latency-wait", "60", *study.tables, **late)
     assert code == 0, output
     same(study.outcome(), undisturbed.outcome())
 
