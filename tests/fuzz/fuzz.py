@@ -87,7 +87,7 @@ def write_corpus(kind: str, folder: Path) -> None:
     contents["volume"] = [
         bytes([1 if content[:2] == b"\x1f\x8b" else suffixes.index(Path(name).suffix)]) + content
         for name, content in volumes_of
-        if len(content) < 100_000
+        if len(content) < 100_000 and Path(name).suffix in suffixes  # other formats are refused by their names
     ]
     folder.mkdir(parents=True, exist_ok=True)
     for number, content in enumerate(contents[kind]):
