@@ -12,6 +12,7 @@ import json
 import os
 import pickle
 import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -141,6 +142,10 @@ def nrrd(size=SHAPE[::-1], **fields):
     ).encode() + VOLUME.tobytes()
 
 
+PACKED = zlib.compress(DATA)
+PACKING = {"CompressedData": "True", "CompressedDataSize": len(PACKED)}  # of a MetaImage
+
+
 class Program:
     """What leaves a trace when a pickle is loaded carelessly."""
 
@@ -267,11 +272,50 @@ VOLUMES = {
     "NRRD of zeros": ("volume.nrrd", nrrd().replace(b"type", bytes(9)), "short lines of text"),
     "VTK": ("volume.vtk", b"# vtk DataFile Version 3.0\nx\nBINARY\n", "is no NIfTI file, nor"),
     "MetaImage, cut": ("volume.mha", meta()[:-9], "cannot be read"),
-    "MetaImage that is elsewhere": ("volume.mha", meta(data="/etc/absent", content=b""), "cannot be read"),
+    "MetaImage that is elsewhere": (
+        "volume.mha",
+        meta(data="/etc/absent", content=b""),
+        "in '/etc/absent', which is no",
+    ),
+    "MetaImage of a device": ("volume.mhd", meta(data="/dev/zero", content=b""), "'/dev/zero', which is no file"),
+    "MetaImage of a list": ("volume.mhd", meta(data="LIST", content=b"labels.nii.gz\n"), "'LIST', which is no file"),
+    "MetaImage of a format": ("volume.mhd", meta(data="%s%n 1 8 1", content=b""), "'%s%n 1 8 1', which is no file"),
+    "MetaImage that hides a format": (
+        "volume.mhd",
+        meta(Comment="ElementDataFile = %s%n 1 8 1", content=b"", data="/etc/hostname"),
+        "'%s%n 1 8 1', which is no file",
+    ),
+    "MetaImage of a long header": ("volume.mhd", f"{'Comment = x' * 9}\n".encode() * 20000 + meta(), "short lines of"),
+    "MetaImage, a wrong byte": ("volume.mha", meta(content=flipped(PACKED, 0.9), **PACKING), "copy the file again"),
+    "MetaImage of no size": ("volume.mha", meta(content=PACKED, CompressedData="true"), "not those that were packed"),
+    "MetaImage of another size": (
+        "volume.mha",
+        meta(content=PACKED, **PACKING | {"CompressedDataSize": 100}),
+        "damaged, its voxels are not those that were packed",
+    ),
+    "MetaImage bomb": (
+        "volume.mha",
+        meta(content=zlib.compress(DATA + bytes(1 << 30), 9), CompressedData="True"),
+        "not those that were packed",
+    ),
     "NRRD of 10^12 voxels": ("volume.nrrd", nrrd((10000, 10000, 10000)), "has 10000 x 10000 x 10000 voxels"),
     "NRRD of NaN": ("volume.nrrd", nrrd(space_directions="(nan,0,0) (0,1,0) (0,0,1)"), "cannot be read"),
     "NRRD that is sheared": ("volume.nrrd", nrrd(space_directions="(1,0,0) (1,1,0) (0,0,1)"), "not at right angles"),
-    "NRRD that is elsewhere": ("volume.nrrd", nrrd(data_file="/etc/absent"), "cannot be read"),
+    "NRRD that is elsewhere": ("volume.nrrd", nrrd(data_file="/etc/absent"), "'/etc/absent', which is no file"),
+    "NRRD of a format": ("volume.nhdr", nrrd(data_file="%d%s%n 1 8 1"), "'%d%s%n 1 8 1', which is no file"),
+    "NRRD of a wide format": ("volume.nhdr", nrrd(datafile="%999999999d 1 8 1"), "which is no file"),
+    "NRRD of a list": ("volume.nhdr", nrrd(Data_File="LIST"), "'LIST', which is no file"),
+    "NRRD of the keyboard": ("volume.nhdr", nrrd(data_file="-"), "'-', which is no file"),
+    "a header alone": ("volume.hdr", nifti(magic=b"ni1\0", vox_offset=0)[:348], "put volume.img beside it"),
+    "a header that is compressed": ("volume.hdr", gzip.compress(nifti(magic=b"ni1\0")), "is no NIfTI file"),
+    "Analyze": ("volume.hdr", nifti(magic=bytes(4))[:348], "is no NIfTI file, nor"),
+}
+
+# The volume.img beside a good volume.hdr, which hold a volume in two files.
+IMAGES = {
+    "cut": (DATA[:-400], "volume.hdr: ", "are too few; copy the file again"),
+    "NaN": (changed(VOLUME, NAN).tobytes(), "volume.img: has NaN or infinite voxels; replace them by numbers"),
+    "compressed": (gzip.compress(DATA), "volume.hdr: ", "are too few"),
 }
 
 # Label maps of a case whose volume is good.
@@ -476,6 +520,15 @@ def test_a_bad_volume(tmp_path, refused, row):
     refused(convert, name, words, "labels.nii.gz")
 
 
+@pytest.mark.parametrize("row", IMAGES)
+def test_a_bad_volume_in_two_files(tmp_path, refused, row):
+    content, *words = IMAGES[row]
+    write(tmp_path, "volume.hdr", nifti(magic=b"ni1\0", vox_offset=0)[:348])
+    write(tmp_path, "volume.img", content)
+    write(tmp_path, "labels.nii.gz", nifti(LABELS))
+    refused(convert, "volume.hdr", words, "labels.nii.gz", names=False)
+
+
 @pytest.mark.parametrize("row", LABEL_MAPS)
 def test_a_bad_label_map(tmp_path, refused, row):
     content, *words = LABEL_MAPS[row]
@@ -524,6 +577,8 @@ def test_links_to_files_are_followed_and_others_are_refused(tmp_path, refused):
     link.unlink()
     os.mkfifo(link)
     refused(convert, link, ["is no file; put one there"], "labels.nii.gz")
+    write(tmp_path, "volume.mhd", meta(data=link.name, content=b""))
+    refused(convert, "volume.mhd", ["its voxels are in 'volume.nii.gz', which is no file"], "labels.nii.gz")
 
 
 def test_a_damaged_metaimage_is_refused(tmp_path, refused):

@@ -2,13 +2,15 @@
 
 SimpleITK takes a spacing of 0 or NaN for 1 mm and an unknown magic for another format, and sets aside memory for as
 many voxels as a header asks for. Such files are refused here, from their first few hundred bytes and their size. It
-never comes back from a MetaImage of 10^9 dimensions, and breaks down at an NRRD with a long line that it cannot read:
-of these formats the header is refused unless it is short lines of text.
+never comes back from a MetaImage of 10^9 dimensions, breaks down at an NRRD with a long line that it cannot read, and
+takes the name of the file that holds the voxels for a format of printf: of these formats the header is refused unless
+it is short lines of text that name a plain file.
 Offsets and meanings are those of nifti1.h and nifti2.h (https://nifti.nimh.nih.gov).
 """
 
 import gzip
 import math
+import os
 import re
 import zlib
 from collections.abc import Iterable, Iterator
@@ -25,6 +27,7 @@ LARGEST_SIZE = 4096  # voxels of an axis; photon-counting scanners have 2048
 LARGEST_BYTES = 4 << 30  # of all voxels as they are stored: 1024 x 1024 x 2048 of 16 bits
 LARGEST_HEADER = 64 << 20  # bytes before the first voxel
 METAIMAGE, NRRD = (".mha", ".mhd"), (".nrrd", ".nhdr")
+LOCAL = (b"LOCAL", b"Local", b"local")  # where MetaImages have their voxels in the same file
 LARGEST_TEXT = 1 << 20  # bytes of a header of text
 LONGEST_LINE = 500  # bytes
 PACKING = 1032  # to so few bytes deflate can pack one (zlib's "maximum compression factor")
@@ -63,8 +66,8 @@ class Header:
         start: bytes before the first voxel.
         slope: by which stored values are multiplied; 0 or NaN: not at all.
         intercept: that is added then.
-        together: whether header and voxels are in one file.
-        packed: whether that file is compressed by gzip.
+        file: that holds the voxels.
+        packed: whether it is compressed by gzip.
     """
 
     order: str
@@ -74,7 +77,7 @@ class Header:
     start: int
     slope: float
     intercept: float
-    together: bool
+    file: Path
     packed: bool
 
     @property
@@ -104,7 +107,8 @@ def read(path: Path) -> Header | None:
     if content[4:7] in (b"n+2", b"ni2"):
         raise InputError(f"{path}: is in NIfTI-2, which is not read here; convert it to NIfTI-1")
     magic, named = content[344:348], name.endswith((".nii", ".nii.gz"))
-    if magic not in (b"n+1\0", b"ni1\0") or (named and magic != b"n+1\0"):
+    together, pair = magic == b"n+1\0", magic == b"ni1\0" and path.suffix == ".hdr" and not packed
+    if not (together or pair):
         but = "whatever its name says" if named else f"nor named as MetaImage or NRRD ({' '.join(METAIMAGE + NRRD)})"
         raise InputError(f"{path}: is no NIfTI file, {but}; copy or export it again")
     order = "<" if int.from_bytes(content[40:42], "little") in range(1, 8) else ">"
@@ -117,9 +121,12 @@ def read(path: Path) -> Header | None:
         }
     )
     fields = np.frombuffer(content[:LENGTH], kind)[0]
-    header = check(path, fields, order, packed=packed, together=magic == b"n+1\0")
-    size = path.stat().st_size
-    if header.together and size * (PACKING if packed else 1) < header.stop:
+    voxels = path if together else path.with_suffix(".img")
+    header = check(path, fields, order, packed=packed, file=voxels)
+    if not voxels.is_file():
+        raise InputError(f"{path}: its voxels are not there; put {voxels.name} beside it, or export one .nii.gz")
+    size = voxels.stat().st_size
+    if size * (PACKING if packed else 1) < header.stop:
         raise InputError(
             f"{path}: its header claims {header.voxels} voxels, for which {size} bytes are too few; copy the file again"
         )
@@ -130,7 +137,8 @@ def check_text(path: Path) -> None:
     """Check that a MetaImage or an NRRD file begins with short lines of text.
 
     These end with `ElementDataFile`, or with an empty line. Longer than `LONGEST_LINE` may only be NRRD's comments and
-    its pairs of `key:=value`. `NDims`, a MetaImage's number of dimensions, has one digit.
+    its pairs of `key:=value`. `NDims`, a MetaImage's number of dimensions, has one digit. Voxels that are elsewhere are
+    in a file: pipes do not end, and a name with % (of one file a slice) is a format in which printf writes to memory.
 
     Raises:
         InputError: it does not.
@@ -138,13 +146,26 @@ def check_text(path: Path) -> None:
     is_nrrd = path.name.lower().endswith(NRRD)
     last, long = (rb"", rb"#.*|[^:]*:=.*") if is_nrrd else (rb"ElementDataFile\s*[=:].*", rb"(?!)")  # (?!) is nothing
     with whole(path), path.open("rb") as file:
-        lines = [line.rstrip(b"\r") for line in file.read(LARGEST_TEXT).split(b"\n")]
-    header = lines[: next((i for i, line in enumerate(lines, start=1) if re.fullmatch(last, line)), None)]
-    if any(b"\0" in line or (len(line) > LONGEST_LINE and not re.fullmatch(long, line)) for line in header):
+        content = file.read(LARGEST_TEXT + 1)
+    lines = [line.rstrip(b"\r") for line in content.split(b"\n")]
+    end = next((i for i, line in enumerate(lines, start=1) if re.fullmatch(last, line)), None)
+    header = lines[:end]
+    if (end is None and len(content) > LARGEST_TEXT) or any(
+        b"\0" in line or (len(line) > LONGEST_LINE and not re.fullmatch(long, line)) for line in header
+    ):
         raise InputError(f"{path}: its header is not the short lines of text that it should be; copy the file again")
     dimensions = re.findall(rb"NDims(.*)", b"\n".join(header))
     if not is_nrrd and not (dimensions and all(re.fullmatch(rb"\s*[=:]\s*[1-9]\s*", given) for given in dimensions)):
         raise InputError(f"{path}: its header does not give the number of dimensions (NDims); export the volume again")
+    naming = rb"(?i)\s*data ?file\s*:(.*)" if is_nrrd else rb".*ElementDataFile[\s=:]*(.*)"
+    for found in filter(None, (re.fullmatch(naming, line) for line in header)):
+        name = found[1].strip()
+        if is_nrrd or name not in LOCAL:
+            plain = not re.match(rb"LIST|-|.*%", name) and os.path.isfile(path.parent / os.fsdecode(name))
+            if not plain:
+                raise InputError(
+                    f"{path}: its voxels are in {os.fsdecode(name)!r}, which is no file; export the volume as one file"
+                )
 
 
 def with_order(form: str, order: str) -> str:
@@ -161,7 +182,7 @@ def whole(path: Path) -> Iterator[None]:
         raise InputError(f"{path}: damaged or cut short ({error}); copy the file again") from None
 
 
-def check(path: Path, fields: Any, order: str, *, packed: bool, together: bool) -> Header:
+def check(path: Path, fields: Any, order: str, *, packed: bool, file: Path) -> Header:
     """Check the fields of a header one by one.
 
     Args:
@@ -169,7 +190,7 @@ def check(path: Path, fields: Any, order: str, *, packed: bool, together: bool) 
         fields: a record of `FIELDS`.
         order: `<` or `>`.
         packed: whether the file is compressed.
-        together: whether header and voxels are in one file.
+        file: that holds the voxels.
 
     Raises:
         InputError: the sizes, the spacing, the voxels' type, their place or the orientation cannot be.
@@ -191,7 +212,7 @@ def check(path: Path, fields: Any, order: str, *, packed: bool, together: bool) 
             f"along an axis, or {LARGEST_BYTES >> 30} GiB in all, are not read; crop the volume or export it again"
         )
     start = float(fields["vox_offset"])
-    least = LENGTH + 4 if together else 0
+    least = LENGTH + 4 if file == path else 0
     if not (math.isfinite(start) and start.is_integer() and least <= start <= LARGEST_HEADER):
         raise InputError(f"{path}: its header puts the first voxel at byte {start:g}; export the volume again")
     slope, intercept = float(fields["slope"]), float(fields["intercept"])
@@ -199,7 +220,7 @@ def check(path: Path, fields: Any, order: str, *, packed: bool, together: bool) 
     if not scaled and not (nothing(slope) and nothing(intercept)):
         raise InputError(f"{path}: its header rescales voxels by {slope:g} and {intercept:g}; export the volume again")
     check_orientation(path, fields)
-    return Header(order, datatype, bits, voxels, int(start), slope, intercept, together, packed)
+    return Header(order, datatype, bits, voxels, int(start), slope, intercept, file, packed)
 
 
 def check_orientation(path: Path, fields: Any) -> None:

@@ -9,9 +9,10 @@ import gzip
 import json
 import math
 import os
+import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -170,10 +171,10 @@ def read(path: str | Path) -> sitk.Image:
     with readable(path):
         image = reader.Execute()
     header = headers.read(path)
-    if header and header.together:
-        check_content(path, image, header)
-    elif path.suffix.lower() == ".mha":
-        check_packed(path)
+    if header:
+        check_content(header.file, image, header)
+    elif path.suffix.lower() in headers.METAIMAGE:
+        check_packed(path, image)
     return image
 
 
@@ -224,24 +225,42 @@ def check_content(path: Path, image: sitk.Image, header: Header) -> None:
         raise InputError(f"{path}: cut short, {found} of {header.stop} bytes are there; copy the file again")
 
 
-def check_packed(path: Path) -> None:
-    """Check that the voxels of a compressed MetaImage are undamaged, which SimpleITK does not.
+def check_packed(path: Path, image: sitk.Image) -> None:
+    """Check that the voxels of a compressed MetaImage are those that were read.
+
+    SimpleITK reads garbage where they are damaged, or where the header does not say how many bytes they take.
+
+    Args:
+        path: the file.
+        image: what SimpleITK read of it.
 
     Raises:
-        InputError: they are damaged or cut short.
+        InputError: they are damaged or cut short, or others were read.
     """
-    packed, unpacker = False, zlib.decompressobj()
-    with headers.whole(path), path.open("rb") as file:
+    voxels, fields = sitk.GetArrayViewFromImage(image), {}
+    with headers.whole(path), ExitStack() as files:
+        file = files.enter_context(path.open("rb"))
         for line in iter(lambda: file.readline(1000), b""):
-            key, _, value = (part.strip() for part in line.partition(b"="))
-            packed |= (key, value) == (b"CompressedData", b"True")
+            key, *value = re.split(rb"\s*[=:]\s*", line.strip(), maxsplit=1)
+            fields[key] = b"".join(value)
             if key == b"ElementDataFile":
                 break
-        while packed and value == b"LOCAL" and not unpacker.eof:
+        if fields.get(b"CompressedData", b"")[:1] not in (b"T", b"t", b"1"):
+            return
+        if fields[b"ElementDataFile"] not in headers.LOCAL:
+            file = files.enter_context((path.parent / os.fsdecode(fields[b"ElementDataFile"])).open("rb"))
+        unpacker, checksum, left = zlib.decompressobj(), 0, voxels.nbytes
+        while not unpacker.eof and left >= 0:
             block = unpacker.unconsumed_tail or file.read(1 << 20)
             if not block:
                 raise EOFError("the file ends before its voxels do")
-            unpacker.decompress(block, 1 << 20)  # compares the checksum at the end
+            content = unpacker.decompress(block, 1 << 20)
+            checksum, left = zlib.crc32(content, checksum), left - len(content)
+    as_read, swapped = 0, 0
+    for voxel_slice in voxels:
+        as_read, swapped = zlib.crc32(voxel_slice.data, as_read), zlib.crc32(voxel_slice.byteswap().data, swapped)
+    if checksum not in (as_read, swapped):
+        raise InputError(f"{path}: damaged, its voxels are not those that were packed; export the volume again")
 
 
 def stored_checksum(image: sitk.Image, header: Header, checksum: int) -> int:
