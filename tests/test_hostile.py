@@ -40,7 +40,7 @@ def good():
 
 
 VOLUME, LABELS = good()
-DATA = VOLUME.tobytes()
+DATA, INTEGERS = VOLUME.tobytes(), np.rint(VOLUME).astype("i2").tobytes()
 
 
 # --- how bad files are made
@@ -306,6 +306,13 @@ VOLUMES = {
     "NRRD of a wide format": ("volume.nhdr", nrrd(datafile="%999999999d 1 8 1"), "which is no file"),
     "NRRD of a list": ("volume.nhdr", nrrd(Data_File="LIST"), "'LIST', which is no file"),
     "NRRD of the keyboard": ("volume.nhdr", nrrd(data_file="-"), "'-', which is no file"),
+    "NRRD, a wrong byte": (
+        "volume.nrrd",
+        nrrd(encoding="gzip", type="short").replace(DATA, flipped(gzip.compress(INTEGERS), 0.64045)),
+        "copy the file again",
+    ),
+    "NRRD of more": ("volume.nrrd", nrrd(encoding="gz").replace(DATA, gzip.compress(DATA + DATA)), "damaged"),
+    "a whole NIfTI as a header alone": ("volume.hdr", nifti(), "is no NIfTI file"),
     "a header alone": ("volume.hdr", nifti(magic=b"ni1\0", vox_offset=0)[:348], "put volume.img beside it"),
     "a header that is compressed": ("volume.hdr", gzip.compress(nifti(magic=b"ni1\0")), "is no NIfTI file"),
     "Analyze": ("volume.hdr", nifti(magic=bytes(4))[:348], "is no NIfTI file, nor"),

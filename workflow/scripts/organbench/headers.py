@@ -86,8 +86,23 @@ class Header:
         return self.start + self.voxels * self.bits // 8
 
 
-def read(path: Path) -> Header | None:
-    """Read and check the header of a NIfTI file; None for a MetaImage or an NRRD file, which `check_text` checks.
+@dataclass(frozen=True)
+class TextHeader:
+    """Where a MetaImage or an NRRD file has its voxels.
+
+    Attributes:
+        file: that holds them.
+        start: bytes before the first voxel.
+        packed: whether they are compressed.
+    """
+
+    file: Path
+    start: int
+    packed: bool
+
+
+def read(path: Path) -> Header | TextHeader:
+    """Read and check the header of a NIfTI file; `read_text` does that of a MetaImage or an NRRD file.
 
     Raises:
         InputError: the header is damaged, or claims what cannot be, or the file is of another format.
@@ -100,14 +115,14 @@ def read(path: Path) -> Header | None:
         raise InputError(f"{path}: is empty; copy the file again")
     name = path.name.lower()
     if name.endswith(METAIMAGE + NRRD):
-        check_text(path)
-        return None
+        return read_text(path)
     if packed and name.endswith(".nii"):
         raise InputError(f"{path}: is compressed; name it {path.name}.gz")
     if content[4:7] in (b"n+2", b"ni2"):
         raise InputError(f"{path}: is in NIfTI-2, which is not read here; convert it to NIfTI-1")
     magic, named = content[344:348], name.endswith((".nii", ".nii.gz"))
-    together, pair = magic == b"n+1\0", magic == b"ni1\0" and path.suffix == ".hdr" and not packed
+    pair = magic == b"ni1\0" and path.suffix == ".hdr" and not packed
+    together = magic == b"n+1\0" and not name.endswith((".hdr", ".img"))  # of which SimpleITK reads the other
     if not (together or pair):
         but = "whatever its name says" if named else f"nor named as MetaImage or NRRD ({' '.join(METAIMAGE + NRRD)})"
         raise InputError(f"{path}: is no NIfTI file, {but}; copy or export it again")
@@ -133,8 +148,8 @@ def read(path: Path) -> Header | None:
     return header
 
 
-def check_text(path: Path) -> None:
-    """Check that a MetaImage or an NRRD file begins with short lines of text.
+def read_text(path: Path) -> TextHeader:
+    """Check that a MetaImage or an NRRD file begins with short lines of text, and see where its voxels are.
 
     These end with `ElementDataFile`, or with an empty line. Longer than `LONGEST_LINE` may only be NRRD's comments and
     its pairs of `key:=value`. `NDims`, a MetaImage's number of dimensions, has one digit. Voxels that are elsewhere are
@@ -144,12 +159,14 @@ def check_text(path: Path) -> None:
         InputError: it does not.
     """
     is_nrrd = path.name.lower().endswith(NRRD)
-    last, long = (rb"", rb"#.*|[^:]*:=.*") if is_nrrd else (rb"ElementDataFile\s*[=:].*", rb"(?!)")  # (?!) is nothing
+    last, long = (
+        (rb"", rb"#.*|[^:]*:=.*") if is_nrrd else (rb"\s*ElementDataFile\s*[=:].*", rb"(?!)")
+    )  # (?!) is nothing
     with whole(path), path.open("rb") as file:
         content = file.read(LARGEST_TEXT + 1)
-    lines = [line.rstrip(b"\r") for line in content.split(b"\n")]
-    end = next((i for i, line in enumerate(lines, start=1) if re.fullmatch(last, line)), None)
-    header = lines[:end]
+    lines = content.split(b"\n")
+    end = next((i for i, line in enumerate(lines, start=1) if re.fullmatch(last, line.rstrip(b"\r"))), None)
+    header = [line.rstrip(b"\r") for line in lines[:end]]
     if (end is None and len(content) > LARGEST_TEXT) or any(
         b"\0" in line or (len(line) > LONGEST_LINE and not re.fullmatch(long, line)) for line in header
     ):
@@ -157,15 +174,18 @@ def check_text(path: Path) -> None:
     dimensions = re.findall(rb"NDims(.*)", b"\n".join(header))
     if not is_nrrd and not (dimensions and all(re.fullmatch(rb"\s*[=:]\s*[1-9]\s*", given) for given in dimensions)):
         raise InputError(f"{path}: its header does not give the number of dimensions (NDims); export the volume again")
+    packing = rb"(?i)\s*encoding:\s*gz(ip)?\s*" if is_nrrd else rb"\s*CompressedData\s*[=:]\s*[Tt1].*"
     naming = rb"(?i)\s*data ?file\s*:(.*)" if is_nrrd else rb".*ElementDataFile[\s=:]*(.*)"
+    voxels, start = path, sum(len(line) + 1 for line in lines[:end])
     for found in filter(None, (re.fullmatch(naming, line) for line in header)):
         name = found[1].strip()
         if is_nrrd or name not in LOCAL:
-            plain = not re.match(rb"LIST|-|.*%", name) and os.path.isfile(path.parent / os.fsdecode(name))
-            if not plain:
+            voxels, start = path.parent / os.fsdecode(name), 0
+            if re.match(rb"LIST|-|.*%", name) or not os.path.isfile(voxels):
                 raise InputError(
                     f"{path}: its voxels are in {os.fsdecode(name)!r}, which is no file; export the volume as one file"
                 )
+    return TextHeader(voxels, start, any(re.fullmatch(packing, line) for line in header))
 
 
 def with_order(form: str, order: str) -> str:

@@ -9,10 +9,9 @@ import gzip
 import json
 import math
 import os
-import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ import SimpleITK as sitk
 from organbench import headers
 from organbench.errors import InputError
 from organbench.files import atomic
-from organbench.headers import Header, rounded
+from organbench.headers import Header, TextHeader, rounded
 
 ORIENTATION = "LPS"
 AIR_HU = -1024.0  # padding outside the scanner's circle (-2048, -3024) counts as air
@@ -36,6 +35,7 @@ SPACING_MM = (0.01, 100.0)  # of a scan, from micro-CT to what no scanner does
 LEAST_HU = 50  # a scan has air and tissue, so its voxels are farther apart
 FARTHEST_MM = 1e5  # from the scanner's origin
 SPARE_BYTES = 64 << 20  # that may follow the last voxel
+ANY_PACKING = 47  # zlib's wbits for streams of its own (MetaImage) and of gzip (NRRD)
 INTEGERS = {2: np.uint8, 4: np.int16, 8: np.int32, 256: np.int8, 512: np.uint16, 768: np.uint32}  # NIfTI's datatypes
 UNKNOWN = 255  # no organ's index
 
@@ -171,10 +171,10 @@ def read(path: str | Path) -> sitk.Image:
     with readable(path):
         image = reader.Execute()
     header = headers.read(path)
-    if header:
+    if isinstance(header, Header):
         check_content(header.file, image, header)
-    elif path.suffix.lower() in headers.METAIMAGE:
-        check_packed(path, image)
+    elif header.packed:
+        check_packed(path, image, header)
     return image
 
 
@@ -225,36 +225,28 @@ def check_content(path: Path, image: sitk.Image, header: Header) -> None:
         raise InputError(f"{path}: cut short, {found} of {header.stop} bytes are there; copy the file again")
 
 
-def check_packed(path: Path, image: sitk.Image) -> None:
-    """Check that the voxels of a compressed MetaImage are those that were read.
+def check_packed(path: Path, image: sitk.Image, header: TextHeader) -> None:
+    """Check that the voxels of a compressed MetaImage or NRRD file are those that were read.
 
-    SimpleITK reads garbage where they are damaged, or where the header does not say how many bytes they take.
+    SimpleITK reads garbage where they are damaged, or where a MetaImage does not say how many bytes they take.
 
     Args:
         path: the file.
         image: what SimpleITK read of it.
+        header: where its voxels are.
 
     Raises:
         InputError: they are damaged or cut short, or others were read.
     """
-    voxels, fields = sitk.GetArrayViewFromImage(image), {}
-    with headers.whole(path), ExitStack() as files:
-        file = files.enter_context(path.open("rb"))
-        for line in iter(lambda: file.readline(1000), b""):
-            key, *value = re.split(rb"\s*[=:]\s*", line.strip(), maxsplit=1)
-            fields[key] = b"".join(value)
-            if key == b"ElementDataFile":
-                break
-        if fields.get(b"CompressedData", b"")[:1] not in (b"T", b"t", b"1"):
-            return
-        if fields[b"ElementDataFile"] not in headers.LOCAL:
-            file = files.enter_context((path.parent / os.fsdecode(fields[b"ElementDataFile"])).open("rb"))
-        unpacker, checksum, left = zlib.decompressobj(), 0, voxels.nbytes
+    voxels = sitk.GetArrayViewFromImage(image)
+    unpacker, checksum, left = zlib.decompressobj(ANY_PACKING), 0, voxels.nbytes
+    with headers.whole(path), header.file.open("rb") as file:
+        file.seek(header.start)
         while not unpacker.eof and left >= 0:
             block = unpacker.unconsumed_tail or file.read(1 << 20)
             if not block:
                 raise EOFError("the file ends before its voxels do")
-            content = unpacker.decompress(block, 1 << 20)
+            content = unpacker.decompress(block, 1 << 20)  # compares the checksum at the end
             checksum, left = zlib.crc32(content, checksum), left - len(content)
     as_read, swapped = 0, 0
     for voxel_slice in voxels:
