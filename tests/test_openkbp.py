@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -244,6 +245,15 @@ def test_a_study_fetches_its_patients(snakemake, server, tmp_path):
     assert code == 0, output[-3000:]
     assert {path: path.stat().st_mtime_ns for path in files} == files
     assert len(server.asked) == requests
+
+
+def test_jobs_ask_for_what_patients_need_before_these_are_there(snakemake):
+    code, output = snakemake("results/openkbp/tables/per_case.csv", "--dry-run")
+    assert code == 0, output[-3000:]
+    found = re.findall(r"^rule (convert|train):.*?mem_mb=(\d+)", output, flags=re.M | re.S)
+    asked = {rule: int(mb) for rule, mb in found}
+    assert asked["convert"] <= 500
+    assert asked["train"] < 1500
 
 
 def test_what_a_user_has_put_there_is_neither_fetched_nor_touched(snakemake, server, tmp_path):

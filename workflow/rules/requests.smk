@@ -19,9 +19,11 @@ BENCHMARKS = {
 
 def case_scan(case):
     """The grid of a case's volume, as far as it is known before the volume is read."""
-    if STUDY["dataset"]["source"] == "phantom":
+    source = STUDY["dataset"]["source"]
+    if source == "phantom":
         return resources.phantom_scan(STUDY["dataset"]["phantom"]["size"])
-    return resources.scan(VOLUME.format(case=case))
+    unknown = resources.OPENKBP if source == "openkbp" else resources.USUAL
+    return resources.scan(VOLUME.format(case=case), unknown)
 
 
 def working_scans(cases):

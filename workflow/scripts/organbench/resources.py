@@ -45,17 +45,18 @@ class Scan:
 
 # What is assumed of a scan that is not there yet: a larger one than most.
 USUAL = Scan((512, 512, 600), (0.8, 0.8, 1.0))
+OPENKBP = Scan((128, 128, 128), (4.0, 4.0, 3.0))  # the cube that each of its patients is cut from
 
 
-def scan(path: str | Path) -> Scan:
-    """The grid that the header of a NIfTI file tells; `USUAL` where there is no such file or header.
+def scan(path: str | Path, unknown: Scan = USUAL) -> Scan:
+    """The grid that the header of a NIfTI file tells; `unknown` where there is no such file or header.
 
     Only the file's first bytes are read, and only once: a study has thousands of jobs and they share their scans.
     """
     try:
         return read_scan(Path(path))
     except (OSError, EOFError, ValueError, struct.error):
-        return USUAL  # `convert` will say what is wrong with the file
+        return unknown  # `convert` will say what is wrong with the file
 
 
 @functools.cache
