@@ -134,7 +134,11 @@ def check_resumed(lost, repeated):
 
 
 def test_lost_trainings_go_on_where_they_were_and_end_as_on_a_workstation(slurm, make_study):
+    alone = make_study("workstation")
+    done = subprocess.run(command("--cores", "2"), cwd=alone, capture_output=True, text=True)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
     folder = make_study("cluster")
+    shutil.copytree(alone / "resources", folder / "resources")  # the same patients
     with running(slurm, folder, *PROFILE, *QUICK, *NO_ACCOUNTING) as log:
         first = pause_each(folder)
         jobs = {model: slurm.job(training.job) for model, training in first.items()}
@@ -179,9 +183,6 @@ def test_lost_trainings_go_on_where_they_were_and_end_as_on_a_workstation(slurm,
         "group_results": 2,  # learning curves do not wait for tables
     }
 
-    alone = make_study("workstation")
-    done = subprocess.run(command("--cores", "2"), cwd=alone, capture_output=True, text=True)
-    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
     assert made(folder) == made(alone)
     compared = [
         *alone.glob("results/cluster/runs/*/*/weights.pt"),

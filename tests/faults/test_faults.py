@@ -142,7 +142,7 @@ def test_twenty_kills_at_random_moments_of_the_smoke_study(smoke, new_smoke):
         victim = VICTIMS[deaths % len(VICTIMS)]
         process = study.start()
         try:
-            process.wait(dice.uniform(0.05, 0.35) * smoke.seconds)  # long enough for the longest job
+            process.wait(dice.uniform(0.03, 0.25) * smoke.seconds)  # long enough for the longest job
         except subprocess.TimeoutExpired:
             deaths += strike(victim, study, process)
         unlock_if_told(study)
@@ -421,11 +421,16 @@ def test_weights_are_damaged(study, undisturbed, damage):
     same(study.outcome(), undisturbed.outcome())
 
 
+@pytest.fixture(scope="session")
+def checkpoint_of_another(undisturbed, tmp_path_factory):
+    """A checkpoint of a network of the same shape."""
+    return interrupted(undisturbed.copy(tmp_path_factory.mktemp("another")), "second")
+
+
 @damaged
-def test_a_checkpoint_is_damaged(study, undisturbed, damage):
+def test_a_checkpoint_is_damaged(study, undisturbed, checkpoint_of_another, damage):
     """It is set aside and training starts anew. Lost: the steps until then, but no result."""
-    other = interrupted(study, "second").rename(study.folder / "checkpoint.pt")
-    study.finish()
+    other = Path(shutil.copy(checkpoint_of_another, study.folder))
     damage(interrupted(study, "first"), other)
     study.finish()
     assert "set aside" in (study.results / "logs/train/first-fold0-seed0.log").read_text()
