@@ -15,19 +15,21 @@ from organbench.files import atomic
 from organbench.jobs import Pace, job_log, termination
 
 
-def test_sigterm_ends_a_job_in_one_line(tmp_path, capsys):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_a_job_in_one_line(tmp_path, capsys, number):
     def job():
         with job_log(tmp_path / "log"), atomic(tmp_path / "file") as path:
             path.write_text("half")
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
             time.sleep(1)
 
+    before = signal.getsignal(number)
     with pytest.raises(SystemExit) as end:
         job()
     assert end.value.code == 128 + signal.SIGTERM
     assert capsys.readouterr().err == "stopped: told to end; the next run makes what is missing\n"
     assert [path.name for path in tmp_path.iterdir()] == ["log"]
-    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    assert signal.getsignal(number) == before
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

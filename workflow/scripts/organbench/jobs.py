@@ -14,6 +14,7 @@ from pathlib import Path
 from organbench import orphans
 from organbench.errors import InputError, StoppedError
 
+ENDINGS = (signal.SIGTERM, signal.SIGINT)
 TERMINATED = 128 + signal.SIGTERM  # what a shell reports of a process that SIGTERM ended
 DISK = {getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EROFS", "EACCES", "EIO", "ESTALE")}
 LOG_SECONDS = 10.0  # a progress line at most this often
@@ -24,9 +25,9 @@ LOGGER = logging.getLogger("organbench")
 def job_log(path: str | Path, *, quiet: bool = False) -> Iterator[logging.Logger]:
     """Log a job to its own file and to stderr; turn any exception into one last line that says what to do.
 
-    SIGTERM and `StoppedError` end the job with the exit status of SIGTERM, and so does the end of the workflow that
-    started it; everything else with 1. The traceback of what is no `InputError` is in the log. A `quiet` process leaves
-    all that to another process of the same job.
+    SIGTERM, Ctrl-C and `StoppedError` end the job with the exit status of SIGTERM, and so does the end of the workflow
+    that started it; everything else with 1. The traceback of what is no `InputError` is in the log. A `quiet` process
+    leaves all that to another process of the same job.
     """
     logger = LOGGER
     if quiet:
@@ -41,7 +42,7 @@ def job_log(path: str | Path, *, quiet: bool = False) -> Iterator[logging.Logger
     for handler in handlers:
         logger.addHandler(handler)
     try:
-        with stopped_by_sigterm(), orphans.ended_with_workflow():
+        with stopped_by_signals(), orphans.ended_with_workflow():
             yield logger
     except InputError as error:
         logger.error("error: %s", error)
@@ -107,8 +108,8 @@ class Pace:
 
 
 @contextmanager
-def stopped_by_sigterm() -> Iterator[None]:
-    """Raise `StoppedError` on SIGTERM, so that what the job has begun to write is removed; in the main thread only."""
+def stopped_by_signals() -> Iterator[None]:
+    """Raise `StoppedError` on SIGTERM and Ctrl-C to remove what a job has begun to write; in the main thread only."""
 
     def stop(*_: object) -> None:
         raise StoppedError("told to end; the next run makes what is missing")
@@ -116,11 +117,12 @@ def stopped_by_sigterm() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, stop)
+    before = {number: signal.signal(number, stop) for number in ENDINGS}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
@@ -138,7 +140,7 @@ def termination() -> Iterator[Callable[[], bool]]:
     if threading.current_thread() is not threading.main_thread():
         yield lambda: came
         return
-    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, note) for number in ENDINGS}
     try:
         yield lambda: came
     finally:
