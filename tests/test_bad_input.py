@@ -327,6 +327,25 @@ def test_a_bad_study_stops_before_it_starts(snakemake, tmp_path, what):
     assert not (tmp_path / "results").exists()
 
 
+def test_phantoms_are_not_written_over_a_users_files(snakemake, write_case, tmp_path):
+    """A study that forgets its source is one of phantoms."""
+    for case in ("1", "2", "3"):
+        write_case(case)
+    before = {path: path.read_bytes() for path in (tmp_path / "data").iterdir()}
+    study = small_study(dataset={"source": "phantom", "phantom": {"cases": 4, "size": [16, 16, 16]}})
+    status, output = snakemake("data/volume-1.nii.gz", study=study)
+    assert status != 0
+    line = "data/volume-1.nii.gz: would be overwritten by a phantom; to read it, set dataset.source to nifti"
+    assert any(found.startswith(line) for found in output.splitlines()), output
+    assert before == {path: path.read_bytes() for path in (tmp_path / "data").iterdir()}
+    study["dataset"]["root"] = "made"
+    status, output = snakemake("made/volume-1.nii.gz", study=study)
+    assert status == 0, output
+    study["dataset"]["phantom"]["seed"] = 9
+    status, output = snakemake("-n", "made/volume-1.nii.gz", study=study)
+    assert len(jobs(output, "phantom")) == 1, output  # phantoms make room for others
+
+
 # --- how the configuration reaches the workflow
 
 

@@ -66,6 +66,8 @@ def resolve_study():
             resolved["dataset"], stored(resolved["dataset"])
         )
         folds = splits.without(splits.split(cases, **resolved["split"]), incomplete)
+        if resolved["dataset"]["source"] == "phantom":
+            study.check_phantoms(resolved["dataset"], cases)
         return resolved, [c for c in cases if c not in incomplete], incomplete, folds
     except InputError as error:
         raise WorkflowError(str(error)) from None

@@ -17,6 +17,8 @@ if STUDY["dataset"]["source"] == "phantom":
         params:
             seed=STUDY["dataset"]["phantom"]["seed"],
             size=STUDY["dataset"]["phantom"]["size"],
+            # no output: it is of all phantoms
+            mark=f"{ROOT}/{study.GENERATED}",
         script:
             "../scripts/phantom.py"
 

@@ -1,5 +1,7 @@
 """Generate one patient."""
 
+from pathlib import Path
+
 from organbench import phantoms, volumes
 from organbench.jobs import job_log
 
@@ -7,5 +9,8 @@ with job_log(snakemake.log[0]):
     volume, labels = phantoms.phantom(
         int(snakemake.wildcards.case), seed=snakemake.params.seed, size=snakemake.params.size
     )
+    mark = Path(snakemake.params.mark)
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    mark.touch()
     volumes.write(volume, snakemake.output.volume)
     volumes.write(labels, snakemake.output.labels)

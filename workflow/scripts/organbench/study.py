@@ -23,6 +23,7 @@ REPLACED = (("models",), ("dataset", "organs"), ("evaluation", "margin"))
 CASE_NAME = r"[A-Za-z0-9][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*"  # no slash and no "..", so a case stays in its folder
 SCHEMES = {"s3": "s3", "http": "http", "https": "http"}  # of addresses, and the storage plugin of each
 FETCHING = ".fetching"  # folder below root for patients that are being fetched
+GENERATED = ".generated"  # file below root that says that phantoms were put there
 EMPTY = {"NA", "NULL", "NaN", "None", "nan", "null"}  # names that a table cannot tell from an empty cell
 LARGEST_CONFIG, DEEPEST_CONFIG = 10000, 20  # values, and how deep they may be in one another
 LONGEST_NAME = 100  # it becomes a part of longer names
@@ -445,3 +446,19 @@ def absent(dataset: Mapping[str, Any], cases: Iterable[str]) -> list[str]:
         if len(there) < 2:
             missing.append(case)
     return missing
+
+
+def check_phantoms(dataset: Mapping[str, Any], cases: Iterable[str]) -> None:
+    """Check that phantoms are not written over a user's files: a study that forgets its source makes phantoms.
+
+    Raises:
+        InputError: a file of that name is there, and no phantom was ever put into the folder.
+    """
+    root = Path(dataset["root"])
+    paths = (root / dataset[key].replace("{case}", case) for case in cases for key in ("image", "label"))
+    found = None if (root / GENERATED).exists() else next(filter(Path.exists, paths), None)
+    if found:
+        raise InputError(
+            f"{found}: would be overwritten by a phantom; to read it, set dataset.source to nifti, "
+            "to make phantoms, set dataset.root to another folder"
+        )
