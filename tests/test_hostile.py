@@ -253,6 +253,8 @@ VOLUMES = {
     "constant": (nifti(np.full(SHAPE, -1000, "i2")), "from -1000 to -1000, which are no HU"),
     "scaled to 1": (nifti((VOLUME / 1000).astype("f4")), "which are no HU", "without scaling"),
     "windowed to 255": (nifti(np.clip(VOLUME, 0, 255).astype("u1")), "from 0 to 255, which are no HU"),
+    "rescaled beyond all HU": (nifti(scl_slope=1e30), "which are no HU"),
+    "floats without an end": (nifti((VOLUME * 1e30).astype("f4")), "which are no HU"),
     "stored without its intercept": (nifti((VOLUME + 1024).astype("u2")), "which are no HU"),
     "coarser than its spacing says": (
         nifti(dim=dims(960, 1, 1), pixdim=[1, 99, 1, 1] + [0] * 4),
@@ -407,6 +409,8 @@ STUDIES = {
     "nothing": ("models:", "config, models: None is not of type 'object'"),
     "aliases without an end": (many(12), "config: "),
     "an alias of itself": ("training: &a {augmentation: *a}", "config: "),
+    "an expression that is deep": (f"split: {{patient: '{'(' * 9999}'}}", "is no regular expression"),
+    "an expression of a large number": ("split: {patient: 'a{99999999999}'}", "is no regular expression"),
     "an expression that is none": ("split: {patient: '('}", "is no regular expression"),
 }
 
@@ -419,6 +423,12 @@ SPLITS = {
     "a case with a command": (b"case,fold,role\n$(mkdir executed),0,train\n", "line 2: there is no case '$(mkdir"),
     "a case with a line's end": (b'case,fold,role\n"a\nb",0,train\n', r"there is no case 'a\nb'"),
     "a fold of 5000 digits": (b"case,fold,role\na," + b"1" * 5000 + b",train\n", "line 2: fold", "is not a number"),
+    "a fold that no study has": (b"case,fold,role\na,1000,train\n", "line 2: fold '1000' is not a number up to 999"),
+    "folds with gaps": (
+        b"case,fold,role\n" + b"".join(b"a,%d,train\nb,%d,test\n" % (n, n) for n in range(0, 999, 2)),
+        "without a gap; found 0, 2, 4",
+    ),
+    "a column twice": (b"case,fold,role,role\na,0,train,test\n", "names the column role twice; keep one"),
     "a fold that is negative": (b"case,fold,role\na,-1,train\n", "fold '-1' is not a number"),
     "a cell of 1 MB": (b"case,fold,role\n" + b"a" * (1 << 20) + b",0,train\n", "line 2: "),
     "a case twice": (b"case,fold,role\na,0,train\na,0,test\n", "line 3: case a has two roles in fold 0; keep one"),

@@ -115,14 +115,14 @@ def patients(cases: Sequence[str], pattern: str | None) -> dict[str, list[str]]:
         return {case: [case] for case in cases}
     try:
         expression = re.compile(pattern)
-    except re.error as error:
-        raise InputError(f"config, split.patient: {pattern!r} is no regular expression ({error})") from None
+    except (re.error, OverflowError, RecursionError) as error:
+        raise InputError(f"config, split.patient: {pattern[:80]!r} is no regular expression ({error})") from None
     found: dict[str, list[str]] = {}
     for case in cases:
         match = expression.search(case)
         name = match and (match[1] if expression.groups else match[0])
         if not name:
-            raise InputError(f"config, split.patient: {pattern!r} finds no patient in the name of case {case}")
+            raise InputError(f"config, split.patient: {pattern[:80]!r} finds no patient in the name of case {case}")
         found.setdefault(name, []).append(case)
     return found
 
@@ -197,6 +197,8 @@ def read(path: str | Path, cases: Sequence[str]) -> list[Fold]:
         try:
             if table.fieldnames is None or not {"case", "fold", "role"} <= set(table.fieldnames):
                 raise InputError(f"{path}: the first line must name the columns case,fold,role")
+            if twice := [column for column in ("case", "fold", "role") if table.fieldnames.count(column) > 1]:
+                raise InputError(f"{path}: the first line names the column {twice[0]} twice; keep one of them")
             rows = list(table)
         except csv.Error as error:
             raise InputError(f"{path}, line {table.line_num + 1}: is no row of a table ({error})") from None
@@ -209,8 +211,8 @@ def read(path: str | Path, cases: Sequence[str]) -> list[Fold]:
             raise InputError(
                 f"{where}: there is no case {case[:80]!r} in the data set; correct the name or remove the line"
             )
-        if not (fold.isdecimal() and len(fold) < 10):
-            raise InputError(f"{where}: fold {fold[:80]!r} is not a number; write 0, 1, ...")
+        if not (fold.isdecimal() and len(fold) < 4):
+            raise InputError(f"{where}: fold {fold[:80]!r} is not a number up to 999; write 0, 1, ...")
         if role not in ROLES:
             raise InputError(f"{where}: role {role[:80]!r} is not one of {', '.join(ROLES)}")
         members = folds.setdefault(int(fold), {})
@@ -218,7 +220,7 @@ def read(path: str | Path, cases: Sequence[str]) -> list[Fold]:
             raise InputError(f"{where}: case {case} has two roles in fold {fold}; keep one of the lines")
         members[case] = role
     if sorted(folds) != list(range(len(folds))) or not folds:
-        raise InputError(f"{path}: folds must be numbered 0, 1, ... without a gap; found {sorted(folds)}")
+        raise InputError(f"{path}: folds must be numbered 0, 1, ... without a gap; found {ranges(folds)[:80]}")
     result = []
     for number in sorted(folds):
         fold_cases = folds[number]

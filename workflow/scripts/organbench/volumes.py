@@ -32,6 +32,7 @@ BAND = 32  # voxels of an axis resampled at a time
 GRID_TOLERANCE_MM = 0.05  # two grids are the same where no voxel lies farther off: headers are rounded differently
 
 SPACING_MM = (0.01, 100.0)  # of a scan, from micro-CT to what no scanner does
+GREATEST_HU = 1e5  # metal has some 30000
 LEAST_HU = 50  # a scan has air and tissue, so its voxels are farther apart
 FARTHEST_MM = 1e5  # from the scanner's origin
 SPARE_BYTES = 64 << 20  # that may follow the last voxel
@@ -272,9 +273,10 @@ def check_hu(path: str | Path, low: float, high: float) -> None:
     """Check that the least and the greatest voxel of a volume may be HU.
 
     Raises:
-        InputError: all voxels are nearly the same, as in a volume scaled to 1, or none is below water.
+        InputError: all voxels are nearly the same, as in a volume scaled to 1, none is below water, or one is denser
+            than any metal. Below air may be anything: what lies outside the scanner's circle.
     """
-    if high - low < LEAST_HU or low >= 0:
+    if high - low < LEAST_HU or low >= 0 or high > GREATEST_HU:
         raise InputError(
             f"{path}: its voxels are from {low:g} to {high:g}, which are no HU (air is -1000, water 0); "
             "export the volume in HU, without a window and without scaling"
