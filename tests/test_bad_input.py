@@ -285,6 +285,16 @@ def test_an_organ_that_no_training_case_has(snakemake, write_case, tmp_path):
 
 
 BAD_STUDIES = {
+    "long folder": ({"dataset": {"root": "x" * 300}}, f"{'x' * 80}: cannot be read (File name too long); check its"),
+    "long split file": (
+        {"split": {"method": "file", "file": "x" * 300}},
+        f"{'x' * 80}: cannot be read (File name too long); check its",
+    ),
+    "results that are none": ({"study": "taken"}, "results/taken: is no folder, and results/taken has to be one; move"),
+    "phantoms in a file": (
+        {"dataset": {"source": "phantom", "root": "split.csv/x"}},
+        "split.csv: is no folder, and split.csv/x has to be one; move it away",
+    ),
     "unknown key": ({"trainin": {"steps": 1}}, "config, the top level: unknown key trainin; did you mean training?"),
     "wrong type": ({"training": {"steps": "many"}}, "config, training.steps: 'many' is not of type 'integer'; it is: "),
     "out of range": ({"split": {"test_fraction": 1.5}}, "config, split.test_fraction: 1.5 is greater than or equal"),
@@ -320,11 +330,25 @@ def test_a_bad_study_stops_before_it_starts(snakemake, tmp_path, what):
         for name in names:
             (tmp_path / folder / f"{name}.nii.gz").touch()
     (tmp_path / "split.csv").write_text("case,fold,role\n7,0,train\n../7,0,test\n")
+    if what == "results that are none":
+        (tmp_path / "results").mkdir()
+        (tmp_path / "results/taken").touch()
+    before = sorted((tmp_path / "results").glob("**/*"))
     changes, line = BAD_STUDIES[what]
     status, output = snakemake(study=small_study(**changes))
     assert status != 0
     assert any(found.startswith(line) for found in output.splitlines()), output
-    assert not (tmp_path / "results").exists()
+    assert sorted((tmp_path / "results").glob("**/*")) == before
+
+
+def test_a_key_that_is_there_twice(snakemake, tmp_path):
+    """Readers of YAML take the last."""
+    text = yaml.safe_dump(small_study()) + "training: {steps: 100}\n"
+    (tmp_path / "twice.yaml").write_text(text)
+    status, output = snakemake("--configfile", "twice.yaml")
+    assert status != 0
+    line = f"twice.yaml, line {text.count(chr(10))}: training is there twice; keep one"
+    assert line in output.splitlines(), output
 
 
 def test_phantoms_are_not_written_over_a_users_files(snakemake, write_case, tmp_path):

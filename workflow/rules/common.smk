@@ -61,16 +61,25 @@ def resolve_study():
     if workflow.config_settings.replace_workflow_config:
         defaults = {}
     try:
+        for file in workflow.configfiles:
+            study.check_keys(os.path.relpath(file))
         resolved = study.resolve(config, defaults, schema)
+        study.check_folder(Path("results", resolved["study"]))
         cases, incomplete = study.find_cases(
             resolved["dataset"], stored(resolved["dataset"])
         )
         folds = splits.without(splits.split(cases, **resolved["split"]), incomplete)
         if resolved["dataset"]["source"] == "phantom":
+            study.check_folder(Path(resolved["dataset"]["root"]))
             study.check_phantoms(resolved["dataset"], cases)
         return resolved, [c for c in cases if c not in incomplete], incomplete, folds
     except InputError as error:
         raise WorkflowError(str(error)) from None
+    except OSError as error:  # names that are too long, folders that may not be read
+        raise WorkflowError(
+            f"{study.plain(error.filename)}: cannot be read ({error.strerror}); "
+            "check its name in the config, and its rights"
+        ) from None
 
 
 # Not the configfile directive: it would merge the default study's organs and networks into those of any other.

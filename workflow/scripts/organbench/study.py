@@ -7,6 +7,7 @@ import copy
 import csv
 import difflib
 import glob
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -68,6 +69,45 @@ def resolve(given: Mapping[str, Any], defaults: Mapping[str, Any], schema: Mappi
             check_model(name, model, config)
     check_values(config)
     return config
+
+
+def check_keys(path: str | Path) -> None:
+    """Check that a study file gives no key twice: YAML's readers take the last without a word.
+
+    Raises:
+        InputError: it does.
+    """
+    try:
+        waiting = [yaml.compose(Path(path).read_text("utf-8"), yaml.SafeLoader)]
+    except yaml.YAMLError:  # JSON with tabs; Snakemake has read it
+        return
+    seen = set()
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen or not isinstance(node, yaml.CollectionNode):
+            continue
+        seen.add(id(node))  # an alias may stand for what it is in
+        if isinstance(node, yaml.SequenceNode):
+            waiting += node.value
+            continue
+        keys: set[str] = set()
+        for key, value in node.value:
+            waiting.append(value)
+            name = str(key.value)
+            if name in keys:
+                raise InputError(f"{path}, line {key.start_mark.line + 1}: {plain(name)} is there twice; keep one")
+            keys.add(name)
+
+
+def check_folder(folder: Path) -> None:
+    """Check that a folder is none yet, or is one.
+
+    Raises:
+        InputError: it, or one above it, is a file or a link to nothing.
+    """
+    for part in (*reversed(folder.parents), folder):
+        if os.path.lexists(part) and not part.is_dir():
+            raise InputError(f"{part}: is no folder, and {folder} has to be one; move it away")
 
 
 def check_size(given: Any) -> None:
@@ -164,7 +204,7 @@ def fill(value: Any, schema: Mapping[str, Any]) -> Any:
 
 def describe(error: jsonschema.ValidationError, schema: Mapping[str, Any]) -> str:
     """One line on what is wrong with the configuration, with the nearest known key where one is unknown."""
-    error = jsonschema.exceptions.best_match([error])  # of several options, the one that was meant
+    error = jsonschema.exceptions.best_match([error], key=relevance)  # of several options, the one that was meant
     where = ".".join(plain(part) for part in error.absolute_path) or "the top level"
     if error.validator == "additionalProperties" and isinstance(error.instance, Mapping):
         known = sorted(error.schema.get("properties", {}))
@@ -173,9 +213,16 @@ def describe(error: jsonschema.ValidationError, schema: Mapping[str, Any]) -> st
         if unknown:
             hint = f"did you mean {near[0]}?" if near else f"known keys: {', '.join(known)}"
             return f"config, {where}: unknown key {plain(unknown[0])}; {hint}"
-    message = error.message if len(error.message) < 200 else error.message[:200] + "..."
+    message = error.message  # a value, and at the end what is wrong with it
+    message = message if len(message) < 200 else f"{message[:100]}...{message[-100:]}"
     wanted = meaning(error.absolute_path, schema)
     return f"config, {where}: {message}" + (f"; it is: {wanted}" if wanted else "")
+
+
+def relevance(error: jsonschema.ValidationError) -> tuple[Any, ...]:
+    """How relevant jsonschema finds an error, but comparable where some keys are no text, as YAML's `no` and `1`."""
+    depth, path, *rest = jsonschema.exceptions.relevance(error)
+    return (depth, [str(part) for part in path], *rest)
 
 
 def plain(value: Any) -> str:
