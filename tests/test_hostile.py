@@ -480,6 +480,7 @@ CASES = {
     "JSON that is deep": ("case.json", b"[" * 100000, "damaged", "run again"),
     "JSON of nothing": ("case.json", b"null", "damaged", "run again"),
     "JSON without a grid": ("case.json", b"{}", "damaged", "run again"),
+    "JSON without a reason": ("case.json", b'{"case": "7", "bad": 5}', "damaged", "run again"),
     "JSON of another grid": ("case.json", json.dumps({"working": 7}).encode(), "damaged", "run again"),
 }
 
@@ -682,6 +683,18 @@ def test_a_bad_prepared_case(tmp_path, refused, row):
     cases.load(tmp_path / "7")
     write(tmp_path, f"7/{name}", content)
     refused(load_case, tmp_path / "7", words)
+
+
+@pytest.mark.parametrize("key", ["voxels", "original_voxels", "hu"])
+@pytest.mark.parametrize("value", [None, [], {}, {"liver": "many", "brain": "many"}], ids=repr)
+def test_a_prepared_case_of_other_organs(tmp_path, refused, key, value):
+    write(tmp_path, "volume.nii", nifti())
+    write(tmp_path, "labels.nii", nifti(LABELS))
+    paths = tmp_path / "volume.nii", tmp_path / "labels.nii", tmp_path / "7"
+    cases.convert("7", *paths, organs=ORGANS, spacing=[None] * 3)
+    info = json.loads((tmp_path / "7/case.json").read_text())
+    write(tmp_path, "7/case.json", json.dumps(info | {key: value}).encode())
+    refused(load_case, tmp_path / "7", ["case.json: damaged", "run again"])
 
 
 @pytest.mark.parametrize("row", WEIGHTS)

@@ -211,8 +211,11 @@ def read_info(path: str | Path) -> dict[str, Any]:
     try:
         info = json.loads(path.read_text())
         if "bad" not in info:
-            Grid.from_json(info["working"]), Grid.from_json(info["original"]), Grid.from_json(info["oriented"])
-            info["case"], info["voxels"], info["original_voxels"], info["hu"]["volume"], info["organs"].values()
+            overview(info), Grid.from_json(info["working"]), Grid.from_json(info["oriented"]), info["organs"].values()
+            sum(info[key][organ] for key in ("voxels", "original_voxels") for organ in info["organs"])
+            info["hu"]["volume"]["p0.5"]
+        elif not isinstance(info["bad"], str):
+            raise TypeError(info["bad"])
         return info
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{path}: damaged ({error!r}); delete the folder {path.parent} and run again") from None
