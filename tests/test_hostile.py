@@ -241,6 +241,7 @@ VOLUMES = {
         nifti(extension=(b"\1\0\0\0", (1 << 31) - 16, 6), vox_offset=368),
         "too few; copy the file",
     ),
+    "a slope that is lost": (nifti(scl_slope=1e-30), "rescales voxels by 1e-30 and 0"),
     "an infinite slope": (nifti(scl_slope=INFINITE), "rescales voxels by inf"),
     "an intercept without a slope": (nifti(scl_slope=0, scl_inter=-1024), "rescales voxels by 0 and -1024"),
     "complex": (nifti(VOLUME.astype("c8")), "2 values a voxel"),

@@ -26,6 +26,7 @@ from organbench.errors import InputError
 LARGEST_SIZE = 4096  # voxels of an axis; photon-counting scanners have 2048
 LARGEST_BYTES = 4 << 30  # of all voxels as they are stored: 1024 x 1024 x 2048 of 16 bits
 LARGEST_HEADER = 64 << 20  # bytes before the first voxel
+SMALLEST_SLOPE = 1e-6  # SimpleITK takes a much smaller one for 1
 METAIMAGE, NRRD = (".mha", ".mhd"), (".nrrd", ".nhdr")
 LOCAL = (b"LOCAL", b"Local", b"local")  # where MetaImages have their voxels in the same file
 LARGEST_TEXT = 1 << 20  # bytes of a header of text
@@ -236,7 +237,7 @@ def check(path: Path, fields: Any, order: str, *, packed: bool, file: Path) -> H
     if not (math.isfinite(start) and start.is_integer() and least <= start <= LARGEST_HEADER):
         raise InputError(f"{path}: its header puts the first voxel at byte {start:g}; export the volume again")
     slope, intercept = float(fields["slope"]), float(fields["intercept"])
-    scaled = slope != 0 and math.isfinite(slope) and math.isfinite(intercept)
+    scaled = abs(slope) >= SMALLEST_SLOPE and math.isfinite(slope) and math.isfinite(intercept)
     if not scaled and not (nothing(slope) and nothing(intercept)):
         raise InputError(f"{path}: its header rescales voxels by {slope:g} and {intercept:g}; export the volume again")
     check_orientation(path, fields)
