@@ -160,9 +160,8 @@ def read_text(path: Path) -> TextHeader:
         InputError: it does not.
     """
     is_nrrd = path.name.lower().endswith(NRRD)
-    last, long = (
-        (rb"", rb"#.*|[^:]*:=.*") if is_nrrd else (rb"\s*ElementDataFile\s*[=:].*", rb"(?!)")
-    )  # (?!) is nothing
+    last = rb"" if is_nrrd else rb"\s*ElementDataFile\s*[=:].*"
+    long = rb"#.*|[^:]*:=.*" if is_nrrd else rb"(?!)"  # nothing
     with whole(path), path.open("rb") as file:
         content = file.read(LARGEST_TEXT + 1)
     lines = content.split(b"\n")
