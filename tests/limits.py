@@ -76,6 +76,7 @@ def resolve(folder, path):
     defaults, schema = (
         yaml.safe_load((ROOT / name).read_text()) for name in ("config.yaml", "workflow/schemas/config.schema.yaml")
     )
+    study.check_keys(path)
     resolved = study.resolve(load_configfile(path), defaults, schema)
     splits.split(["a", "b", "c"], **resolved["split"])
 

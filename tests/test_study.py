@@ -421,6 +421,11 @@ def test_folders_that_are_not_right_are_refused(find, tmp_path, files, message):
     assert str(tmp_path) in str(refusal.value)
 
 
+def test_a_deep_file_is_left_to_what_checks_its_depth(tmp_path):
+    (tmp_path / "study.json").write_text('{"study": ' + "[" * 900 + "]" * 900 + "}")
+    study.check_keys(tmp_path / "study.json")
+
+
 def test_a_folder_and_the_labels_must_be_there(tmp_path, find):
     with pytest.raises(InputError, match=r"absent: .*set dataset.root"):
         study.find_cases({"source": "nifti", "root": str(tmp_path / "absent"), "image": "{case}", "label": "l{case}"})

@@ -46,16 +46,20 @@ def fuzz_volume(data: bytes) -> None:
 
 
 def fuzz_study(data: bytes) -> None:
-    """Resolve a study file, and divide cases as it says."""
+    """Look a study file through, resolve it, and divide cases as it says."""
     try:
         given = yaml.load(data, Loader=yaml.CSafeLoader)
     except (yaml.YAMLError, ValueError, RecursionError, AttributeError, TypeError):  # Snakemake reads the file
         return
     if not isinstance(given, dict):
         return
+    path = FOLDER / "study.yaml"
+    path.write_bytes(data)
     try:
+        study.check_keys(path)
         config = study.resolve(given, DEFAULTS, SCHEMA)
         splits.split([str(case) for case in range(30)], **config["split"] | {"file": None})
+        study.check_folder(FOLDER / "results" / config["study"])
     except InputError as error:
         one_line(error)
 

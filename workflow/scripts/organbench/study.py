@@ -79,7 +79,7 @@ def check_keys(path: str | Path) -> None:
     """
     try:
         waiting = [yaml.compose(Path(path).read_text("utf-8"), yaml.SafeLoader)]
-    except yaml.YAMLError:  # JSON with tabs; Snakemake has read it
+    except (yaml.YAMLError, RecursionError):  # JSON with tabs, or so deep that check_size refuses it
         return
     seen = set()
     while waiting:
