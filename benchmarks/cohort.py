@@ -1,8 +1,7 @@
 """What a case costs in a study of CT-ORG's size: 140 CTs of 512 x 512 x 450 voxels, drawn, converted and trained on.
 
-Seconds are those of the processor, in one thread. Drawing takes most of the time and is no part of a study of patients,
-so a few phantoms are drawn, and the others are these files again under other names: each is read, converted and written
-for itself.
+Seconds are those of the processor, in one thread. Every phantom is drawn, converted and deleted, one a core at a time;
+drawing takes most of the time and is no part of a study of patients.
 
 Usage: python benchmarks/cohort.py --work FOLDER; the folder is new, and deleted at the end.
 """
@@ -14,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,11 @@ STEPS = 12
 FEW = 10  # cases, to compare training on all with
 
 
+def files_of(work: Path, number: int) -> list[Path]:
+    """Where a phantom's volume and labels are."""
+    return [work / f"{kind}-{number}.nii.gz" for kind in ("volume", "labels")]
+
+
 def draw(work: Path, number: int) -> dict[str, float]:
     """The workflow's rule phantom: a patient is drawn, and volume and labels are written as gzipped NIfTI.
 
@@ -34,7 +39,7 @@ def draw(work: Path, number: int) -> dict[str, float]:
     """
     from organbench import phantoms, volumes
 
-    files = [work / f"{kind}-{number}.nii.gz" for kind in ("volume", "labels")]
+    files = files_of(work, number)
     for image, file in zip(phantoms.phantom(number, seed=4, size=SIZE), files, strict=True):
         volumes.write(image, file)
     return {"mb": sum(file.stat().st_size for file in files) / 1e6}
@@ -48,9 +53,8 @@ def convert(work: Path, number: int) -> dict[str, float]:
     from organbench import cases, phantoms
 
     folder = work / "cases" / str(number)
-    files = [work / f"{kind}-{number}.nii.gz" for kind in ("volume", "labels")]
     organs = {organ: [value] for organ, value in phantoms.ORGANS.items()}
-    cases.convert(str(number), *files, folder, organs=organs, spacing=SPACING)
+    cases.convert(str(number), *files_of(work, number), folder, organs=organs, spacing=SPACING)
     return {"mb": sum(file.stat().st_size for file in folder.iterdir()) / 1e6}
 
 
@@ -107,15 +111,20 @@ def measured(part: str, work: Path, number: int) -> dict[str, Any]:
     return found
 
 
-def main(work: Path, cases: int, drawn: int) -> None:
+def prepared(work: Path, number: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What drawing and converting a phantom took; its files are deleted, its prepared case stays."""
+    drawing, conversion = measured("draw", work, number), measured("convert", work, number)
+    for file in files_of(work, number):
+        file.unlink()
+    return drawing, conversion
+
+
+def main(work: Path, cases: int) -> None:
     """Measure all parts, write results/cohort.json and delete what was made."""
     load = os.getloadavg()[0]
     work.mkdir(parents=True)
-    drawings = [measured("draw", work, number) for number in range(drawn)]
-    for number in range(drawn, cases):
-        for kind in ("volume", "labels"):
-            os.link(work / f"{kind}-{number % drawn}.nii.gz", work / f"{kind}-{number}.nii.gz")
-    conversions = [measured("convert", work, number) for number in range(cases)]
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        drawings, conversions = zip(*pool.map(lambda number: prepared(work, number), range(cases)), strict=True)
     trainings = {count: [measured("train", work, count) for _ in range(3)] for count in (FEW, cases)}
     contestants = {
         "drawing": {"does": contest.does(draw), "runs": drawings},
@@ -145,12 +154,11 @@ WORDS = {
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--cases", type=int, default=140, help="that are converted and trained on")
-    parser.add_argument("--drawn", type=int, default=8, help="phantoms that differ")
+    parser.add_argument("--cases", type=int, default=140, help="that are drawn, converted and trained on")
     parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
     parser.add_argument("--number", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.part:
         print(json.dumps(PARTS[given.part](given.work, given.number)))
     else:
-        main(given.work, given.cases, given.drawn)
+        main(given.work, given.cases)
