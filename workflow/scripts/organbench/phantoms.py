@@ -437,22 +437,34 @@ def draw_head(rng: np.random.Generator) -> Iterator[Part]:
 # --- from the parts to a volume --------------------------------------------------------------------
 
 
-def smooth_field(knots: Array, spacing: float, x: Array, y: Array, z: Array) -> Array:
-    """A cubic B-spline with knots (axes z y x, centred on x = y = z = 0) at a grid's axes in mm; axes z y x."""
-    weights = []
-    for axis, count in zip((z, y, x), knots.shape, strict=True):
+def smooth_field(knots: Array, spacing: float, x: Array, y: Array) -> Callable[[Array], Array]:
+    """A cubic B-spline with knots (axes z y x, centred on x = y = z = 0) at a grid's axes in mm.
+
+    Returns:
+        The field, axes z y x, as a function of z.
+    """
+
+    def weights(axis: Array, count: int) -> Array:
         t = np.abs(axis[:, None] / spacing + (count - 1) / 2 - np.arange(count))
-        weights.append(np.where(t < 1, 2 / 3 - t**2 + t**3 / 2, np.maximum(2 - t, 0) ** 3 / 6).astype(np.float32))
-    return np.tensordot(weights[0], np.einsum("jy,zyx->zjx", weights[1], knots), 1) @ weights[2].T
+        return np.where(t < 1, 2 / 3 - t**2 + t**3 / 2, np.maximum(2 - t, 0) ** 3 / 6).astype(np.float32)
+
+    rows = np.einsum("jy,zyx->zjx", weights(y, knots.shape[1]), knots)
+    columns = weights(x, knots.shape[2]).T
+    return lambda z: np.tensordot(weights(z, knots.shape[0]), rows, 1) @ columns
 
 
-def paint(part: Part, axes: tuple[Array, Array, Array], place: Place, hu: Array, labels: NDArray, soft: float) -> None:
-    """Paint a part over the HU and labels of a slab, in place; `soft` is the width of a border in mm."""
+def voxels_of(part: Part, axes: tuple[Array, Array, Array], soft: float) -> tuple[slice, slice, slice]:
+    """The voxels, z y x, that a part's box holds, with room for the warp and for a border that is `soft` mm wide."""
     reach = WARP_MM + soft
-    ends = (np.searchsorted(a, (lo - reach, hi + reach)) for a, (lo, hi) in zip(axes, part.box, strict=True))
-    cut = tuple(slice(*pair) for pair in ends)[::-1]
-    if hu[cut].size == 0:
-        return
+    x, y, z = (
+        slice(*np.searchsorted(axis, (low - reach, high + reach)))
+        for axis, (low, high) in zip(axes, part.box, strict=True)
+    )
+    return z, y, x
+
+
+def paint(part: Part, cut: tuple[slice, slice, slice], place: Place, hu: Array, labels: NDArray, soft: float) -> None:
+    """Paint a part over the HU and labels of a slab's voxels, in place; `soft` is the width of a border in mm."""
     distance = part.distance(Place(*(values[cut] for values in place)))
     cover = np.clip(0.5 - distance / soft, 0, 1)
     inside = distance < 0
@@ -518,14 +530,19 @@ def phantom(case: int, *, seed: int, size: Sequence[int]) -> tuple[sitk.Image, s
     hu = np.empty(tuple(reversed(size)), np.float32)
     labels = np.zeros(hu.shape, np.uint8)
     slices = max(1, SLAB_VOXELS // (size[0] * size[1]))
+    warping = [smooth_field(knots, KNOT_MM, x, y) for knots in warp]
+    mottle = smooth_field(texture, TEXTURE_MM, x, y)
+    cuts = [voxels_of(part, (x, y, z), soft) for part in parts]
     for start in range(0, size[2], slices):
         slab = slice(start, start + slices)
-        place = locate(x, y, z[slab], warp, fat)
+        place = locate(x, y, z[slab], warping, fat)
         body = hu[slab]
         body[:] = AIR
-        for part in parts:
-            paint(part, (x, y, z[slab]), place, body, labels[slab], soft)
-        body += (body > -950) * smooth_field(texture, TEXTURE_MM, x, y, z[slab])
+        for part, (along, rows, columns) in zip(parts, cuts, strict=True):
+            cut = slice(max(along.start - start, 0), max(along.stop - start, 0)), rows, columns
+            if body[cut].size:
+                paint(part, cut, place, body, labels[slab], soft)
+        body += (body > -950) * mottle(z[slab])
     for number, image in enumerate(hu):
         # a generator a slice: noise that does not know of slabs
         noise_rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(case, 1, number)))
@@ -543,11 +560,11 @@ def phantom(case: int, *, seed: int, size: Sequence[int]) -> tuple[sitk.Image, s
     return sitk.DICOMOrient(volume, orientation), sitk.DICOMOrient(label_map, orientation)
 
 
-def locate(x: Array, y: Array, z: Array, warp: Array, fat: float) -> Place:
+def locate(x: Array, y: Array, z: Array, warping: Sequence[Callable[[Array], Array]], fat: float) -> Place:
     """Warp a slab's axes (mm) and measure its voxels' distances to the surfaces that parts share."""
     shape = (len(z), len(y), len(x))
     grid = (np.broadcast_to(axis, shape) for axis in (x, y[:, None], z[:, None, None]))
-    px, py, pz = (axis + smooth_field(knots, KNOT_MM, x, y, z) for axis, knots in zip(grid, warp, strict=True))
+    px, py, pz = (axis + shift(z) for axis, shift in zip(grid, warping, strict=True))
     wall = column(WALL, px, py, z)
     # the back lies flat on a shallow couch
     couch = np.broadcast_to(y[:, None] - np.float32(92 + 0.5 * fat) + 10 * (x / 200) ** 2, shape)
