@@ -1,6 +1,8 @@
 """A case on disk, and the way back to the scanner's grid."""
 
+import errno
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -231,6 +233,19 @@ def test_a_damaged_case_is_refused(convert, tmp_path):
     np.save(folder / "image.npy", np.zeros((10, 11, 13), np.int16))
     with pytest.raises(InputError, match=f"{folder / 'image.npy'}: is not what case.json says of it"):
         cases.load(folder)
+
+
+@pytest.mark.parametrize("method", ["read_text", "open"])
+def test_a_case_that_cannot_be_read_now_is_not_taken_for_damaged(convert, tmp_path, monkeypatch, method):
+    """As when a network drive fails: to delete it would cost the trainings that used it."""
+    convert(smooth_shape((10, 11, 12)))
+
+    def fail(path, *_, **__):
+        raise OSError(errno.ESTALE, "Stale file handle", str(path))
+
+    monkeypatch.setattr(Path, method, fail)
+    with pytest.raises(OSError, match="Stale"):
+        cases.load(tmp_path / "c")
 
 
 def test_an_array_of_another_case_is_refused(convert, tmp_path):

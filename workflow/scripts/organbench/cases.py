@@ -18,6 +18,7 @@ from organbench.files import atomic
 from organbench.volumes import Array, Grid
 
 POINTS = 1024  # voxels of each organ that are remembered for sampling
+NO_FILE = (FileNotFoundError, IsADirectoryError, NotADirectoryError)  # other `OSError`s may pass
 
 
 @dataclass(frozen=True)
@@ -206,6 +207,7 @@ def read_info(path: str | Path) -> dict[str, Any]:
 
     Raises:
         InputError: the file is missing or damaged.
+        OSError: it cannot be read now.
     """
     path = Path(path)
     try:
@@ -217,7 +219,7 @@ def read_info(path: str | Path) -> dict[str, Any]:
         elif not isinstance(info["bad"], str):
             raise TypeError(info["bad"])
         return info
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (*NO_FILE, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{path}: damaged ({error!r}); delete the folder {path.parent} and run again") from None
 
 
@@ -248,6 +250,7 @@ def load(folder: str | Path) -> Case:
     Raises:
         InputError: the case is missing or damaged, could not be prepared, or an array is not the one that was written
             with `case.json`.
+        OSError: it cannot be read now, as when a network drive fails; that says nothing about its content.
     """
     folder = Path(folder)
     remedy = f"delete the folder {folder} and run again"
@@ -274,7 +277,7 @@ def load(folder: str | Path) -> Case:
                 raise InputError(f"{file}: damaged, its content is not what was written; {remedy}")
     except InputError:
         raise
-    except (OSError, EOFError, KeyError, TypeError, ValueError) as error:
+    except (*NO_FILE, EOFError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{file}: the prepared case is damaged ({error}); {remedy}") from None
     return Case(info["case"], **arrays, info=info)
 
