@@ -500,6 +500,23 @@ def test_an_input_that_was_replaced_is_noticed(study, undisturbed):
     assert "Nothing to be done" in study.finish()
 
 
+def test_a_training_volume_is_broken_and_mended_before_anything_is_trained(study, undisturbed):
+    """A finished study's data have changed; its cases are checked first. Lost: nothing, no weights either."""
+    case = next(path.name for path in sorted(study.results.glob("cases/*")) if path.name != held_out(study))
+    volume = study.folder / f"resources/faults/volume-{case}.nii.gz"
+    good = volume.read_bytes()
+    truncated(volume, None)
+    code, output = study.run("--until", "check_cases")
+    assert code == 1
+    assert f"error: resources/faults/volume-{case}.nii.gz: damaged or cut short" in output
+    volume.write_bytes(good)
+    code, output = study.run("--until", "check_cases")
+    assert code == 0, output
+    assert "rule convert:" in output
+    assert "Nothing to be done" in study.finish()  # the same case again
+    same(study.outcome(), undisturbed.outcome())
+
+
 # Two runs in one folder, and what a killed run leaves locked
 
 
