@@ -505,6 +505,7 @@ def test_a_training_volume_is_broken_and_mended_before_anything_is_trained(study
     case = next(path.name for path in sorted(study.results.glob("cases/*")) if path.name != held_out(study))
     volume = study.folder / f"resources/faults/volume-{case}.nii.gz"
     good = volume.read_bytes()
+    weights = {path: path.stat().st_mtime_ns for path in study.results.glob("runs/*/*/weights.pt")}
     truncated(volume, None)
     code, output = study.run("--until", "check_cases")
     assert code == 1
@@ -514,6 +515,7 @@ def test_a_training_volume_is_broken_and_mended_before_anything_is_trained(study
     assert code == 0, output
     assert "rule convert:" in output
     assert "Nothing to be done" in study.finish()  # the same case again
+    assert weights == {path: path.stat().st_mtime_ns for path in study.results.glob("runs/*/*/weights.pt")}
     same(study.outcome(), undisturbed.outcome())
 
 
