@@ -13,7 +13,9 @@ from tiny import examples
 from organbench import verdicts
 from organbench.metrics import METRICS
 from organbench.statistics import MEASURES
-from organbench.verdicts import compare, evidence, holm, judge, rank
+from organbench.evidence import Paired, evidence, holm
+from organbench.ranks import rank
+from organbench.verdicts import compare, judge
 
 NAN = np.nan
 ORGANS = ["liver", "bladder", "lungs", "kidneys", "bone", "brain"]

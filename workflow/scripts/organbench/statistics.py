@@ -1,8 +1,9 @@
-"""What contenders score over cases: summaries with intervals, and their values side by side on the same cases.
+"""What models score over patients: summaries with intervals, and their values side by side on the same patients.
 
-The unit is the patient. A case's value is first its mean over the seeds (and folds) in which it was tested, so training
-a contender more often does not pretend to more patients. The organ `all` is a case's mean over its scored organs. NaN
-(see `metrics`) is left out of summaries; `n` is the number of cases that have a value.
+The unit is the patient. A case's value is first its mean over the trainings (seeds and folds) in which it was tested,
+and where the table has a column `patient`, the value of a patient is the mean over the patient's cases. So neither more
+trainings nor more scans pretend to more patients. The organ `all` is a patient's mean over the scored organs. NaN (see
+`metrics`) is left out of summaries; `n` is the number of patients that have a value.
 """
 
 import math
@@ -54,37 +55,44 @@ RESAMPLES = 2000  # the ends of an interval then vary by about 2 % of its width 
 SEED = 0  # each interval draws from its own generator: it depends on its own values only
 
 
+def unit_of(per_case: pd.DataFrame) -> str:
+    """The column that names the patients: patient, where a patient may have several cases (scans), or else case."""
+    return "patient" if "patient" in per_case else "case"
+
+
 def case_values(per_case: pd.DataFrame) -> pd.DataFrame:
-    """Average each case over seeds and folds, and add its mean over organs.
+    """Average each case over seeds and folds, then each patient over cases, and add the mean over organs.
 
     Args:
-        per_case: a row a model, fold, seed, case and organ, with metrics of `MEASURES` as columns (any of them).
+        per_case: a row a model, fold, seed, case and organ, with metrics of `MEASURES` as columns (any of them). A
+            column patient may say whose scan a case is; without it every case is a patient.
 
     Returns:
-        A row a model, case and organ, with the columns model, case, organ and the metrics: organs in order of first
-        appearance, then the rows of organ `all`.
+        A row a model, patient and organ, with the columns model, case (the patient), organ and the metrics: organs in
+        order of first appearance, then the rows of organ `all`.
 
     Raises:
         ValueError: an organ is itself named `all`.
     """
     if (per_case["organ"] == ALL).any():
         raise ValueError(f"an organ is named {ALL!r}, which is the name of the mean over organs")
-    metrics = metrics_of(per_case)
-    organs = per_case.groupby(["model", "case", "organ"], sort=False)[metrics].mean().reset_index()
+    metrics, unit = metrics_of(per_case), unit_of(per_case)
+    scans = per_case.groupby(["model", *dict.fromkeys([unit, "case"]), "organ"], sort=False)[metrics].mean()
+    organs = scans.groupby(["model", unit, "organ"], sort=False).mean().rename_axis(index={unit: "case"}).reset_index()
     mean = organs.groupby(["model", "case"], sort=False)[metrics].mean().reset_index().assign(organ=ALL)
     return pd.concat([organs, mean[organs.columns]], ignore_index=True)
 
 
 def summarise(per_case: pd.DataFrame) -> pd.DataFrame:
-    """Summarise every metric of every model and organ over cases.
+    """Summarise every metric of every model and organ over patients.
 
     Args:
         per_case: see `case_values`; needs the columns dice and false_positive.
 
     Returns:
-        Columns metric, model, organ, n (cases with a value), mean, std (sample standard deviation), median, ci_low and
-        ci_high (95 % interval of the mean, see `interval`), median_ci_low and median_ci_high, missing (cases without a
-        value although the organ is in the reference or the prediction, of `all`: cases where that befell an organ),
+        Columns metric, model, organ, n (patients with a value), mean, std (sample standard deviation), median, ci_low
+        and ci_high (95 % interval of the mean, see `interval`), median_ci_low and median_ci_high, missing (patients
+        without a value although the organ is in the reference or the prediction, of `all`: where that befell an organ),
         false_positives (cases where a run invents the organ, of `all`: any organ) and seed_std (see `seed_spread`). A
         row for every combination, also where n is 0; metrics in the order of `MEASURES`, models and organs in order of
         first appearance, organ `all` last.
@@ -149,17 +157,32 @@ def seed_spread(per_case: pd.DataFrame) -> pd.DataFrame:
     return means.groupby(["model", "organ"]).std()
 
 
-def paired_values(per_case: pd.DataFrame, metric: str, models: Sequence[str]) -> pd.DataFrame:
-    """Give several models' values on the same organs of the same cases.
+def scored(per_case: pd.DataFrame, metric: str, models: Sequence[str]) -> pd.DataFrame:
+    """The rows of some models, with what counts of a metric when they are compared in the column value.
 
-    Two rules make the values comparable:
+    Two rules make values comparable:
 
     - What counts is the size of a metric whose best value is 0 (the volume error has a sign).
     - Where the reference shows no organ, and some run of one of the models invents it, the runs that rightly predict
       nothing have the metric's best value: 1 for a Dice coefficient, against 0 for the invention. Where no run does, no
       model has a value.
 
-    A case's value of `all` is its mean over the organs on which all of the models have a value.
+    Args:
+        per_case: see `case_values`; needs the column dice.
+        metric: one of its metrics.
+        models: which models.
+    """
+    rows = per_case[per_case["model"].isin(models)]
+    best = MEASURES[metric].best
+    values = rows[metric] if best else rows[metric].abs()
+    anyone = values.notna().groupby([rows["organ"], rows["case"]]).transform("any")
+    return rows.assign(value=values.mask(rows["dice"].isna() & anyone, best))
+
+
+def paired_values(per_case: pd.DataFrame, metric: str, models: Sequence[str]) -> pd.DataFrame:
+    """Give several models' values on the same organs of the same patients, see `scored`.
+
+    A patient's value of `all` is the mean over the organs on which all of the models have a value.
 
     Args:
         per_case: see `case_values`; needs the column dice.
@@ -167,31 +190,75 @@ def paired_values(per_case: pd.DataFrame, metric: str, models: Sequence[str]) ->
         models: which models.
 
     Returns:
-        A column a model; a row an organ and case (the index) where all of the models have a value, without NaN. The
-        rows of organ `all` come last.
+        A column a model; a row an organ and case (the patient; both are the index) where all of the models have a
+        value, without NaN. The rows of organ `all` come last.
     """
-    rows = per_case[per_case["model"].isin(models)]
-    best = MEASURES[metric].best
-    values = rows[metric] if best else rows[metric].abs()
-    place = [rows["organ"], rows["case"]]
-    scored = values.notna().groupby(place).transform("any")
-    values = values.mask(rows["dice"].isna() & scored, best)
-    wide = values.groupby([*place, rows["model"]]).mean().unstack("model")
+    rows, unit = scored(per_case, metric, models), unit_of(per_case)
+    place = ["organ", *dict.fromkeys([unit, "case"])]
+    wide = rows.groupby([*place, "model"])["value"].mean().unstack("model")
     wide = wide.reindex(columns=pd.Index(models, name="model")).dropna()
+    wide = wide.groupby(["organ", unit]).mean().rename_axis(index={unit: "case"})
     everything = pd.concat({ALL: wide.groupby("case").mean()}, names=["organ"])
     return pd.concat([wide, everything])
 
 
+def training_effects(per_case: pd.DataFrame, metric: str, models: Sequence[str]) -> pd.DataFrame:
+    """By how much each training's value of a patient lies above the model's own mean of that patient.
+
+    Args:
+        per_case: see `case_values`; needs the columns fold and seed.
+        metric: one of its metrics.
+        models: which models.
+
+    Returns:
+        A column a model, fold and seed; the rows of `paired_values`, in their order. NaN where a training did not test
+        a patient, or has no value. Of `all` the effect is the mean over organs.
+    """
+    rows, unit = scored(per_case, metric, models), unit_of(per_case)
+    own = rows.groupby([rows["organ"], rows["case"], rows["model"]])["value"].transform("mean")
+    effects = (rows["value"] - own).groupby([rows[name] for name in ("organ", unit, "model", "fold", "seed")]).mean()
+    wide = effects.unstack(["model", "fold", "seed"]).rename_axis(index={unit: "case"})
+    paired = paired_values(per_case, metric, models)
+    wide = wide.reindex(paired.index[paired.index.get_level_values("organ") != ALL])
+    everything = pd.concat({ALL: wide.groupby("case").mean()}, names=["organ"])
+    return pd.concat([wide, everything]).reindex(paired.index)
+
+
+def misses(per_case: pd.DataFrame, metric: str, models: Sequence[str]) -> pd.DataFrame:
+    """The share of each model's runs in which it misses an organ that is there, so that a metric has no value.
+
+    Such as a distance to nothing. The organ is there where the recall has a value, or, in a table without recall, where
+    Dice has one.
+
+    Args:
+        per_case: see `case_values`; needs the column dice.
+        metric: one of its metrics.
+        models: which models.
+
+    Returns:
+        A column a model; a row an organ and case (the patient). Of `all` it is the sum over organs.
+    """
+    rows, unit = per_case[per_case["model"].isin(models)], unit_of(per_case)
+    there = rows["recall" if "recall" in rows else "dice"].notna()
+    missed = (there & rows["dice"].notna() & rows[metric].isna()).astype(float)
+    shares = missed.groupby([rows[name] for name in ("organ", unit, "model")]).mean()
+    wide = shares.unstack("model").reindex(columns=pd.Index(models, name="model")).fillna(0.0)
+    wide = wide.rename_axis(index={unit: "case"})
+    everything = pd.concat({ALL: wide.groupby("case").sum()}, names=["organ"])
+    return pd.concat([wide, everything])
+
+
 def case_differences(per_case: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Subtract models from each other, case by case.
+    """Subtract models from each other, patient by patient.
 
     Args:
         per_case: see `case_values`; needs the column dice.
         metric: one of its metrics.
 
     Returns:
-        Columns organ, model_a, model_b, case and difference (a minus b, see `paired_values`), for every unordered pair
-        of models and for the cases where both have a value. Pairs in order of first appearance, organ `all` last.
+        Columns organ, model_a, model_b, case (the patient) and difference (a minus b, see `paired_values`), for every
+        unordered pair of models and for the patients where both have a value. Pairs in order of first appearance, organ
+        `all` last.
     """
     columns = ["organ", "model_a", "model_b", "case", "difference"]
     tables = [pd.DataFrame(columns=columns).astype({"difference": float})]

@@ -1,0 +1,128 @@
+"""Ranks of three or more models on the same patients, and whether they differ (Demsar 2006)."""
+
+import functools
+import math
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from organbench.evidence import DIGITS, holm
+from organbench.statistics import ALL, metrics_of, misses, paired_values, scored, unit_of
+from organbench.verdicts import ALPHA, of_organ, sign
+
+RANKS = [
+    *("metric", "organ", "model", "n", "average_rank"),
+    *("friedman_p", "friedman_p_holm", "critical_difference", "groups"),
+]
+WORST = 1e9  # more than any metric: what a model loses by where it misses an organ in all of its runs
+
+
+def rank(per_case: pd.DataFrame) -> pd.DataFrame:
+    """Rank three or more models on every case, and test whether their average ranks differ.
+
+    The cases (patients) are those where every model has a value or misses an organ that is there: a miss ranks last.
+    Rank 1 is the best, equal values share the mean of their ranks. Ranks are of these weights: trainings are averaged.
+    Friedman's (1937) test asks whether the models differ at all. Two of them differ where their average ranks do by at
+    least Nemenyi's critical difference q sqrt(k (k + 1) / (6 n)), with q the 95 % quantile of the studentised range of
+    k models, divided by sqrt(2) (Demsar 2006).
+
+    Args:
+        per_case: see `statistics.case_values`; needs the column dice.
+
+    Returns:
+        Columns metric, organ, model, n (cases), average_rank, friedman_p, friedman_p_holm (over the organs of the
+        metric), critical_difference and groups: models of one metric and organ that share a letter are not told apart
+        (all of them, where friedman_p_holm >= 0.05). Models in order of their rank; no rows for fewer than three.
+    """
+    models = list(per_case["model"].unique())
+    tables = [pd.DataFrame(columns=RANKS)]
+    for metric in metrics_of(per_case) if len(models) > 2 else []:
+        advantages = advantages_of(per_case, metric, models)
+        organs = [*per_case["organ"].unique(), ALL]
+        samples = [of_organ(advantages, organ) for organ in organs]
+        p = np.array([friedman_p(sample) for sample in samples])
+        for organ, sample, own, corrected in zip(organs, samples, p, holm(p), strict=True):
+            critical = critical_difference(len(models), len(sample))
+            ranks = stats.rankdata(-sample, axis=1).mean(axis=0) if len(sample) else np.full(len(models), np.nan)
+            order = np.argsort(ranks, kind="stable")
+            table = pd.DataFrame({"model": np.array(models, dtype=object)[order], "average_rank": ranks[order]})
+            tables.append(
+                table.assign(
+                    metric=metric,
+                    organ=organ,
+                    n=len(sample),
+                    friedman_p=own,
+                    friedman_p_holm=corrected,
+                    critical_difference=critical,
+                    groups=letters(ranks[order], critical if corrected < ALPHA else math.inf),
+                )[RANKS]
+            )
+    return pd.concat(tables[1:] or tables, ignore_index=True)
+
+
+def advantages_of(per_case: pd.DataFrame, metric: str, models: list[str]) -> pd.DataFrame:
+    """How good models are on the same patients; higher is better, and more misses of an organ are worse than anything.
+
+    Args:
+        per_case: see `statistics.case_values`; needs the column dice.
+        metric: one of its metrics.
+        models: which models.
+
+    Returns:
+        A column a model; a row an organ and case (the patient) where each of the models has a value or misses the
+        organ.
+    """
+    values = paired_values(per_case, metric, models)
+    missed = misses(per_case, metric, models)
+    rows = scored(per_case, metric, models)
+    partial = rows.groupby([rows[name] for name in ("organ", unit_of(rows), "model")])["value"].mean().unstack("model")
+    partial = partial.rename_axis(index={unit_of(rows): "case"}).reindex(columns=values.columns)
+    partial = pd.concat([partial, pd.concat({ALL: partial.groupby("case").mean()}, names=["organ"])])
+    lacking = ~partial.index.isin(values.index)
+    told = partial[
+        lacking & (partial.notna() | (missed > 0)).all(axis=1).to_numpy() & partial.notna().any(axis=1).to_numpy()
+    ]
+    values = pd.concat([values, told.fillna(0.0)])
+    return (sign(metric) * values).round(DIGITS) - WORST * missed.reindex(values.index, fill_value=0.0)
+
+
+def friedman_p(values: np.ndarray) -> float:
+    """P of Friedman's test that models have the same ranks, by scipy's chi-squared approximation.
+
+    Args:
+        values: a row a case, a column a model (three or more), without NaN.
+
+    Returns:
+        p; 1 where on every case all models are equal, NaN for fewer than two cases.
+    """
+    if len(values) < 2:
+        return np.nan
+    if (values == values[:, :1]).all():
+        return 1.0
+    return float(stats.friedmanchisquare(*values.T).pvalue)
+
+
+@functools.cache
+def critical_difference(models: int, cases: int) -> float:
+    """Nemenyi's critical difference of average ranks (see `rank`); NaN without a case."""
+    if cases == 0:
+        return np.nan
+    quantile = stats.studentized_range.ppf(1 - ALPHA, models, np.inf) / math.sqrt(2)
+    return float(quantile * math.sqrt(models * (models + 1) / (6 * cases)))
+
+
+def letters(ranks: np.ndarray, critical: float) -> list[str]:
+    """Letters that models share where their ranks (in rising order) differ by less than the critical difference."""
+    if np.isnan(ranks).any():
+        return [""] * len(ranks)
+    groups: list[tuple[int, int]] = []  # first and last model of each letter
+    for first in range(len(ranks)):
+        last = int(np.flatnonzero(ranks - ranks[first] < critical)[-1])
+        if not groups or last > groups[-1][1]:
+            groups.append((first, last))
+    names = "abcdefghijklmnopqrstuvwxyz"
+    return [
+        "".join(names[k % 26] for k, (first, last) in enumerate(groups) if first <= i <= last)
+        for i in range(len(ranks))
+    ]
