@@ -102,11 +102,9 @@ def count(cell: Cell, studies: int, seed: int) -> dict[str, float]:
         for organ, sample in zip(names, simulate(cell, rng), strict=True)
     ]
     found = verdicts.tested(pd.DataFrame(rows))
-    judged = pd.DataFrame(
-        row for first in range(0, len(found), len(names)) for row in verdicts.decided(found[first : first + len(names)])
-    )
+    judged = verdicts.decided(found, families=np.arange(len(rows)) // len(names))
     said = {
-        of: judged[f"verdict{of}"].isin(["better", "worse"]).to_numpy().reshape(studies, len(names))
+        of: np.array([row[f"verdict{of}"] in ("better", "worse") for row in judged]).reshape(studies, len(names))
         for of in ("", "_weights")
     }
     return {

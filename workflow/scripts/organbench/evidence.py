@@ -10,6 +10,7 @@ as min F' where both subjects and items are drawn (Clark 1973), and from studies
 (Obuchowski and Rockette 1995). Here the trainings are what readers are there.
 """
 
+import functools
 import math
 from dataclasses import dataclass, replace
 
@@ -75,11 +76,20 @@ def signed_rank_p(differences: np.ndarray) -> float:
         return np.nan
     rounded = np.round(differences, DIGITS)
     doubled = np.rint(2 * stats.rankdata(np.abs(rounded))).astype(int)  # shared ranks are halves
-    probability = np.ones(1)  # of each doubled rank sum of positive differences
-    for rank_of_one in doubled[rounded != 0]:
-        probability = (np.pad(probability, (0, rank_of_one)) + np.pad(probability, (rank_of_one, 0))) / 2
+    probability = rank_sums(tuple(sorted(doubled[rounded != 0].tolist())))
     found = doubled[rounded > 0].sum()
     return float(min(1.0, 2 * min(probability[: found + 1].sum(), probability[found:].sum())))
+
+
+@functools.lru_cache(maxsize=64)  # without ties it is the same for all samples of a size
+def rank_sums(ranks: tuple[int, ...]) -> np.ndarray:
+    """The probability of each sum of ranks, from 0 on, when every rank is in it or not by the toss of a coin."""
+    probability = np.zeros(sum(ranks) + 1)
+    probability[0] = 1.0
+    for rank in ranks:
+        probability[rank:] = probability[rank:] + probability[: len(probability) - rank]
+        probability /= 2
+    return probability
 
 
 def rank_biserial(advantages: np.ndarray) -> float:

@@ -174,15 +174,30 @@ def tested(rows: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def decided(family: pd.DataFrame) -> list[dict[str, Any]]:
-    """Correct the p values of a family of rows that were `tested`, and add verdict and verdict_weights to each."""
-    tests = ("mean", "equivalence", "mean_weights", "equivalence_weights")
-    corrected = {f"p_{test}_holm": holm(family[f"p_{test}"].to_numpy()) for test in tests}
-    rows = family.assign(p_holm=holm(family["p_value"].to_numpy()), **corrected).to_dict("records")
-    for row in rows:
+def decided(rows: pd.DataFrame, families: Sequence[Any] | None = None) -> list[dict[str, Any]]:
+    """Correct the p values of rows that were `tested`, and add verdict and verdict_weights to each.
+
+    Args:
+        rows: see `tested`.
+        families: what each row belongs to; p values are corrected within a family. None: all are one.
+    """
+    places = [np.arange(len(rows))]
+    if families is not None:
+        _, numbers = np.unique(np.asarray(families), return_inverse=True)
+        places = [np.flatnonzero(numbers == number) for number in range(numbers.max(initial=-1) + 1)]
+    tests = {"p_value": "p_holm"}
+    tests |= {name: f"{name}_holm" for name in rows if name.startswith(("p_mean", "p_equivalence"))}
+    for own, corrected in tests.items():
+        values = rows[own].to_numpy(float)
+        adjusted = np.full(len(rows), np.nan)
+        for place in places:
+            adjusted[place] = holm(values[place])
+        rows = rows.assign(**{corrected: adjusted})
+    found = rows.to_dict("records")
+    for row in found:
         row["verdict_weights"] = verdict(row, "_weights")
         row["verdict"] = verdict(row) if can_be_decided(row) else "undecided"
-    return rows
+    return found
 
 
 def can_be_decided(row: Mapping[str, Any]) -> bool:
