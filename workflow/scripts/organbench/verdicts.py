@@ -140,12 +140,8 @@ def true_of(row: Mapping[str, Any]) -> str:
     """The end of a sentence whose verdict is not one on two networks: what it is true of."""
     a, b = row["model_a"], row["model_b"]
     fixed = [model for model, side in ((a, "a"), (b, "b")) if row[f"trainings_{side}"] == 0]
-    told = (
-        f"; {' and '.join(fixed)} judged as {'it is' if len(fixed) == 1 else 'they are'}, not trained anew"
-        if fixed
-        else ""
-    )
-    if row["scope"] == "networks" or len(fixed) == 2:
+    told = f"; {' and '.join(fixed)} judged as fixed, not as trained anew" if fixed else ""
+    if row["scope"] == "networks" or len(fixed) == 2 or row["n"] < 2:
         return told
     words = {
         "better": f"; these weights of {a} are better",
