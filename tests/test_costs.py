@@ -132,7 +132,8 @@ def test_whoever_is_not_on_the_front_is_beaten_by_one_that_is(points):
 
 
 def comparison(*rows):
-    return pd.DataFrame(rows, columns=["organ", "model_a", "model_b", "verdict"]).assign(metric="dice")
+    found = pd.DataFrame(rows, columns=["organ", "model_a", "model_b", "verdict"])
+    return found.assign(metric="dice", scope="networks", verdict_weights=found["verdict"])
 
 
 @pytest.fixture
@@ -187,6 +188,15 @@ def test_of_equally_cheap_ones_the_better_and_of_one_that_one(three):
     assert found.loc["multiply_adds_per_voxel", "take"] == "unet"
     alone = costs.advise(three.iloc[:1], comparison())
     assert (alone["take"] == "unet").all()
+
+
+def test_of_one_training_each_it_says_what_the_weights_are(three):
+    """Nothing is known of the networks then, so the cheapest is taken, and the words say what is known."""
+    once = comparison(("all", "unet", "ghostunet", "undecided"), ("all", "unet", "tiny", "undecided"))
+    once = once.assign(scope="weights", verdict_weights=["undecided", "better"])
+    found = costs.advise(three, once).set_index("less").loc["parameters"]
+    assert found[["take", "verdict", "scope"]].tolist() == ["tiny", "undecided", "weights"]
+    assert found["words"].endswith("undecided whether that is worse when trained again, though these weights are worse")
 
 
 def test_no_dice_no_advice(three):

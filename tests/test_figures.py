@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.collections import PathCollection, PolyCollection
+from matplotlib.collections import PathCollection
 from matplotlib.image import imread
 
 from organbench import costs, figures
@@ -525,17 +525,32 @@ def test_every_organ_has_a_front_of_its_own():
         assert len([axes for axes in many.axes if axes.get_visible()]) == organs * 4 / blocks
 
 
-def test_the_spread_over_seeds_is_drawn_and_told():
+def test_the_interval_of_networks_is_drawn_over_that_of_weights():
     per_case = per_case_table(MODELS[:2], ["liver"])
-    comparison = comparison_table(per_case).assign(seed_std_a=0.5, seed_std_b=0.25)
+    comparison = comparison_table(per_case).assign(scope="networks", verdict_weights="better")
+    comparison = comparison.assign(ci_low=-0.4, ci_high=0.5, ci_weights_low=-0.1, ci_weights_high=0.2)
     figure = figures.paired_differences(per_case, comparison)
-    alpha = differences.SEEDS["alpha"]
-    bars = [c for c in figure.axes[0].collections if isinstance(c, PolyCollection) and c.get_alpha() == alpha]
-    assert [float(np.ptp(bar.get_paths()[0].vertices[:, 0])) for bar in bars] == [1.0]  # from -0.5 to 0.5
+    lines = [line for line in figure.axes[0].lines if len(line.get_xdata()) == 2]
+    ends = {tuple(line.get_xdata()): line.get_color() for line in lines}
+    assert ends[-0.4, 0.5] == "black"
+    assert ends[-0.1, 0.2] == differences.WEIGHTS["color"]
     assert figure.axes[0].get_xlim()[1] > 0.5
+
+
+def test_one_training_each_is_seen_to_be_one():
+    per_case = per_case_table(MODELS[:2], ["liver"])
+    comparison = comparison_table(per_case).assign(scope="weights", verdict="undecided", verdict_weights="better")
+    comparison = comparison.assign(ci_weights_low=comparison["ci_low"], ci_weights_high=comparison["ci_high"])
+    figure = figures.paired_differences(per_case, comparison)
+    assert [line.get_markerfacecolor() for line in figure.axes[0].lines if line.get_marker() == "D"] == ["white"]
+    shown = texts(figure)
+    assert "undecided (weights better)" in shown
+    assert any("nothing said of networks" in text for text in shown)
+
+
+def test_the_spread_over_seeds_stands_in_the_accuracy_figure():
+    per_case = per_case_table(MODELS[:2], ["liver"])
     assert "seed SD" in texts(figures.metric_by_organ(per_case, summary_table(per_case)))
-    one = comparison.assign(seed_std_a=np.nan, seed_std_b=np.nan)
-    assert not any("training seeds" in text for text in texts(figures.paired_differences(per_case, one)))
     alone = summary_table(per_case).assign(seed_std=np.nan)
     assert "seed SD" not in texts(figures.metric_by_organ(per_case, alone))
 

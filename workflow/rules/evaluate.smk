@@ -46,6 +46,8 @@ rule tables:
     params:
         margins=STUDY["evaluation"]["margin"],
         organs=list(ORGANS),
+        patient=STUDY["split"]["patient"],
+        fixed=[model for model in STUDY["models"] if model not in TRAINED],
         # Rows and pairs come in the order of the metrics, which Snakemake compares as a set.
         order=[list(STUDY["models"]), STUDY["training"]["seeds"]],
     script:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from organbench import cohort, conventions, statistics, verdicts
+from organbench import cohort, conventions, ranks, splits, statistics, verdicts
 from organbench.errors import InputError
 from organbench.files import atomic
 from organbench.jobs import job_log
@@ -30,11 +30,15 @@ def read(path):
 
 with job_log(snakemake.log[0]):
     per_case = pd.concat([read(path) for path in snakemake.input.metrics], ignore_index=True)
+    if snakemake.params.patient:  # several scans of a patient are one patient
+        found = splits.patients(per_case["case"].unique(), snakemake.params.patient)
+        whose = {case: patient for patient, scans in found.items() for case in scans}
+        per_case.insert(per_case.columns.get_loc("case") + 1, "patient", per_case["case"].map(whose))
     tables = {
         snakemake.output.per_case: per_case,
         snakemake.output.summary: statistics.summarise(per_case),
-        snakemake.output.comparison: verdicts.compare(per_case, snakemake.params.margins),
-        snakemake.output.ranks: verdicts.rank(per_case),
+        snakemake.output.comparison: verdicts.compare(per_case, snakemake.params.margins, snakemake.params.fixed),
+        snakemake.output.ranks: ranks.rank(per_case),
         snakemake.output.empty_masks: conventions.empty_masks(per_case),
         snakemake.output.legacy: conventions.legacy(per_case),
         snakemake.output.agreement: cohort.volume_agreement(per_case),

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from organbench import overlaps
-from organbench.statistics import ALL, case_values, interval
+from organbench.statistics import ALL, case_values, interval, unit_of
 
 NAMES = dict.fromkeys(("case", "model", "organ", "model_a", "model_b"), str)
 """The type of a table's columns that hold names, also where these are numbers."""
@@ -119,10 +119,11 @@ def volume_agreement(per_case: pd.DataFrame) -> pd.DataFrame:
     Returns:
         A row a model and organ, in order of first appearance: n (cases with both volumes), left_out (cases in which
         just one of the two is empty), and in ml and in percent of the mean of the two volumes: bias_<unit> (mean of
-        predicted minus true), its 95 % interval bias_<unit>_low and _high (see `statistics.interval`), and the limits
-        of agreement lower_<unit> and upper_<unit>, between which 95 % of normally distributed differences lie (bias
-        minus and plus 1.96 sample standard deviations; NaN with a single case).
+        predicted minus true), its 95 % interval over patients bias_<unit>_low and _high (see `statistics.interval`),
+        and the limits of agreement lower_<unit> and upper_<unit>, between which 95 % of normally distributed
+        differences lie (bias minus and plus 1.96 sample standard deviations; NaN with a single case).
     """
+    whose = per_case.drop_duplicates("case").set_index("case", drop=False)[unit_of(per_case)]  # patient of each case
     rows = []
     for (model, organ), cases in case_volumes(per_case).groupby(["model", "organ"], sort=False):
         measured = cases.dropna(subset="difference_ml")
@@ -131,7 +132,7 @@ def volume_agreement(per_case: pd.DataFrame) -> pd.DataFrame:
         for unit in ("ml", "percent"):
             values = measured[f"difference_{unit}"]
             bias, deviation = values.mean(), values.std()
-            low, high = interval(values.to_numpy())
+            low, high = interval(values.groupby(whose.loc[measured["case"]].to_numpy()).mean().to_numpy())
             row |= {f"bias_{unit}": bias, f"bias_{unit}_low": low, f"bias_{unit}_high": high}
             row |= {f"lower_{unit}": bias - LIMITS * deviation, f"upper_{unit}": bias + LIMITS * deviation}
         rows.append(row)

@@ -7,7 +7,7 @@ far that alone would move a study's numbers.
 import numpy as np
 import pandas as pd
 
-from organbench.statistics import ALL, case_values
+from organbench.statistics import ALL, patient_values
 
 
 def empty_masks(per_case: pd.DataFrame) -> pd.DataFrame:
@@ -18,15 +18,15 @@ def empty_masks(per_case: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         Columns model, organ; predictions (a case in a run), and of those both_empty (the organ is in neither), invented
-        (only in the prediction) and missed (only in the reference); and the mean over cases of
+        (only in the prediction) and missed (only in the reference); and the mean over patients of
 
         - dice: this workflow's rule (see `metrics`), NaN where both are empty;
         - dice_one_if_both_empty: 1 there, which rewards a model for every organ that is not in the field of view;
         - dice_if_in_reference: NaN where the reference is empty, so inventions cost nothing (MONAI's default);
         - dice_if_in_both: NaN unless the organ is in both, so misses cost nothing either.
 
-        A row a model and organ, in order of first appearance; organ `all` has the sums and the means over a case's
-        organs, and comes last.
+        A row a model and organ, in order of first appearance; organ `all` has the sums and the means over a
+        patient's organs, and comes last.
 
     Raises:
         ValueError: an organ is itself named `all`.
@@ -49,8 +49,8 @@ def empty_masks(per_case: pd.DataFrame) -> pd.DataFrame:
         "dice_if_in_both": dice.where(present & predicted),
     }
     for name, values in rules.items():
-        cases = case_values(per_case[["model", "case", "organ"]].assign(dice=values))
-        counts[name] = cases.groupby(["model", "organ"])["dice"].mean()
+        patients = patient_values(per_case.filter(["model", "case", "patient", "organ"]).assign(dice=values))
+        counts[name] = patients.groupby(["model", "organ"])["dice"].mean()
     models, organs = per_case["model"].unique(), [*per_case["organ"].unique(), ALL]
     return counts.reindex(pd.MultiIndex.from_product([models, organs], names=["model", "organ"])).reset_index()
 
@@ -72,10 +72,10 @@ def legacy(per_case: pd.DataFrame) -> pd.DataFrame:
     Raises:
         ValueError: an organ is itself named `all`.
     """
-    cases = case_values(per_case)
+    patients = patient_values(per_case)
     rows = []
     for model, own in per_case.groupby("model", sort=False):
-        means = cases[cases["model"] == model].groupby("organ", sort=False)["dice"].mean()
+        means = patients[patients["model"] == model].groupby("organ", sort=False)["dice"].mean()
         volumes = own["reference_ml"] + own["predicted_ml"]
         organs = means.drop(ALL).dropna()
         rows.append(

@@ -23,7 +23,10 @@ COSTS: Mapping[str, str] = {
 
 COUNTERS = ("gpu_energy_j", "cpu_energy_j")
 FRONTS = ["cost", "organ", "model", "value", "dice", "ci_low", "ci_high", "on_front"]
-ADVICE = ["less", "take", "value", "best", "best_value", "dice", "best_dice", "verdict", "worse_on", "words"]
+ADVICE = [
+    *("less", "take", "value", "best", "best_value", "dice", "best_dice"),
+    *("verdict", "scope", "worse_on", "words"),
+]
 
 
 def table(
@@ -140,12 +143,15 @@ def advise(costs: pd.DataFrame, comparison: pd.DataFrame) -> pd.DataFrame:
     Returns:
         A row for each of `COSTS` that is known of every model: less (the cost's column), take (a model), value (its
         cost), best, best_value, dice and best_dice, verdict (of the taken against the best; empty where it is the
-        best), worse_on (organs on whose Dice it is judged worse than the best) and words.
+        best) and its scope (networks or weights, see `verdicts`), worse_on (organs on whose Dice it is judged worse
+        than the best) and words.
     """
     if costs["dice"].isna().all():
         return pd.DataFrame(columns=ADVICE)
     best = costs.loc[costs["dice"].idxmax()]
-    against = _verdicts_against(best["model"], comparison[comparison["metric"] == "dice"])
+    dice = comparison[comparison["metric"] == "dice"]
+    against, of_weights = (_verdicts_against(best["model"], dice, column) for column in ("verdict", "verdict_weights"))
+    scope = _verdicts_against(best["model"], dice, "scope").get(ALL, {})
     overall = against.get(ALL, {})
     allowed = costs[[overall.get(model) != "worse" for model in costs["model"]]].sort_values("dice", ascending=False)
     rows = []
@@ -165,6 +171,9 @@ def advise(costs: pd.DataFrame, comparison: pd.DataFrame) -> pd.DataFrame:
                 "better": "but better on the same organs of the same cases",
             }
             words += f"mean Dice {chosen['dice']:.3f} against {best['dice']:.3f}, {judged[overall[model]]}"
+            if scope[model] == "weights" and overall[model] == "undecided":
+                said = of_weights[ALL][model]
+                words += " when trained again" + (f", though these weights are {said}" if said != "undecided" else "")
             words += f"; worse on {', '.join(worse_on)}" if worse_on else ""
         rows.append(
             {
@@ -176,6 +185,7 @@ def advise(costs: pd.DataFrame, comparison: pd.DataFrame) -> pd.DataFrame:
                 "dice": chosen["dice"],
                 "best_dice": best["dice"],
                 "verdict": overall.get(model, ""),
+                "scope": scope.get(model, ""),
                 "worse_on": ", ".join(worse_on),
                 "words": words,
             }
@@ -183,13 +193,13 @@ def advise(costs: pd.DataFrame, comparison: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=ADVICE)
 
 
-def _verdicts_against(best: str, comparison: pd.DataFrame) -> dict[str, dict[str, str]]:
-    """The verdict on every other model against one: by organ, then model."""
+def _verdicts_against(best: str, comparison: pd.DataFrame, column: str) -> dict[str, dict[str, str]]:
+    """A column of the comparison of every other model against one, verdicts turned as needed: by organ, then model."""
     turned = {"better": "worse", "worse": "better"}
     found: dict[str, dict[str, str]] = {}
-    for row in comparison.itertuples():
-        if row.model_b == best:
-            found.setdefault(row.organ, {})[row.model_a] = row.verdict
-        elif row.model_a == best:
-            found.setdefault(row.organ, {})[row.model_b] = turned.get(row.verdict, row.verdict)
+    for row in comparison.to_dict("records"):
+        if row["model_b"] == best:
+            found.setdefault(row["organ"], {})[row["model_a"]] = row[column]
+        elif row["model_a"] == best:
+            found.setdefault(row["organ"], {})[row["model_b"]] = turned.get(row[column], row[column])
     return found

@@ -61,15 +61,30 @@ def unit_of(per_case: pd.DataFrame) -> str:
 
 
 def case_values(per_case: pd.DataFrame) -> pd.DataFrame:
-    """Average each case over seeds and folds, then each patient over cases, and add the mean over organs.
+    """Average each case over seeds and folds, and add its mean over organs.
 
     Args:
         per_case: a row a model, fold, seed, case and organ, with metrics of `MEASURES` as columns (any of them). A
             column patient may say whose scan a case is; without it every case is a patient.
 
     Returns:
-        A row a model, patient and organ, with the columns model, case (the patient), organ and the metrics: organs in
-        order of first appearance, then the rows of organ `all`.
+        A row a model, case and organ, with the columns model, case, organ and the metrics: organs in order of first
+        appearance, then the rows of organ `all`.
+
+    Raises:
+        ValueError: an organ is itself named `all`.
+    """
+    return patient_values(per_case.drop(columns="patient", errors="ignore"))
+
+
+def patient_values(per_case: pd.DataFrame) -> pd.DataFrame:
+    """As `case_values`, but with each patient's cases averaged: what statistics are about.
+
+    Args:
+        per_case: see `case_values`.
+
+    Returns:
+        The columns of `case_values`; case is the patient.
 
     Raises:
         ValueError: an organ is itself named `all`.
@@ -100,7 +115,7 @@ def summarise(per_case: pd.DataFrame) -> pd.DataFrame:
     Raises:
         ValueError: an organ is itself named `all`.
     """
-    cases, spread = case_values(per_case), seed_spread(per_case)
+    cases, spread = patient_values(per_case), seed_spread(per_case)
     organs = cases["organ"].unique()
     invented = per_case[per_case["false_positive"]].drop_duplicates(["model", "case", "organ"])
     invented = pd.concat([invented, invented.drop_duplicates(["model", "case"]).assign(organ=ALL)])
@@ -152,7 +167,7 @@ def seed_spread(per_case: pd.DataFrame) -> pd.DataFrame:
         The sample standard deviation over seeds of the seed's mean over cases; index model and organ (with `all`), a
         column a metric. NaN with one seed.
     """
-    seeds = pd.concat([case_values(rows).assign(seed=seed) for seed, rows in per_case.groupby("seed")])
+    seeds = pd.concat([patient_values(rows).assign(seed=seed) for seed, rows in per_case.groupby("seed")])
     means = seeds.groupby(["model", "organ", "seed"])[metrics_of(per_case)].mean()
     return means.groupby(["model", "organ"]).std()
 

@@ -35,7 +35,8 @@ from organbench.statistics import ALL, case_differences
 SIGNS = {"better": "+", "worse": "\N{MINUS SIGN}", "equivalent": "=", "undecided": "?"}
 """What stands for a verdict where there is no room for the word."""
 
-SEEDS: dict[str, Any] = {"color": "0.25", "alpha": 0.3, "linewidth": 0}
+WEIGHTS: dict[str, Any] = {"color": "0.65", "linewidth": 3.2, "solid_capstyle": "butt"}
+HOLLOW: dict[str, Any] = {"marker": "D", "color": "black", "markersize": 3, "markerfacecolor": "white", "zorder": 5}
 EQUIVALENT: dict[str, Any] = {"color": "#117733", "alpha": 0.16, "linewidth": 0}
 JOINED: dict[str, Any] = {"color": "0.45", "linewidth": 1.6, "solid_capstyle": "butt"}
 LEAST_ROW = 2.6  # mm, of an organ
@@ -44,17 +45,17 @@ LEAST_ROW = 2.6  # mm, of an organ
 def paired_differences(per_case: pd.DataFrame, comparison: pd.DataFrame) -> Figure:
     """Draw, organ by organ, by how much one model's Dice exceeds another's on the same case; a panel a pair of models.
 
-    A point is a case in the colour of the model that is better on it, a diamond the mean difference with its 95 %
-    interval; the margin of equivalence is shaded, and the verdict on the first model of the pair stands at the right of
-    its row. A grey bar around 0 reaches as far as the larger of the two models' spreads over training seeds, where
-    there are several: a mean within it might have another sign with other seeds. Where a page does not hold all pairs,
-    every model is compared with the one of the highest mean over organs. Single cases that would squeeze all others
+    A point is a patient in the colour of the model that is better on it, a diamond the mean difference. The black line
+    is its 95 % interval over patients and trainings, the grey bar that over patients alone: what is true of these very
+    weights. With one training of each there is only the bar, and a hollow diamond. The margin of equivalence is shaded,
+    and the verdict on the first model of the pair stands at the right of its row. Where a page does not hold all pairs,
+    every model is compared with the one of the highest mean over organs. Single patients that would squeeze all others
     together lie at the edge, and the axis says how many.
 
     Args:
         per_case: see `statistics.case_values`; needs the column dice.
-        comparison: a row a metric, organ and pair: n, mean_difference, ci_low, ci_high, margin, verdict, seed_std_a and
-            seed_std_b.
+        comparison: a row a metric, organ and pair: n, mean_difference, ci_low, ci_high, margin, verdict; and scope,
+            verdict_weights, ci_weights_low and ci_weights_high. What is not there is not drawn.
 
     Returns:
         A figure of a journal's double column; with a single model, a note that there is nothing to compare.
@@ -146,11 +147,15 @@ def _pair(
         row = means.loc[organ]
         if "margin" in row and row["margin"] > 0:
             axes.fill_betweenx([i - 0.5, i + 0.5], -row["margin"], row["margin"], zorder=0.5, **EQUIVALENT)
-        seeds = _seed_spread(row)
-        if seeds > 0:
-            axes.fill_betweenx([i - 0.4, i - 0.16], -seeds, seeds, zorder=0.6, **SEEDS)
-        mean_bar(axes, row["mean_difference"], row["ci_low"], row["ci_high"], i - 0.28)
+        if "ci_weights_low" in row:
+            axes.plot([row["ci_weights_low"], row["ci_weights_high"]], [i - 0.28] * 2, zorder=3.5, **WEIGHTS)
+        if _of_weights(row):
+            axes.plot(row["mean_difference"], i - 0.28, **HOLLOW)
+        else:
+            mean_bar(axes, row["mean_difference"], row["ci_low"], row["ci_high"], i - 0.28)
         verdict = str(row["verdict"]) if "verdict" in row and not pd.isna(row["verdict"]) else ""
+        if _of_weights(row) and row["verdict_weights"] != "undecided":
+            verdict += f" (weights {SIGNS[row['verdict_weights']] if not alone else row['verdict_weights']})"
         if alone:  # with more pairs there is no room beside a panel
             text = estimate(row["mean_difference"], row["ci_low"], row["ci_high"], "+.3f")
             beside(axes, i, (text, 5, "left"), (f"{row['n']:.0f}", 102, "right"), (verdict, 110, "left"))
@@ -159,18 +164,16 @@ def _pair(
     points(axes, pair, "difference", "spread", "better", colours)
 
 
-def _seed_spread(means: pd.Series | pd.DataFrame) -> np.ndarray:
-    """The larger of both models' spreads over training seeds, of one row or of all; 0 with one seed."""
-    spreads = np.asarray([means.get(f"seed_std_{side}", np.nan) for side in "ab"], dtype=float)
-    return np.nan_to_num(spreads).max(axis=0)
+def _of_weights(row: pd.Series) -> bool:
+    """Whether a row speaks of weights only, as its networks were trained once."""
+    return row.get("scope", "networks") == "weights"
 
 
 def _reach(differences: pd.Series, means: pd.DataFrame) -> tuple[float, int]:
     """Half the axis, and how many cases lie beyond it: all fit unless a few are far from all others."""
     sizes = differences.abs()
     margin = 1.5 * means["margin"].max() if "margin" in means else np.nan
-    drawn = [means[["ci_low", "ci_high"]].abs().max().max(), _seed_spread(means).max(initial=0)]
-    needed = np.nanmax([*drawn, margin, 0.01])
+    needed = np.nanmax([means[["ci_low", "ci_high"]].abs().max().max(), margin, 0.01])
     largest = max(needed, sizes.max()) if len(sizes) else needed
     usual = max(needed, 1.2 * sizes.quantile(0.98)) if len(sizes) else needed
     if largest <= 2 * usual:
@@ -180,14 +183,19 @@ def _reach(differences: pd.Series, means: pd.DataFrame) -> tuple[float, int]:
 
 def _keys(means: pd.DataFrame, signs: bool) -> list[Any]:
     """What the legend explains: the mean, the margin, and the verdicts' signs where they stand for words."""
-    handles: list[Any] = [
-        Line2D([], [], marker="D", color="black", markersize=2.5, linewidth=0.9, label="mean difference, 95 % CI")
-    ]
+    scopes = set(means["scope"]) if "scope" in means else {"networks"}
+    handles: list[Any] = []
+    if "networks" in scopes:
+        diamond: dict[str, Any] = {"marker": "D", "markersize": 2.5, "linewidth": 0.9}
+        label = "mean difference, 95 % CI over patients and trainings"
+        handles.append(Line2D([], [], color="black", label=label, **diamond))
+    if "ci_weights_low" in means:
+        handles.append(Line2D([], [], **WEIGHTS, label="95 % CI over patients alone: these weights"))
+    if "weights" in scopes:
+        handles.append(Line2D([], [], **HOLLOW, linestyle="", label="one training each: nothing said of networks"))
     if "margin" in means and means["margin"].max() > 0:
         margins = sorted(means["margin"].dropna().unique())
         handles.append(Patch(**EQUIVALENT, label=f"equivalent: within ±{', '.join(f'{m:g}' for m in margins)}"))
-    if (_seed_spread(means) > 0).any():
-        handles.append(Patch(**SEEDS, label="spread over training seeds (SD)"))
     if signs and "verdict" in means:
         meaning = ", ".join(f"{sign} {verdict}" for verdict, sign in SIGNS.items())
         handles.append(Patch(facecolor="none", label=f"right model: {meaning}"))
