@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from organbench import splits
+from organbench.evidence import LEAST_ORGANS
 
 PACKAGES = ("SimpleITK", "numpy", "scipy", "pandas", "surface-distance")
 
@@ -278,32 +279,68 @@ def metrics(settings: Mapping[str, Any]) -> str:
 
 
 def statistics(config: Mapping[str, Any]) -> str:
-    """Units, intervals, tests and the rule of the verdicts."""
-    seeds = " first averaged over seeds, then" if len(config["training"]["seeds"]) > 1 else ""
+    """Units, intervals, tests, the rule of the verdicts and what they are about."""
+    several = len(config["training"]["seeds"]) > 1
+    first = " averaged over scans and then" if config["split"]["patient"] else ""
+    first = f" averaged over seeds,{first.replace(' averaged', '', 1) or ' then'}" if several else first
     sentences = [
-        f"The patient was the unit of analysis: values were{seeds} summarised over patients with 95 % bootstrap "
+        f"The patient was the unit of analysis: values were{first} summarised over patients with 95 % bootstrap "
         "intervals (bias-corrected and accelerated, 2000 resamples [@efron1987], at a level raised for small samples "
         "[@hesterberg2015])."
     ]
     if len(config["models"]) > 1:
-        margins = [f"{margin:g} ({name})" for name, margin in config["evaluation"]["margin"].items()]
-        equivalent = (
-            f", and equivalent where two one-sided t-tests [@schuirmann1987] showed their mean difference to be within "
-            f"a margin of {listed(margins)}"
-            if margins
-            else ""
-        )
-        sentences.append(
-            "Contenders were compared on the same organs of the same patients, with Student's t intervals of the mean "
-            "difference. A contender was called better where the Wilcoxon signed-rank test [@wilcoxon1945] and the "
-            f"paired t-test both gave p < 0.05 in the same direction{equivalent}; otherwise the pair was undecided. "
-            "All p values were corrected after Holm over the organs and pairs of a metric [@holm1979]."
-        )
+        sentences.append(verdicts(config))
     if len(config["models"]) > 2:
         sentences.append(
             "Average ranks were compared by Friedman's test and Nemenyi's critical difference [@demsar2006]."
         )
     return " ".join(sentences)
+
+
+def verdicts(config: Mapping[str, Any]) -> str:
+    """How networks were compared, and whether verdicts are about networks or about the weights of one training."""
+    margins = [f"{margin:g} ({name})" for name, margin in config["evaluation"]["margin"].items() if margin]
+    equivalent = (
+        f", and equivalent where two one-sided t-tests [@schuirmann1987] showed their mean difference to be within "
+        f"a margin of {listed(margins)}"
+        if margins
+        else ""
+    )
+    seeds, folds = len(config["training"]["seeds"]), config["split"]["method"] == "kfold"
+    shared = (
+        ""
+        if len(config["dataset"]["organs"]) < LEAST_ORGANS
+        else (
+            " An organ's variance over trainings was moderated towards the mean over organs, upwards only, in the manner of "
+            "Smyth [@smyth2004]."
+        )
+    )
+    if folds:
+        variance = (
+            "Every fold was a training of its own, so the mean differences of the folds, which vary with patients, seeds "
+            f"and training sets, were tested and gave the intervals.{shared}"
+        )
+    elif seeds > 1:
+        variance = (
+            "The variance of a mean difference was the sum of that over patients and of that over the trainings of both "
+            "networks [@clark1973], with degrees of freedom after Satterthwaite [@satterthwaite1946]."
+            f"{shared}"
+        )
+    else:
+        variance = (
+            "Every network was trained once, so intervals and tests are over patients alone: they are true of these "
+            "weights, nothing can be said of the networks, and every verdict on networks is undecided."
+        )
+    fixed = [name for name, model in config["models"].items() if "ensemble" in model]
+    judged = f" {listed(fixed).capitalize()} had no spread over trainings and was judged as it is." if fixed else ""
+    return (
+        f"Networks were compared on the same organs of the same patients. {variance}{judged} A network was called better "
+        "where the Wilcoxon signed-rank test over patients [@wilcoxon1945] and the t-test of the mean difference both gave "
+        f"p < 0.05 in the same direction{equivalent}; otherwise the pair was undecided. A patient whose organ only one of "
+        "two networks missed was its worst in the rank test of a metric without a value there, and a network that missed "
+        "an organ more often was never called better. All p values were corrected after Holm over the organs and pairs of "
+        "a metric [@holm1979]."
+    )
 
 
 def software(costs: Mapping[str, Mapping[str, Any]]) -> str:
