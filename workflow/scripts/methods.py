@@ -3,9 +3,7 @@
 import json
 from pathlib import Path
 
-import pandas as pd
-
-from organbench import methods
+from organbench import methods, tables
 from organbench.files import atomic
 from organbench.jobs import job_log
 
@@ -15,8 +13,8 @@ with job_log(snakemake.log[0]):
         model: json.loads(Path(path).read_text())
         for model, path in zip(params.settings, snakemake.input.costs, strict=True)
     }
-    cases = pd.read_csv(snakemake.input.cases, dtype={"case": str})
-    bad = pd.read_csv(snakemake.input.bad, dtype=str)
+    cases = tables.read(snakemake.input.cases)
+    bad = tables.read(snakemake.input.bad)
     with atomic(snakemake.output.configuration) as path:
         path.write_text(params.configuration)
     with atomic(snakemake.output.versions) as path:

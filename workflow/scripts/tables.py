@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from organbench import cohort, conventions, statistics, verdicts
+from organbench import cohort, conventions, statistics, tables, verdicts
 from organbench.errors import InputError
 from organbench.files import atomic
 from organbench.jobs import job_log
@@ -18,7 +18,7 @@ def read(path):
     model, run = path.parts[-4:-2]
     place = f"{model}/{run}/{path.stem}"
     try:
-        table = pd.read_csv(StringIO(text), dtype={"case": str, "model": str})
+        table = tables.read(StringIO(text))
         whole = text.endswith("\n") and table["organ"].tolist() == snakemake.params.organs
         found = {f"{row.model}/fold{row.fold}-seed{row.seed}/{row.case}" for row in table.itertuples()}
     except (ValueError, KeyError, AttributeError):
@@ -30,7 +30,7 @@ def read(path):
 
 with job_log(snakemake.log[0]):
     per_case = pd.concat([read(path) for path in snakemake.input.metrics], ignore_index=True)
-    tables = {
+    written = {
         snakemake.output.per_case: per_case,
         snakemake.output.summary: statistics.summarise(per_case),
         snakemake.output.comparison: verdicts.compare(per_case, snakemake.params.margins),
@@ -39,6 +39,6 @@ with job_log(snakemake.log[0]):
         snakemake.output.legacy: conventions.legacy(per_case),
         snakemake.output.agreement: cohort.volume_agreement(per_case),
     }
-    for output, table in tables.items():
+    for output, table in written.items():
         with atomic(output) as path:
             table.to_csv(path, index=False)

@@ -5,6 +5,7 @@ Plain Python with yaml and jsonschema (which Snakemake brings), because the work
 
 import copy
 import csv
+import datetime
 import difflib
 import glob
 import os
@@ -56,6 +57,7 @@ def resolve(given: Mapping[str, Any], defaults: Mapping[str, Any], schema: Mappi
     check_size(given)
     config = merge(copy.deepcopy(dict(defaults)), coerce(given, schema))
     config = fill(config, schema)
+    check_names(config)
     errors = sorted(Validator(schema).iter_errors(config), key=lambda error: [str(part) for part in error.path])
     if errors:
         raise InputError(describe(errors[0], schema))
@@ -97,6 +99,31 @@ def check_keys(path: str | Path) -> None:
             if name in keys:
                 raise InputError(f"{path}, line {key.start_mark.line + 1}: {plain(name)} is there twice; keep one")
             keys.add(name)
+
+
+def check_names(config: Config) -> None:
+    """Check that names are text: YAML reads 7, 007 and 0x7 as the same number, and no as false.
+
+    Raises:
+        InputError: a network, an organ or a member of an ensemble is named by a number, a truth value or a date.
+    """
+    models, dataset, evaluation = (config.get(key) for key in ("models", "dataset", "evaluation"))
+    named = {
+        "models": models,
+        "dataset.organs": dataset.get("organs") if isinstance(dataset, Mapping) else None,
+        "evaluation.tolerance_mm": evaluation.get("tolerance_mm") if isinstance(evaluation, Mapping) else None,
+    }
+    for model, entry in models.items() if isinstance(models, Mapping) else ():
+        if isinstance(entry, Mapping) and "ensemble" in entry:
+            members = entry["ensemble"]
+            named[f"models.{plain(model)}.ensemble"] = members if isinstance(members, list) else [members]
+    for key, names in named.items():
+        for name in names if isinstance(names, Mapping | list) else ():
+            if isinstance(name, int | float | datetime.date):
+                raise InputError(
+                    f"config, {key}: without quotes {plain(name)} is a number, a truth value or a date to YAML, "
+                    "and no name; put names in quotes"
+                )
 
 
 def check_folder(folder: Path) -> None:
