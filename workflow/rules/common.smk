@@ -12,6 +12,7 @@ import yaml
 
 WORKFLOW = Path(str(workflow.current_basedir)).parent
 SCRIPTS = WORKFLOW / "scripts"
+REFERENCES = WORKFLOW / "report" / "references.bib"
 if str(SCRIPTS) not in sys.path:
     sys.path.insert(0, str(SCRIPTS))
 
@@ -65,6 +66,7 @@ def resolve_study():
             study.check_keys(os.path.relpath(file))
         resolved = study.resolve(config, defaults, schema)
         study.check_folder(Path("results", resolved["study"]))
+        study.check_citation(resolved["dataset"], REFERENCES.read_text())
         cases, incomplete = study.find_cases(
             resolved["dataset"], stored(resolved["dataset"])
         )

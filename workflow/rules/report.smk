@@ -238,7 +238,7 @@ rule methods:
             fold=0,
             seed=STUDY["training"]["seeds"][0],
         ),
-        references=os.path.relpath(WORKFLOW / "report" / "references.bib"),
+        references=os.path.relpath(REFERENCES),
         code=code("methods.py"),
     output:
         methods=report(
