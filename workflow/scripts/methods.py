@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from organbench import methods, tables
+from organbench import methods, protocol, tables
 from organbench.files import atomic
 from organbench.jobs import job_log
 
@@ -15,10 +15,14 @@ with job_log(snakemake.log[0]):
     }
     cases = tables.read(snakemake.input.cases)
     bad = tables.read(snakemake.input.bad)
+    results = Path("results", params.study["study"])
+    values = protocol.Values.of(params.study["evaluation"], list(params.study["dataset"]["organs"]))
+    fixed = protocol.words(protocol.find(results, values), values)
     with atomic(snakemake.output.configuration) as path:
         path.write_text(params.configuration)
     with atomic(snakemake.output.versions) as path:
         methods.versions(costs).to_csv(path, index=False)
     with atomic(snakemake.output.methods) as path:
         references = Path(snakemake.input.references).read_text()
-        path.write_text(methods.text(params.study, params.settings, params.folds, cases, bad, costs, references))
+        text = methods.text(params.study, params.settings, params.folds, cases, bad, costs, references, fixed)
+        path.write_text(text)

@@ -7,6 +7,7 @@ Rooms, lowest first; a room imports only from rooms above it in this list:
 | `errors` | the exceptions that a job ends with in one line |
 | `files` | files that are whole or absent |
 | `tables` | reading a study's tables: names stay names, also where they are digits |
+| `protocol` | what was fixed before results were seen |
 | `orphans` | jobs end with the workflow that started them |
 | `jobs` | a job's log, its pace, and its end |
 | `failures` | what to do about the jobs that failed |

@@ -58,6 +58,7 @@ def text(
     bad: pd.DataFrame,
     costs: Mapping[str, Mapping[str, Any]],
     references: str,
+    fixed: str = "",
 ) -> str:
     """A study's methods as Markdown: a paragraph a topic, then the BibTeX entries of what is cited.
 
@@ -69,6 +70,7 @@ def text(
         bad: `tables/bad_cases.csv`, the cases that were left out.
         costs: `cost.json` of one run of each contender that was trained.
         references: BibTeX entries, of which those that are cited are appended.
+        fixed: what was fixed before results were seen, see `protocol.words`.
     """
     folds = splits.without(folds, dict(zip(bad["case"], bad["reason"], strict=True)))
     sections = {
@@ -80,9 +82,10 @@ def text(
         "Prediction": prediction(config["prediction"]),
         "Metrics": metrics(config["evaluation"]),
         "Statistics": statistics(config),
+        "Protocol": fixed,
         "Software and hardware": software(costs),
     }
-    body = "\n\n".join(f"## {title}\n\n{paragraph}" for title, paragraph in sections.items())
+    body = "\n\n".join(f"## {title}\n\n{paragraph}" for title, paragraph in sections.items() if paragraph)
     entries = {re.search(r"{(\w+),", entry)[1]: entry for entry in references.strip().split("\n\n")}  # type: ignore[index]
     cited = "\n\n".join(entries[key] for key in sorted(set(re.findall(r"@(\w+)", body))))
     return f"# Methods of the study {config['study']}\n\n{body}\n\n## References\n\n```bibtex\n{cited}\n```\n"
