@@ -126,6 +126,7 @@ REPORT_TABLES = {
     "cost": "cost",
     "pareto": "who is on the Pareto front",
     "ranks": "ranks of three or more contenders",
+    "convergence": "whether training had converged",
     "legacy": "scores that mislead",
     "empty_masks": "other rules for empty masks",
     "volume_agreement": "volume agreement",

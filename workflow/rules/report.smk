@@ -238,6 +238,7 @@ rule methods:
             fold=0,
             seed=STUDY["training"]["seeds"][0],
         ),
+        convergence=f"{RESULTS}/tables/convergence.csv",
         references=os.path.relpath(REFERENCES),
         code=code("methods.py"),
     output:

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from organbench import methods, protocol, tables
+from organbench import convergence, methods, protocol, tables
 from organbench.files import atomic
 from organbench.jobs import job_log
 
@@ -18,11 +18,13 @@ with job_log(snakemake.log[0]):
     results = Path("results", params.study["study"])
     values = protocol.Values.of(params.study["evaluation"], list(params.study["dataset"]["organs"]))
     fixed = protocol.words(protocol.find(results, values), values)
+    converged = convergence.sentence(tables.read(snakemake.input.convergence))
     with atomic(snakemake.output.configuration) as path:
         path.write_text(params.configuration)
     with atomic(snakemake.output.versions) as path:
         methods.versions(costs).to_csv(path, index=False)
     with atomic(snakemake.output.methods) as path:
         references = Path(snakemake.input.references).read_text()
-        text = methods.text(params.study, params.settings, params.folds, cases, bad, costs, references, fixed)
-        path.write_text(text)
+        path.write_text(
+            methods.text(params.study, params.settings, params.folds, cases, bad, costs, references, fixed, converged)
+        )

@@ -35,6 +35,7 @@ Rooms, lowest first; a room imports only from rooms above it in this list:
 | `study` | the study's configuration: merge, check, defaults |
 | `statistics` | summaries with intervals, contenders side by side on the same cases |
 | `verdicts` | paired tests, and the verdict on every pair and organ by one rule; ranks |
+| `convergence` | whether the validation Dice still rose when training ended |
 | `conventions` | what the same predictions score under rules that others use |
 | `colours` | the colours of contenders and organs |
 | `costs` | accuracy against cost, and which contender to take with less to spend |

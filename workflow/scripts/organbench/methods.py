@@ -59,6 +59,7 @@ def text(
     costs: Mapping[str, Mapping[str, Any]],
     references: str,
     fixed: str = "",
+    converged: str = "",
 ) -> str:
     """A study's methods as Markdown: a paragraph a topic, then the BibTeX entries of what is cited.
 
@@ -71,6 +72,7 @@ def text(
         costs: `cost.json` of one run of each contender that was trained.
         references: BibTeX entries, of which those that are cited are appended.
         fixed: what was fixed before results were seen, see `protocol.words`.
+        converged: whether training had converged, see `convergence.sentence`.
     """
     folds = splits.without(folds, dict(zip(bad["case"], bad["reason"], strict=True)))
     sections = {
@@ -78,7 +80,7 @@ def text(
         "Split": division(config["split"], folds),
         "Preprocessing": preprocessing(config["preprocessing"]),
         "Networks": contenders(config, settings, costs),
-        "Training": training(config["training"], settings),
+        "Training": f"{training(config['training'], settings)} {converged}".strip(),
         "Prediction": prediction(config["prediction"]),
         "Metrics": metrics(config["evaluation"]),
         "Statistics": statistics(config),

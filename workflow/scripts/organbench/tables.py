@@ -1,5 +1,7 @@
 """Reading the tables that a study has written: names stay names, also where they are digits."""
 
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TextIO
 
@@ -28,3 +30,14 @@ def read(table: str | Path | TextIO) -> pd.DataFrame:
         ValueError: it is no table.
     """
     return pd.read_csv(table, dtype=dict.fromkeys(NAMES, str))
+
+
+def histories(paths: Iterable[str | Path]) -> pd.DataFrame:
+    """Read the history.csv of trainings, and add each one's model, fold and seed, which its path names."""
+    found = []
+    for path in map(str, paths):
+        place = re.search(r"([^/]+)/fold(\d+)-seed(\d+)/history\.csv$", path)
+        if not place:
+            raise ValueError(f"{path} is no training's history")
+        found.append(read(path).assign(model=place[1], fold=int(place[2]), seed=int(place[3])))
+    return pd.concat(found, ignore_index=True)
