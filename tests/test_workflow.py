@@ -255,6 +255,28 @@ def test_what_was_fixed_before_results_stays_and_changes_are_told(finished):
     assert jobs_to_run(finished) == {}
 
 
+def test_a_learning_curve_trains_with_fewer_patients_and_nothing_else(finished):
+    """Of two training cases the shares are one, one and both; the study's own runs are the last of these."""
+    expected = {"train_share": 4, "predict_share": 8, "evaluate_share": 8}
+    ends = ("learning_curve_table", "figure_learning_curve", "learning_curve")
+    assert jobs_to_run(finished, "learning_curve") == expected | dict.fromkeys(ends, 1)
+    code, output = snakemake(finished, "learning_curve")
+    assert code == 0, output[-3000:]
+    table = pd.read_csv(finished / "results/smoke/tables/learning_curve.csv")
+    assert len(table) == 2 * 4 * 3  # networks, organs and their mean, shares
+    training = (finished / "results/smoke/split.csv").read_text().count(",train")
+    counts = sorted({int(np.ceil(training * share / 100)) for share in (25, 50, 100)})
+    assert sorted(table["patients"].unique()) == counts
+    whole = table[table["share"] == 100].set_index(["model", "organ"])["dice"]
+    summary = pd.read_csv(finished / "results/smoke/tables/summary.csv").query("metric == 'dice'")
+    means = summary.set_index(["model", "organ"])["mean"].reindex(whole.index)
+    np.testing.assert_allclose(whole, means)
+    assert (finished / "results/smoke/figures/learning_curve.svg").stat().st_size > 0
+    assert not list(finished.glob("results/smoke/learning_curve/**/checkpoint.pt"))
+    assert jobs_to_run(finished, "learning_curve") == {"learning_curve": 1}
+    assert jobs_to_run(finished) == {}
+
+
 def test_verify_says_whether_a_study_repeats_itself(finished):
     code, output = snakemake(finished, "verify")
     assert code == 0, output[-3000:]

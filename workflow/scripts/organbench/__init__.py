@@ -37,6 +37,7 @@ Rooms, lowest first; a room imports only from rooms above it in this list:
 | `verdicts` | paired tests, and the verdict on every pair and organ by one rule; ranks |
 | `convergence` | whether the validation Dice still rose when training ended |
 | `conventions` | what the same predictions score under rules that others use |
+| `learning_curve` | whether more patients would help |
 | `colours` | the colours of contenders and organs |
 | `costs` | accuracy against cost, and which contender to take with less to spend |
 | `cohort` | which cases to look at, how volumes agree, how scans were made |
