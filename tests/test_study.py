@@ -432,6 +432,20 @@ def test_a_deep_file_is_left_to_what_checks_its_depth(tmp_path):
     study.check_keys(tmp_path / "study.json")
 
 
+@pytest.mark.parametrize(
+    "text", ["dataset: {cases: [7, 010]}", "models:\n  010: {network: unet}", "models: {a: {ensemble: 010}}"]
+)
+def test_a_number_that_yaml_reads_as_another_is_refused(tmp_path, text):
+    (tmp_path / "study.yaml").write_text(text)
+    with pytest.raises(InputError, match=r"study\.yaml, line \d: YAML reads 010 as 8; put it in quotes"):
+        study.check_keys(tmp_path / "study.yaml")
+
+
+def test_numbers_that_yaml_reads_as_they_stand_are_left(tmp_path):
+    (tmp_path / "study.yaml").write_text('a: [0, 0.5, -0.1, "010", 1e-3, 10, 08, 2020-01-01]\n"007": 1\n')
+    study.check_keys(tmp_path / "study.yaml")
+
+
 def test_a_folder_and_the_labels_must_be_there(tmp_path, find):
     with pytest.raises(InputError, match=r"absent: .*set dataset.root"):
         study.find_cases({"source": "nifti", "root": str(tmp_path / "absent"), "image": "{case}", "label": "l{case}"})

@@ -74,10 +74,10 @@ def resolve(given: Mapping[str, Any], defaults: Mapping[str, Any], schema: Mappi
 
 
 def check_keys(path: str | Path) -> None:
-    """Check that a study file gives no key twice: YAML's readers take the last without a word.
+    """Check what YAML's readers do without a word: of a key that is there twice they take the last, and 010 is 8.
 
     Raises:
-        InputError: it does.
+        InputError: a study file has a key twice, or a whole number that begins with 0.
     """
     try:
         waiting = [yaml.compose(Path(path).read_text("utf-8"), yaml.SafeLoader)]
@@ -86,6 +86,9 @@ def check_keys(path: str | Path) -> None:
     seen = set()
     while waiting:
         node = waiting.pop()
+        if isinstance(node, yaml.ScalarNode) and node.tag.endswith(":int") and re.fullmatch("0[0-7_]+", node.value):
+            line, read = node.start_mark.line + 1, int(node.value.replace("_", ""), 8)
+            raise InputError(f"{path}, line {line}: YAML reads {plain(node.value)} as {read}; put it in quotes")
         if id(node) in seen or not isinstance(node, yaml.CollectionNode):
             continue
         seen.add(id(node))  # an alias may stand for what it is in
@@ -94,7 +97,7 @@ def check_keys(path: str | Path) -> None:
             continue
         keys: set[str] = set()
         for key, value in node.value:
-            waiting.append(value)
+            waiting += [key, value]
             name = str(key.value)
             if name in keys:
                 raise InputError(f"{path}, line {key.start_mark.line + 1}: {plain(name)} is there twice; keep one")
