@@ -3,6 +3,7 @@
 Usage: snakemake --cores all --resources gpu=1 && python docs/update_examples.py
 """
 
+import sys
 from pathlib import Path
 
 import marked
@@ -10,6 +11,10 @@ import pandas as pd
 from PIL import Image
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
+
+from organbench import tables  # noqa: E402
+
 FIGURES = {
     "phantom": {name: name for name in ("dice_by_organ", "paired_differences", "overlays")},
     "openkbp_folds": {"paired_differences": "openkbp_differences"},
@@ -28,7 +33,7 @@ def interval(row: pd.Series) -> str:
 def table(study: Path) -> str:
     """The Markdown table: an organ a row, a network a column and the verdict, then what each network costs."""
     summary, comparison, cost = (
-        pd.read_csv(study / "tables" / f"{name}.csv") for name in ("summary", "comparison", "cost")
+        tables.read(study / "tables" / f"{name}.csv") for name in ("summary", "comparison", "cost")
     )
     dice = summary[summary["metric"] == "dice"].set_index(["organ", "model"])
     verdicts = comparison[comparison["metric"] == "dice"].set_index("organ")["verdict"]

@@ -50,6 +50,13 @@ def rules():
     return {name: rule for name, rule in found.items() if "script:" in rule}
 
 
+def inherited():
+    """The names of rules that inherit what they run from another."""
+    return {
+        name for file in RULES for name in re.findall(r"^ *use rule \w+ as (\w+) with:", file.read_text(), flags=re.M)
+    }
+
+
 def directive(rule, name):
     """A rule's directive whose value is a single string."""
     (value,) = re.findall(rf'^ *{name}:\n? *f?"([^"]+)"', rule, flags=re.M)
@@ -203,7 +210,7 @@ def test_torch_is_imported_by_the_rooms_that_the_list_says():
 @pytest.mark.parametrize("name", ["slurm", "generic"])
 def test_a_cluster_profile_names_rules_that_there_are(name):
     profile = yaml.safe_load((ROOT / "profiles" / name / "config.yaml").read_text())
-    assert profile["groups"].keys() <= rules().keys()
+    assert profile["groups"].keys() <= rules().keys() | inherited()
     assert {"convert", "predict", "evaluate"} <= profile["groups"].keys()
     assert profile["group-components"].keys() < set(profile["groups"].values())
     assert profile["executor"] in (ROOT / "requirements-cluster.txt").read_text()

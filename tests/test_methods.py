@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from organbench import methods, study
+from organbench.errors import InputError
 
 ROOT = Path(__file__).parent.parent
 REFERENCES = (ROOT / "workflow" / "report" / "references.bib").read_text()
@@ -31,7 +32,7 @@ def config():
     return lambda changes: study.resolve(copy.deepcopy(changes), defaults, schema)
 
 
-def written(config, folds=FOLDS, bad=()):
+def written(config, folds=FOLDS, bad=(), costs=None):
     organs = {f"{organ}_ml": [100.0, 0.0] for organ in config["dataset"]["organs"]}
     grid = {"size_z": [90, 100], "spacing_x": 0.7, "spacing_y": 0.7, "spacing_z": [1.0, 5.0]}
     settings = {
@@ -40,7 +41,8 @@ def written(config, folds=FOLDS, bad=()):
     }
     cases = pd.DataFrame({"case": ["1", "2"], **grid, **organs})
     left_out = pd.DataFrame([(case, "is damaged") for case in bad], columns=["case", "reason"])
-    return methods.text(config, settings, folds, cases, left_out, dict.fromkeys(settings, COST), REFERENCES)
+    costs = costs or dict.fromkeys(settings, COST)
+    return methods.text(config, settings, folds, cases, left_out, costs, REFERENCES)
 
 
 def test_it_says_what_the_study_did(config):
@@ -111,3 +113,126 @@ def test_the_studies_that_come_with_it_are_described(config):
         assert "[@" in text
         assert text.startswith(f"# Methods of the study {resolved['study']}\n")
         assert all(f"{name} was a " in text for name in study.trained(resolved))
+
+
+UNETS = {"one": {"network": "unet"}, "two": {"network": "unet"}}
+
+
+def with_own(**own):
+    """Two networks that each have their own value of a setting: `key=(of one, of two)`."""
+    return {
+        name: entry | {key: values[k] for key, values in own.items()} for k, (name, entry) in enumerate(UNETS.items())
+    }
+
+
+@pytest.mark.parametrize(
+    ("dataset", "phrase"),
+    [
+        ({"source": "nifti", "citation": "rister2020ctorg"}, "2 CT volumes from CT-ORG [@rister2020ctorg]."),
+        ({"source": "nifti", "citation": "isensee2021nnunet"}, "2 CT volumes [@isensee2021nnunet]."),
+        ({"source": "nifti"}, "2 CT volumes."),
+        ({"source": "openkbp"}, "2 CT volumes from OpenKBP [@babier2021openkbp]."),
+    ],
+)
+@pytest.mark.parametrize("name", ["ct-org", "openkbp", "another"])
+def test_the_data_are_cited_by_what_they_are_and_not_by_the_studys_name(config, name, dataset, phrase):
+    root = {"root": "data", "organs": {"liver": 1}}
+    assert f"We used {phrase}" in written(config({"study": name, "dataset": root | dataset}))
+
+
+def test_studies_of_ct_org_cite_it(config):
+    for name in ("ct-org", "original"):
+        study_file = yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text()) | {"study": "renamed"}
+        assert "from CT-ORG [@rister2020ctorg]" in written(config(study_file))
+
+
+def test_a_citation_has_to_have_an_entry():
+    study.check_citation({"citation": None}, REFERENCES)
+    study.check_citation({"citation": "rister2020ctorg"}, REFERENCES)
+    with pytest.raises(
+        InputError, match=r"^config, dataset.citation: .*no entry rister.*; did you mean rister2020ctorg\?"
+    ):
+        study.check_citation({"citation": "rister2020"}, REFERENCES)
+
+
+def test_an_official_split_is_said_to_be_ct_orgs(config):
+    assert "as CT-ORG's authors did [@rister2020ctorg]" in written(config({"split": {"method": "official"}}))
+
+
+def test_normalisation_is_said_of_whom_it_is_true(config):
+    batch, instance = "batch normalisation [@ioffe2015bn]", "instance normalisation [@ulyanov2016in]"
+    assert f" All used {batch}." in written(config({"models": UNETS}))
+    both_instance = written(config({"models": with_own(norm=("instance", "instance"))}))
+    assert f" All used {instance}." in both_instance
+    assert "batch normalisation" not in both_instance
+    mixed = written(config({"models": with_own(norm=("instance", "batch"))}))
+    assert f" one used {instance} and two {batch}." in mixed
+    assert "All used" not in mixed
+
+
+@pytest.mark.parametrize(
+    ("setting", "of_all", "unsaid"),
+    [
+        ({"steps": 77}, "trained for 77 steps", "400 steps"),
+        ({"batch_size": 3}, "batches of 3 crops", "batches of 14"),
+        ({"patch": [32, 64]}, "crops of 32 x 64 voxels", "96 x 96"),
+        ({"context": 0}, "voxels, 90% of them", "neighbouring slice"),
+        ({"foreground": 0}, "anywhere", "near an organ"),
+        ({"loss": "ce"}, "We minimised cross-entropy with", "soft Dice"),
+        ({"optimizer": "sgd"}, "stochastic gradient descent", "AdamW"),
+        ({"weight_decay": 0.5}, "(weight decay 0.5,", "weight decay 0.01"),
+        ({"gradient_clip": 7.0}, "a norm of 7)", "a norm of 1)"),
+        ({"learning_rate": 0.125}, "to 0.125 and", "0.005"),
+        ({"warmup": 0}, "The learning rate started at", "rose over"),
+        ({"schedule": "cosine"}, "half a cosine", "polynomially"),
+        ({"ema": 0.9}, "(decay 0.9)", "ema 0.9"),
+        ({"deep_supervision": True}, "Coarser levels of the networks were supervised too", "deep supervision on"),
+        ({"weights": "best"}, "weights with the highest mean validation Dice", "after the last step"),
+        ({"slices": "middle"}, "the middle axial slice of each scan only", "slices middle"),
+        ({"augmentation": {"rotation": 7}}, "(up to 7 degrees)", "15 degrees"),
+    ],
+)
+def test_what_all_networks_override_is_said_instead_of_the_common_setting(config, setting, of_all, unsaid):
+    models = {name: entry | setting for name, entry in UNETS.items()}
+    text = written(config({"models": models}))
+    assert of_all in text
+    assert unsaid not in text
+    assert "it was" not in text
+    assert text == written(config({"models": UNETS, "training": setting}))
+
+
+def test_what_each_network_has_of_its_own_is_said_of_each(config):
+    text = written(config({"models": with_own(steps=(30, 60), optimizer=("adam", "sgd"))}))
+    assert "trained for 30 steps" in text
+    assert "with Adam [@kingma2015adam]" in text
+    assert "For two it was steps 60 and optimizer stochastic gradient descent with Nesterov momentum 0.99." in text
+    assert "400 steps" not in text
+    assert "AdamW" not in text
+
+
+def test_settings_of_one_network_are_said_in_words_and_cited(config):
+    own = {
+        "loss": "dice",
+        "deep_supervision": True,
+        "ema": 0.9,
+        "weights": "best",
+        "augmentation": {"flip": ["x", "y"]},
+    }
+    text = written(config({"models": {"one": {"network": "unet"}, "two": {"network": "unet"} | own}}))
+    for phrase in (
+        "loss soft Dice loss [@milletari2016vnet]",
+        "deep supervision on [@isensee2021nnunet]",
+        "ema 0.9 [@polyak1992]",
+        "weights best",
+        "augmentation flip x and y",
+    ):
+        assert phrase in text
+
+
+def test_every_version_of_pytorch_is_said(config):
+    resolved = config({"models": UNETS})
+    costs = {
+        name: COST | {"versions": COST["versions"] | {"torch": torch}}
+        for name, torch in (("one", "2.12.0"), ("two", "2.13.0"))
+    }
+    assert "PyTorch 2.12.0 and 2.13.0 [@paszke2019pytorch]" in written(resolved, costs=costs)

@@ -267,7 +267,7 @@ def test_one_contender_with_one_seed_is_an_ensemble_only_where_folds_may_test_a_
         ({"models": {"a": {"dims": 2}}}, "models.a: 'network' is a required"),
         ({"models": {"a": {"ensembel": ["one"]}}}, "models.a: 'network' is a required .*or the ensemble's members"),
         ({"models": TWO | {"a": {"ensemble": []}}}, "models.a.ensemble: .*it is: a contender that trains nothing"),
-        ({"models": TWO | {"a": {"ensemble": 5}}}, "models.a.ensemble: 5 .*it is: a contender that trains nothing"),
+        ({"models": TWO | {"a": {"ensemble": 5}}}, "models.a.ensemble: without quotes 5 is a number"),
         ({"models": TWO | {"a": {"ensemble": ["one"] * 2}}}, "models.a.ensemble: .*'one'.* non-unique"),
         (
             {"models": TWO | {"a": {"ensemble": ["one", "tow"]}}},
@@ -320,6 +320,12 @@ def test_one_contender_with_one_seed_is_an_ensemble_only_where_folds_may_test_a_
         ({"dataset": {"organs": {"liver": "one"}}}, "dataset.organs.liver: 'one' .*it is: name of each organ"),
         ({"dataset": {"organs": {"all": 1}}}, "dataset.organs: 'all' does not match"),
         ({"dataset": {"organs": {1: "liver", "lungs": 0}}}, "dataset.organs"),
+        ({"dataset": {"organs": {1: 1}}}, "dataset.organs: without quotes 1 is a number, .*; put names in quotes"),
+        ({"dataset": {"organs": {True: 1}}}, "dataset.organs: without quotes True is a number, a truth value"),
+        ({"models": {7: {"network": "unet"}}}, "models: without quotes 7 is"),
+        ({"models": {"7": {"network": "unet"}, "b": {"ensemble": [7]}}}, "models.b.ensemble: without quotes 7 is"),
+        ({"models": {"7": {"network": "unet"}, "b": {"ensemble": 7}}}, "models.b.ensemble: without quotes 7 is"),
+        ({"evaluation": {"tolerance_mm": {1: 2.0}}}, "evaluation.tolerance_mm: without quotes 1 is"),
         ({"dataset": {"organs": {"a": [1, 2], "b": 2}}}, "label 2 stands for both a and b"),
         ({"dataset": {"ignore_labels": [3]}}, "label 3 is also lungs"),
         ({"dataset": {"image": "volume.nii.gz"}}, "dataset.image: .*{case} for the case's name"),
@@ -424,6 +430,20 @@ def test_folders_that_are_not_right_are_refused(find, tmp_path, files, message):
 def test_a_deep_file_is_left_to_what_checks_its_depth(tmp_path):
     (tmp_path / "study.json").write_text('{"study": ' + "[" * 900 + "]" * 900 + "}")
     study.check_keys(tmp_path / "study.json")
+
+
+@pytest.mark.parametrize(
+    "text", ["dataset: {cases: [7, 010]}", "models:\n  010: {network: unet}", "models: {a: {ensemble: 010}}"]
+)
+def test_a_number_that_yaml_reads_as_another_is_refused(tmp_path, text):
+    (tmp_path / "study.yaml").write_text(text)
+    with pytest.raises(InputError, match=r"study\.yaml, line \d: YAML reads 010 as 8; put it in quotes"):
+        study.check_keys(tmp_path / "study.yaml")
+
+
+def test_numbers_that_yaml_reads_as_they_stand_are_left(tmp_path):
+    (tmp_path / "study.yaml").write_text('a: [0, 0.5, -0.1, "010", 1e-3, 10, 08, 2020-01-01]\n"007": 1\n')
+    study.check_keys(tmp_path / "study.yaml")
 
 
 def test_a_folder_and_the_labels_must_be_there(tmp_path, find):

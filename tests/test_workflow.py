@@ -92,7 +92,7 @@ def test_every_file_of_the_contract_is_there(finished):
     assert list(per_case) == ["model", "fold", "seed", "case", *metrics.COLUMNS]
     assert per_case["reference_ml"].gt(0).any()
     tables = ["summary", "comparison", "ranks", "empty_masks", "legacy", "cost", "pareto", "advice", "cases"]
-    for table in [*tables, "networks", "volume_agreement", "examples"]:
+    for table in [*tables, "networks", "volume_agreement", "examples", "convergence"]:
         assert len(pd.read_csv(results / f"tables/{table}.csv"))
     drawn = {f"{name}.{suffix}" for names in FIGURES.values() for name in names for suffix in ("png", "svg")}
     assert {path.name for path in (results / "figures").iterdir()} == drawn
@@ -176,6 +176,7 @@ def test_a_change_of_code_remakes_what_it_shapes(finished):
                 "examples": 1,
                 "viewer": 1,
                 "costs": 1,
+                "convergence": 1,
                 "methods": 1,
                 "table_pages": 1,
                 **dict.fromkeys(set(FIGURES) - {"figure_dataset"}, 1),
@@ -225,6 +226,55 @@ def test_contenders_in_another_order_are_compared_in_that_order(finished):
     jobs = jobs_to_run(finished, "--configfile", "reordered.yaml")
     assert (jobs["tables"], jobs["costs"]) == (1, 1)
     assert not {"train", "predict", "evaluate"} & jobs.keys()
+
+
+def test_what_was_fixed_before_results_stays_and_changes_are_told(finished):
+    results = finished / "results/smoke"
+    protocol, methods = results / "protocol.json", results / "methods.md"
+    fixed, before = protocol.read_bytes(), methods.read_bytes()
+    assert not json.loads(fixed)["results_before"]
+    first = min(path.stat().st_mtime for path in results.glob("runs/*/*/predictions/*"))
+    assert protocol.stat().st_mtime <= first
+    assert b"were fixed before the first test case was predicted" in before
+    study = yaml.safe_load((finished / "config/smoke.yaml").read_text())
+    study["evaluation"] = {"margin": {"dice": 0.02}, "decides": "nsd"}
+    (finished / "changed.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
+    jobs = jobs_to_run(finished, "--configfile", "changed.yaml")
+    assert jobs["methods"] == jobs["tables"] == 1
+    assert not {"train", "predict", "evaluate"} & jobs.keys()
+    code, output = snakemake(finished, "--configfile", "changed.yaml", "--cores", "2", "results/smoke/methods.md")
+    assert code == 0, output[-3000:]
+    date = json.loads(fixed)["written"]
+    for change in ("margin of dice was 0.01 when {} and is 0.02", "deciding metric was dice when {} and is nsd"):
+        sentence = f"The {change.format(f'the first test case was predicted ({date})')} now."
+        assert sentence in methods.read_text()
+    assert protocol.read_bytes() == fixed
+    code, output = snakemake(finished, "results/smoke/methods.md")
+    assert code == 0, output[-3000:]
+    assert (protocol.read_bytes(), methods.read_bytes()) == (fixed, before)
+    assert jobs_to_run(finished) == {}
+
+
+def test_a_learning_curve_trains_with_fewer_patients_and_nothing_else(finished):
+    """Of two training cases the shares are one, one and both; the study's own runs are the last of these."""
+    expected = {"train_share": 4, "predict_share": 8, "evaluate_share": 8}
+    ends = ("learning_curve_table", "figure_learning_curve", "learning_curve")
+    assert jobs_to_run(finished, "learning_curve") == expected | dict.fromkeys(ends, 1)
+    code, output = snakemake(finished, "learning_curve")
+    assert code == 0, output[-3000:]
+    table = pd.read_csv(finished / "results/smoke/tables/learning_curve.csv")
+    assert len(table) == 2 * 4 * 3  # networks, organs and their mean, shares
+    training = (finished / "results/smoke/split.csv").read_text().count(",train")
+    counts = sorted({int(np.ceil(training * share / 100)) for share in (25, 50, 100)})
+    assert sorted(table["patients"].unique()) == counts
+    whole = table[table["share"] == 100].set_index(["model", "organ"])["dice"]
+    summary = pd.read_csv(finished / "results/smoke/tables/summary.csv").query("metric == 'dice'")
+    means = summary.set_index(["model", "organ"])["mean"].reindex(whole.index)
+    np.testing.assert_allclose(whole, means)
+    assert (finished / "results/smoke/figures/learning_curve.svg").stat().st_size > 0
+    assert not list(finished.glob("results/smoke/learning_curve/**/checkpoint.pt"))
+    assert jobs_to_run(finished, "learning_curve") == {"learning_curve": 1}
+    assert jobs_to_run(finished) == {}
 
 
 def test_verify_says_whether_a_study_repeats_itself(finished):

@@ -12,6 +12,7 @@ import yaml
 
 WORKFLOW = Path(str(workflow.current_basedir)).parent
 SCRIPTS = WORKFLOW / "scripts"
+REFERENCES = WORKFLOW / "report" / "references.bib"
 if str(SCRIPTS) not in sys.path:
     sys.path.insert(0, str(SCRIPTS))
 
@@ -65,6 +66,7 @@ def resolve_study():
             study.check_keys(os.path.relpath(file))
         resolved = study.resolve(config, defaults, schema)
         study.check_folder(Path("results", resolved["study"]))
+        study.check_citation(resolved["dataset"], REFERENCES.read_text())
         cases, incomplete = study.find_cases(
             resolved["dataset"], stored(resolved["dataset"])
         )
@@ -89,6 +91,12 @@ config.update(STUDY)
 
 RESULTS = f"results/{STUDY['study']}"
 RUN = f"{RESULTS}/runs/{{model}}/fold{{fold}}-seed{{seed}}"
+# Of the learning curve: percent of a fold's training patients; the study's own runs are the 100.
+SHARES = [25, 50]
+SHARE_RUN = (
+    f"{RESULTS}/learning_curve/share{{share}}/runs/{{model}}/fold{{fold}}-seed{{seed}}"
+)
+SHARE_LOG = "learning_curve/share{share}/{model}-fold{fold}-seed{seed}"
 ORGANS = STUDY["dataset"]["organs"]
 TRAINED = study.trained(STUDY)
 DRAWN_METRICS = {"dice": "Dice", "nsd": "Surface Dice", "hd95": "HD95"}
@@ -124,6 +132,7 @@ REPORT_TABLES = {
     "cost": "cost",
     "pareto": "who is on the Pareto front",
     "ranks": "ranks of three or more contenders",
+    "convergence": "whether training had converged",
     "legacy": "scores that mislead",
     "empty_masks": "other rules for empty masks",
     "volume_agreement": "volume agreement",
@@ -140,6 +149,7 @@ wildcard_constraints:
     model="[A-Za-z0-9][A-Za-z0-9_]*",
     fold=r"\d+",
     seed=r"\d+",
+    share="|".join(map(str, SHARES)),
 
 
 @cache  # thousands of jobs ask for the same few files
@@ -188,14 +198,23 @@ def remove_checkpoints():
 
     Not when a training ends: should the workflow be killed before it has noted that, the training would be repeated.
     """
-    for checkpoint in runs(f"{RUN}/checkpoint.pt"):
+    left = runs(f"{RUN}/checkpoint.pt") + of_shares(f"{SHARE_RUN}/checkpoint.pt")
+    for checkpoint in left:
         if Path(checkpoint).with_name("weights.pt").exists():
             Path(checkpoint).unlink(missing_ok=True)
 
 
+@cache
+def share_of(fold, percent):
+    """Who trains, validates and tests in a fold where it trains on a share of its patients."""
+    settings = STUDY["split"]
+    return splits.part(FOLDS[fold], percent, settings["seed"], settings["patient"])
+
+
 def cases_in(wildcards, *roles):
-    """The cases that have one of the roles in the run's fold."""
-    return [case for role in roles for case in FOLDS[int(wildcards.fold)][role]]
+    """The cases that have one of the roles in the run's fold; of a learning curve those of its share."""
+    fold = share_of(int(wildcards.fold), int(getattr(wildcards, "share", 100)))
+    return [case for role in roles for case in fold[role]]
 
 
 def case_files(cases):
@@ -296,12 +315,12 @@ def untrained_runs():
     ]
 
 
-def tested(pattern, gone, seeds=None):
+def tested(pattern, gone, seeds=None, models=None):
     """A path of every test case of every run, those of ensembles too, but for cases that are gone."""
     return [
         path
         for fold, roles in enumerate(FOLDS)
-        for model in STUDY["models"]
+        for model in models or STUDY["models"]
         for path in expand(
             pattern,
             model=model,
@@ -309,6 +328,37 @@ def tested(pattern, gone, seeds=None):
             seed=seeds or study.seeds_of(STUDY, model),
             case=[case for case in roles["test"] if case not in gone],
         )
+    ]
+
+
+def of_shares(pattern):
+    """A path of every training with fewer patients."""
+    return expand(
+        pattern,
+        share=SHARES,
+        model=TRAINED,
+        fold=range(len(FOLDS)),
+        seed=STUDY["training"]["seeds"],
+        allow_missing=True,
+    )
+
+
+def share_metrics(wildcards):
+    """The metrics of all test cases of every training, those with all patients too."""
+    gone = left_out()
+    patterns = [SHARE_RUN.replace("{share}", str(share)) for share in SHARES]
+    return [
+        path
+        for pattern in (*patterns, RUN)
+        for path in tested(f"{pattern}/metrics/{{case}}.csv", gone, models=TRAINED)
+    ]
+
+
+def training_patients(percent):
+    """How many patients are trained on in each fold."""
+    return [
+        len(splits.patients(fold["train"], STUDY["split"]["patient"]))
+        for fold in (share_of(number, percent) for number in range(len(FOLDS)))
     ]
 
 

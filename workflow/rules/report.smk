@@ -238,7 +238,8 @@ rule methods:
             fold=0,
             seed=STUDY["training"]["seeds"][0],
         ),
-        references=os.path.relpath(WORKFLOW / "report" / "references.bib"),
+        convergence=f"{RESULTS}/tables/convergence.csv",
+        references=os.path.relpath(REFERENCES),
         code=code("methods.py"),
     output:
         methods=report(

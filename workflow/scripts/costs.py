@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from organbench import costs
+from organbench import costs, tables
 from organbench.files import atomic
 from organbench.jobs import job_log
 
@@ -20,14 +20,14 @@ def read(paths):
 
 
 with job_log(snakemake.log[0]):
-    summary = pd.read_csv(snakemake.input.summary)
+    summary = tables.read(snakemake.input.summary)
     trainings, predictions = read(snakemake.input.trainings), read(snakemake.input.predictions)
     found = costs.table(trainings, predictions, summary, snakemake.params.ensembles)
-    tables = {
+    written = {
         snakemake.output.cost: found,
         snakemake.output.pareto: costs.fronts(found, summary),
-        snakemake.output.advice: costs.advise(found, pd.read_csv(snakemake.input.comparison)),
+        snakemake.output.advice: costs.advise(found, tables.read(snakemake.input.comparison)),
     }
-    for output, table in tables.items():
+    for output, table in written.items():
         with atomic(output) as path:
             table.to_csv(path, index=False)

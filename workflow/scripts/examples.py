@@ -2,15 +2,13 @@
 
 import pandas as pd
 
-from organbench import cohort
+from organbench import cohort, tables
 from organbench.files import atomic
 from organbench.jobs import job_log
 
 with job_log(snakemake.log[0]):
-    agreements = pd.concat(
-        [pd.read_csv(path, dtype=cohort.NAMES) for path in snakemake.input.agreements], ignore_index=True
-    )
-    examples = cohort.example_cases(pd.read_csv(snakemake.input.per_case, dtype=cohort.NAMES), agreements)
+    agreements = pd.concat([tables.read(path) for path in snakemake.input.agreements], ignore_index=True)
+    examples = cohort.example_cases(tables.read(snakemake.input.per_case), agreements)
     for output, table in ((snakemake.output.agreement, agreements), (snakemake.output.examples, examples)):
         with atomic(output) as path:
             table.to_csv(path, index=False)

@@ -1,12 +1,10 @@
 """Draw what data the study has."""
 
-import pandas as pd
-
-from organbench import figures
+from organbench import figures, tables
 from organbench.jobs import job_log
 
 with job_log(snakemake.log[0]):
-    cases, split = (pd.read_csv(path, dtype={"case": str}) for path in (snakemake.input.cases, snakemake.input.split))
+    cases, split = (tables.read(path) for path in (snakemake.input.cases, snakemake.input.split))
     split = split[split["case"].isin(cases["case"])]  # without those that on_bad_case left out
     figure = figures.dataset_overview(cases, split, snakemake.params.organs)
     figures.save(figure, snakemake.output.png, snakemake.output.svg)

@@ -2,15 +2,13 @@
 
 from pathlib import Path
 
-import pandas as pd
-
-from organbench import figures, volumes
+from organbench import figures, tables, volumes
 from organbench.files import unchanged
 from organbench.jobs import job_log
 
 with job_log(snakemake.log[0]), unchanged(*snakemake.input.volumes, *snakemake.input.labels):
     params = snakemake.params
-    examples = pd.read_csv(snakemake.input.examples, dtype={"case": str})
+    examples = tables.read(snakemake.input.examples)
     predicted = {Path(path).name.removesuffix(".nii.gz") for path in snakemake.input.predictions}
     shown = [case for case in params.folds if case in predicted]  # bad ones may have been left out
     originals = dict(zip(shown, zip(snakemake.input.volumes, snakemake.input.labels, strict=True), strict=True))

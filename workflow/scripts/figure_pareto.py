@@ -1,12 +1,10 @@
 """Draw accuracy against what it costs, over all organs and organ by organ."""
 
-import pandas as pd
-
-from organbench import figures
+from organbench import figures, tables
 from organbench.jobs import job_log
 
 with job_log(snakemake.log[0]):
-    fronts = pd.read_csv(snakemake.input.pareto)
+    fronts = tables.read(snakemake.input.pareto)
     output = snakemake.output
     figures.save(figures.pareto(fronts), output.pareto_png, output.pareto_svg)
     figures.save(figures.pareto_by_organ(fronts), output.pareto_by_organ_png, output.pareto_by_organ_svg)

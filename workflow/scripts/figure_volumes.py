@@ -1,15 +1,13 @@
 """Draw how predicted volumes agree with the true ones, and where cases fail: small organs, thick slices."""
 
-import pandas as pd
-
-from organbench import figures
+from organbench import figures, tables
 from organbench.jobs import job_log
 
 with job_log(snakemake.log[0]):
-    per_case = pd.read_csv(snakemake.input.per_case, dtype={"case": str})
-    cases = pd.read_csv(snakemake.input.cases, dtype={"case": str})
+    per_case = tables.read(snakemake.input.per_case)
+    cases = tables.read(snakemake.input.cases)
     drawn = {
-        "volume_agreement": figures.volume_agreement(per_case, pd.read_csv(snakemake.input.agreement)),
+        "volume_agreement": figures.volume_agreement(per_case, tables.read(snakemake.input.agreement)),
         "dice_by_volume": figures.dice_by_volume(per_case),
         "dice_by_spacing": figures.dice_by_spacing(per_case, cases),
     }

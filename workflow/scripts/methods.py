@@ -3,9 +3,7 @@
 import json
 from pathlib import Path
 
-import pandas as pd
-
-from organbench import methods
+from organbench import convergence, methods, protocol, tables
 from organbench.files import atomic
 from organbench.jobs import job_log
 
@@ -15,12 +13,18 @@ with job_log(snakemake.log[0]):
         model: json.loads(Path(path).read_text())
         for model, path in zip(params.settings, snakemake.input.costs, strict=True)
     }
-    cases = pd.read_csv(snakemake.input.cases, dtype={"case": str})
-    bad = pd.read_csv(snakemake.input.bad, dtype=str)
+    cases = tables.read(snakemake.input.cases)
+    bad = tables.read(snakemake.input.bad)
+    results = Path("results", params.study["study"])
+    values = protocol.Values.of(params.study["evaluation"], list(params.study["dataset"]["organs"]))
+    fixed = protocol.words(protocol.find(results, values), values)
+    converged = convergence.sentence(tables.read(snakemake.input.convergence))
     with atomic(snakemake.output.configuration) as path:
         path.write_text(params.configuration)
     with atomic(snakemake.output.versions) as path:
         methods.versions(costs).to_csv(path, index=False)
     with atomic(snakemake.output.methods) as path:
         references = Path(snakemake.input.references).read_text()
-        path.write_text(methods.text(params.study, params.settings, params.folds, cases, bad, costs, references))
+        path.write_text(
+            methods.text(params.study, params.settings, params.folds, cases, bad, costs, references, fixed, converged)
+        )

@@ -2,10 +2,14 @@
 
 from pathlib import Path
 
-from organbench import cases, devices, inference, volumes
+from organbench import cases, devices, inference, protocol, volumes
 from organbench.jobs import job_log
 
 with job_log(snakemake.log[0]) as logger:
+    # The config and not the params: what is fixed before results are seen must not remake a prediction when it changes.
+    study = snakemake.config
+    fixed = protocol.Values.of(study["evaluation"], list(study["dataset"]["organs"]))
+    protocol.register(Path("results", study["study"]), fixed)
     device = devices.prepare(threads=snakemake.threads, gpus=snakemake.resources.gpu)
     folder = Path(snakemake.input.image).parent
     prediction, case, cost = inference.predict_files(snakemake.input.weights, folder, snakemake.params.settings, device)

@@ -2,15 +2,13 @@
 
 from pathlib import Path
 
-import pandas as pd
-
-from organbench import pages
+from organbench import pages, tables
 from organbench.files import atomic
 from organbench.jobs import job_log
 
 with job_log(snakemake.log[0]):
     template = Path(snakemake.input.template).read_text()
     for source, title, output in zip(snakemake.input.tables, snakemake.params.titles, snakemake.output, strict=True):
-        table = pd.read_csv(source, dtype={"case": str})
+        table = tables.read(source)
         with atomic(output) as path:
             path.write_text(pages.table_page(table, title, template))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from organbench import cohort, conventions, ranks, splits, statistics, verdicts
+from organbench import cohort, conventions, ranks, splits, statistics, tables, verdicts
 from organbench.errors import InputError
 from organbench.files import atomic
 from organbench.jobs import job_log
@@ -18,7 +18,7 @@ def read(path):
     model, run = path.parts[-4:-2]
     place = f"{model}/{run}/{path.stem}"
     try:
-        table = pd.read_csv(StringIO(text), dtype={"case": str, "model": str})
+        table = tables.read(StringIO(text))
         whole = text.endswith("\n") and table["organ"].tolist() == snakemake.params.organs
         found = {f"{row.model}/fold{row.fold}-seed{row.seed}/{row.case}" for row in table.itertuples()}
     except (ValueError, KeyError, AttributeError):
@@ -34,7 +34,7 @@ with job_log(snakemake.log[0]):
         found = splits.patients(per_case["case"].unique(), snakemake.params.patient)
         whose = {case: patient for patient, scans in found.items() for case in scans}
         per_case.insert(per_case.columns.get_loc("case") + 1, "patient", per_case["case"].map(whose))
-    tables = {
+    written = {
         snakemake.output.per_case: per_case,
         snakemake.output.summary: statistics.summarise(per_case),
         snakemake.output.comparison: verdicts.compare(per_case, snakemake.params.margins, snakemake.params.fixed),
@@ -43,6 +43,6 @@ with job_log(snakemake.log[0]):
         snakemake.output.legacy: conventions.legacy(per_case),
         snakemake.output.agreement: cohort.volume_agreement(per_case),
     }
-    for output, table in tables.items():
+    for output, table in written.items():
         with atomic(output) as path:
             table.to_csv(path, index=False)

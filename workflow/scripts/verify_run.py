@@ -5,10 +5,9 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import SimpleITK as sitk
 
-from organbench import cases, devices, inference, training, volumes
+from organbench import cases, devices, inference, tables, training, volumes
 from organbench.jobs import job_log
 
 CONDITIONS = ("device", "precision", "threads", "versions")  # of cost.json: what may move the last bits
@@ -28,7 +27,7 @@ with job_log(snakemake.log[0]) as logger:
             until=training.FINGERPRINT_STEP,
             logger=logger,
         )
-        history = pd.read_csv(snakemake.input.history)
+        history = tables.read(snakemake.input.history)
         losses = [row["loss"] for row in rows] == history["loss"][: len(rows)].tolist()
         prediction, case, _ = inference.predict_files(
             [snakemake.input.weights], Path(snakemake.input.image).parent, snakemake.params.prediction, device

@@ -2,17 +2,15 @@
 
 import shutil
 
-import pandas as pd
-
-from organbench import cohort, viewer
+from organbench import tables, viewer
 from organbench.files import atomic
 from organbench.jobs import job_log
 
 with job_log(snakemake.log[0]):
     params = snakemake.params
     data = viewer.study_data(
-        pd.read_csv(snakemake.input.per_case, dtype=cohort.NAMES),
-        pd.read_csv(snakemake.input.agreement, dtype=cohort.NAMES),
+        tables.read(snakemake.input.per_case),
+        tables.read(snakemake.input.agreement),
         study=params.study,
         generated=params.generated,
         organs=params.organs,

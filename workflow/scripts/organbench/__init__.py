@@ -6,6 +6,8 @@ Rooms, lowest first; a room imports only from rooms above it in this list:
 |---|---|
 | `errors` | the exceptions that a job ends with in one line |
 | `files` | files that are whole or absent |
+| `tables` | reading a study's tables: names stay names, also where they are digits |
+| `protocol` | what was fixed before results were seen |
 | `orphans` | jobs end with the workflow that started them |
 | `jobs` | a job's log, its pace, and its end |
 | `failures` | what to do about the jobs that failed |
@@ -33,7 +35,9 @@ Rooms, lowest first; a room imports only from rooms above it in this list:
 | `study` | the study's configuration: merge, check, defaults |
 | `statistics` | summaries with intervals, contenders side by side on the same cases |
 | `verdicts` | paired tests, and the verdict on every pair and organ by one rule; ranks |
+| `convergence` | whether the validation Dice still rose when training ended |
 | `conventions` | what the same predictions score under rules that others use |
+| `learning_curve` | whether more patients would help |
 | `colours` | the colours of contenders and organs |
 | `costs` | accuracy against cost, and which contender to take with less to spend |
 | `cohort` | which cases to look at, how volumes agree, how scans were made |

@@ -9,9 +9,6 @@ import pandas as pd
 from organbench import overlaps
 from organbench.statistics import ALL, case_values, interval, unit_of
 
-NAMES = dict.fromkeys(("case", "model", "organ", "model_a", "model_b"), str)
-"""The type of a table's columns that hold names, also where these are numbers."""
-
 LIMITS = 1.96  # standard deviations, which hold 95 % of normally distributed differences
 
 

@@ -42,6 +42,13 @@ SCHEDULES = {
     "cosine": "then decayed by half a cosine",
     "constant": "then stayed",
 }
+PHRASES = {"norm": NORMS, "loss": LOSSES, "optimizer": OPTIMIZERS, "schedule": SCHEDULES}
+"""Of settings whose values are no words of a paper: the words."""
+CITED = {"deep_supervision": " [@isensee2021nnunet]", "ema": " [@polyak1992]"}
+"""Of settings that stand for somebody's method: the citation."""
+OPENKBP = "babier2021openkbp"
+DATA_SETS = {"rister2020ctorg": "CT-ORG", OPENKBP: "OpenKBP"}
+"""The names of data sets, by their citation."""
 
 
 def text(
@@ -52,6 +59,8 @@ def text(
     bad: pd.DataFrame,
     costs: Mapping[str, Mapping[str, Any]],
     references: str,
+    fixed: str = "",
+    converged: str = "",
 ) -> str:
     """A study's methods as Markdown: a paragraph a topic, then the BibTeX entries of what is cited.
 
@@ -63,6 +72,8 @@ def text(
         bad: `tables/bad_cases.csv`, the cases that were left out.
         costs: `cost.json` of one run of each contender that was trained.
         references: BibTeX entries, of which those that are cited are appended.
+        fixed: what was fixed before results were seen, see `protocol.words`.
+        converged: whether training had converged, see `convergence.sentence`.
     """
     folds = splits.without(folds, dict(zip(bad["case"], bad["reason"], strict=True)))
     sections = {
@@ -70,13 +81,14 @@ def text(
         "Split": division(config["split"], folds),
         "Preprocessing": preprocessing(config["preprocessing"]),
         "Networks": contenders(config, settings, costs),
-        "Training": training(config["training"], settings),
+        "Training": f"{training(config['training'], settings)} {converged}".strip(),
         "Prediction": prediction(config["prediction"]),
         "Metrics": metrics(config["evaluation"]),
         "Statistics": statistics(config),
+        "Protocol": fixed,
         "Software and hardware": software(costs),
     }
-    body = "\n\n".join(f"## {title}\n\n{paragraph}" for title, paragraph in sections.items())
+    body = "\n\n".join(f"## {title}\n\n{paragraph}" for title, paragraph in sections.items() if paragraph)
     entries = {re.search(r"{(\w+),", entry)[1]: entry for entry in references.strip().split("\n\n")}  # type: ignore[index]
     cited = "\n\n".join(entries[key] for key in sorted(set(re.findall(r"@(\w+)", body))))
     return f"# Methods of the study {config['study']}\n\n{body}\n\n## References\n\n```bibtex\n{cited}\n```\n"
@@ -89,8 +101,9 @@ def data(config: Mapping[str, Any], cases: pd.DataFrame, bad: pd.DataFrame) -> s
         seed = dataset["phantom"]["seed"]
         what = f"{len(cases)} generated patients (procedural phantoms, seed {seed}; not clinical data)"
     else:
-        origin = {"ct-org": " from CT-ORG [@rister2020ctorg]", "openkbp": " from OpenKBP [@babier2021openkbp]"}
-        what = f"{len(cases)} CT volumes{origin.get(config['study'], '')}"
+        key = dataset["citation"] or (OPENKBP if dataset["source"] == "openkbp" else None)
+        name = f" from {DATA_SETS[key]}" if key in DATA_SETS else ""
+        what = f"{len(cases)} CT volumes{name}" + (f" [@{key}]" if key else "")
     plane = cases[["spacing_x", "spacing_y"]].mean(axis=1)
     shown = {organ: int((cases[f"{organ}_ml"] > 0).sum()) for organ in dataset["organs"]}
     left_out = (
@@ -115,8 +128,8 @@ def division(split: Mapping[str, Any], folds: Sequence[splits.Fold]) -> str:
         "holdout": f"Cases were divided at random (seed {split['seed']})",
         "kfold": f"In {len(folds)}-fold cross-validation (seed {split['seed']}) every case was tested once. "
         "A fold divided the cases",
-        "official": "Cases were divided as the data set's authors did",
-        "file": "Cases were divided by a list that was fixed beforehand",
+        "official": "Cases were divided as CT-ORG's authors did [@rister2020ctorg] (cases 0 to 20 for testing)",
+        "file": "Cases were divided by a given list",
     }[split["method"]]
     several = f" in each of {len(folds)} folds" if split["method"] == "file" and len(folds) > 1 else ""
     parts = [f"{train} for training", f"{validation} for validation", f"{test} for testing"]
@@ -168,11 +181,40 @@ def contenders(
                 f"{name} averaged the probabilities of all runs of {listed(entry['ensemble'])} that had not learned "
                 "from the case."
             )
-    return " ".join(sentences) + f" All used {NORMS[config['training']['norm']]}."
+    norms: dict[str, list[str]] = {}
+    for name, own in settings.items():
+        norms.setdefault(NORMS[own["training"]["norm"]], []).append(name)
+    if len(norms) == 1:
+        sentences.append(f"All used {next(iter(norms))}.")
+    else:
+        used = [f"{listed(names)} {'used ' * (not k)}{norm}" for k, (norm, names) in enumerate(norms.items())]
+        sentences.append(f"{listed(used)}.")
+    return " ".join(sentences)
+
+
+def shared(given: Mapping[str, Any], settings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What can be said of the networks in common: each setting as at least one of them has it.
+
+    Args:
+        given: the study's common settings, each of which may be that of no network, as entries override them.
+        settings: those of each network.
+
+    Returns:
+        The common value of each key of `given` where a network has it, and that of the first network otherwise.
+    """
+    found = {}
+    for key, value in given.items():
+        own = [each[key] for each in settings if key in each]
+        if isinstance(value, Mapping):
+            found[key] = shared(value, own)
+        else:
+            found[key] = value if value in own or not own else own[0]
+    return found
 
 
 def training(common: Mapping[str, Any], settings: Mapping[str, Mapping[str, Any]]) -> str:
     """The schedule, what is common and what a contender had otherwise."""
+    common = shared(common, [own["training"] for own in settings.values()])
     crops = " x ".join(map(str, common["patch"]))
     neighbours = common["context"]
     slices = f"{neighbours} neighbouring slice{'s' * (neighbours > 1)} on each side as channels"
@@ -191,13 +233,16 @@ def training(common: Mapping[str, Any], settings: Mapping[str, Mapping[str, Any]
         else f"The learning rate started at {common['learning_rate']:g} and {SCHEDULES[common['schedule']]}.",
         augmentation(common["augmentation"]),
     ]
+    if common["slices"] == "middle":
+        sentences.insert(1, "Crops were taken from the middle axial slice of each scan only.")
     if common["deep_supervision"]:
         sentences.append(
-            "Coarser levels of the networks were supervised too, with half the weight a level [@isensee2021nnunet]."
+            "Coarser levels of the networks were supervised too, with half the weight a level"
+            f"{CITED['deep_supervision']}."
         )
     if common["ema"]:
         sentences.append(
-            f"An exponential moving average of the weights (decay {common['ema']:g}) was kept [@polyak1992]."
+            f"An exponential moving average of the weights (decay {common['ema']:g}) was kept{CITED['ema']}."
         )
     sentences.append(
         "The weights after the last step were kept."
@@ -222,10 +267,18 @@ def differences(own: Mapping[str, Any], common: Mapping[str, Any], above: str = 
     for key, value in own.items():
         if isinstance(value, Mapping):
             found += differences(value, common[key], f"{words(key)} ")
-        elif value != common[key]:
-            shown = " x ".join(map(str, value)) if isinstance(value, list) else value
-            found.append(f"{above}{words(key)} {shown}")
+        elif value != common[key] and key != "norm":  # which is told with the networks
+            found.append(f"{above}{words(key)} {shown(key, value)}{CITED.get(key, '') if value else ''}")
     return found
+
+
+def shown(key: str, value: Any) -> str:
+    """A setting's value in words."""
+    if isinstance(value, list):
+        return listed(value) or "none" if key == "flip" else " x ".join(map(str, value))
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return str(PHRASES.get(key, {}).get(value, value))
 
 
 def augmentation(ranges: Mapping[str, Any]) -> str:
@@ -345,18 +398,20 @@ def verdicts(config: Mapping[str, Any]) -> str:
 
 def software(costs: Mapping[str, Mapping[str, Any]]) -> str:
     """Versions and devices."""
-    first = next(iter(costs.values()))
     found = {name: metadata.version(name) for name in PACKAGES}
     cite = {"SimpleITK": " [@lowekamp2013simpleitk]"}
     listing = [f"{name} {version}{cite.get(name, '')}" for name, version in found.items()]
-    torch = f"PyTorch {first['versions']['torch']} [@paszke2019pytorch]"
-    cuda = f" with CUDA {first['versions']['cuda']}" if first["versions"].get("cuda") else ""
+    torch, cuda, python = (
+        listed(sorted({cost["versions"][part] for cost in costs.values() if cost["versions"].get(part)}))
+        for part in ("torch", "cuda", "python")
+    )
+    torch = f"PyTorch {torch} [@paszke2019pytorch]" + (f" with CUDA {cuda}" if cuda else "")
     devices = sorted({cost["device"] for cost in costs.values()})
     precisions = sorted({cost["precision"] for cost in costs.values()})
     hours = "; ".join(f"{name} {duration(cost['training_seconds'])}" for name, cost in costs.items())
     return (
         f"The study was run with OrganBench, a Snakemake workflow [@molder2021snakemake], on Python "
-        f"{first['versions']['python']}, {torch}{cuda}, {listed(listing)}. "
+        f"{python}, {torch}, {listed(listing)}. "
         f"Networks were trained on {listed(devices)} in {listed(precisions)}; one training took: {hours}. The same "
         "batches and, on the same kind of device with the same number of threads, the same weights come out of every "
         "run."

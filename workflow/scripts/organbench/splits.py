@@ -180,6 +180,21 @@ def unseen(folds: Sequence[Fold], case: str, pattern: str | None = None) -> list
     ]
 
 
+def part(fold: Fold, percent: float, seed: int, pattern: str | None = None) -> Fold:
+    """A fold that trains on a share of its patients only; a smaller share is within a larger one.
+
+    Args:
+        fold: who trains, validates and tests, from `split`.
+        percent: of the training patients, above 0 to 100; rounded up, so that one is left.
+        seed: another seed, other patients.
+        pattern: what finds the patient in a case's name, see `patients`; all scans of a patient stay together.
+    """
+    scans = patients(fold["train"], pattern)
+    chosen = shuffled(list(scans), seed)[: math.ceil(round(len(scans) * percent / 100, 6))]
+    kept = {case for name in chosen for case in scans[name]}
+    return fold | {"train": [case for case in fold["train"] if case in kept]}
+
+
 def read(path: str | Path, cases: Sequence[str]) -> list[Fold]:
     """Read a split from a CSV with the columns case, fold (0, 1, ...) and role (train, validation, test).
 

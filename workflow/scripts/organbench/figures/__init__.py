@@ -8,7 +8,7 @@ means, intervals and verdicts are rows of the other tables.
 from organbench.figures.accuracy import SCALES, metric_by_organ
 from organbench.figures.agreement import dice_by_spacing, dice_by_volume, volume_agreement
 from organbench.figures.cost import COSTS, pareto, pareto_by_organ
-from organbench.figures.curves import learning_curves
+from organbench.figures.curves import learning_curve, learning_curves
 from organbench.figures.dataset import dataset_overview
 from organbench.figures.differences import average_ranks, paired_differences
 from organbench.figures.slices import (
@@ -38,6 +38,7 @@ __all__ = [
     "dataset_overview",
     "dice_by_spacing",
     "dice_by_volume",
+    "learning_curve",
     "learning_curves",
     "metric_by_organ",
     "organ_order",

@@ -55,7 +55,7 @@ def volume_agreement(per_case: pd.DataFrame, agreement: pd.DataFrame) -> Figure:
     handles: list[Any] = model_points(colours)
     handles.append(Line2D([], [], color="0.3", marker="D", markersize=2.5, linewidth=0.9, label=_AGREEMENT))
     with mpl.rc_context(STYLE):
-        figure, panels, ticks = _panels(organs, handles)
+        figure, panels, ticks = organ_panels(organs, handles)
         for organ, axes in panels.items():
             chosen = volumes[volumes["organ"] == organ]
             if chosen.empty:
@@ -125,7 +125,7 @@ def _dice_against(cases: pd.DataFrame, x: str, label: str, organs: list[str], mo
     medians = False
     with mpl.rc_context(STYLE):
         lines = Line2D([], [], color="0.3", linewidth=1, label="rolling median")
-        figure, panels, ticks = _panels(organs, [*handles, lines], sharey=True)
+        figure, panels, ticks = organ_panels(organs, [*handles, lines], sharey=True)
         for organ, axes in panels.items():
             chosen = cases[cases["organ"] == organ]
             if chosen.empty:
@@ -166,7 +166,9 @@ def rolling_median(cases: pd.DataFrame, x: str, y: str) -> pd.Series:
     return smooth.groupby(cases[x]).median().dropna()
 
 
-def _panels(organs: list[str], handles: list[Any], *, sharey: bool = False) -> tuple[Figure, dict[str, Axes], float]:
+def organ_panels(
+    organs: list[str], handles: list[Any], *, sharey: bool = False
+) -> tuple[Figure, dict[str, Axes], float]:
     """A panel an organ, with its name above, on at most a page; and how many numbers its x axis has room for."""
     columns = 3 if len(organs) <= 9 else 4 if len(organs) <= 16 else 5 if len(organs) <= 30 else 6
     columns = min(columns, len(organs))

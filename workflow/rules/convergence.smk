@@ -1,0 +1,21 @@
+"""Whether the validation Dice of each network still rose when its training ended."""
+
+
+rule convergence:
+    input:
+        histories=runs(f"{RUN}/history.csv"),
+        code=code("convergence.py"),
+    output:
+        f"{RESULTS}/tables/convergence.csv",
+    log:
+        f"{RESULTS}/logs/convergence.log",
+    conda:
+        "../../envs/imaging.yaml"
+    resources:
+        **growing(mem_mb=2000, runtime=15),
+    params:
+        models=TRAINED,
+        # what does not matter between networks does not matter between steps
+        margin=STUDY["evaluation"]["margin"].get("dice") or 0.01,
+    script:
+        "../scripts/convergence.py"

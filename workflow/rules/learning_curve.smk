@@ -1,0 +1,96 @@
+"""Would more patients help? Every network again with fewer of them: run `snakemake learning_curve`; no part of `all`."""
+
+
+use rule train as train_share with:
+    input:
+        cases=training_files,
+        # the same networks on cases that are among those of the run with all patients
+        checked=f"{RUN}/checked",
+        code=training_code,
+    output:
+        weights=f"{SHARE_RUN}/weights.pt",
+        history=f"{SHARE_RUN}/history.csv",
+        cost=f"{SHARE_RUN}/cost.json",
+    log:
+        f"{RESULTS}/logs/train/{SHARE_LOG}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/train/{SHARE_LOG}.tsv"
+    params:
+        checkpoint=lambda wildcards: f"{SHARE_RUN}/checkpoint.pt".format(**wildcards),
+
+
+use rule predict as predict_share with:
+    input:
+        image=ancient(CASE["image"]),
+        case=CASE["case"],
+        weights=[f"{SHARE_RUN}/weights.pt"],
+        code=prediction_code,
+    output:
+        labels=f"{SHARE_RUN}/predictions/{{case}}.nii.gz",
+        cost=f"{SHARE_RUN}/predictions/{{case}}.json",
+    log:
+        f"{RESULTS}/logs/predict/{SHARE_LOG}/{{case}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/predict/{SHARE_LOG}/{{case}}.tsv"
+
+
+use rule evaluate as evaluate_share with:
+    input:
+        prediction=f"{SHARE_RUN}/predictions/{{case}}.nii.gz",
+        labels=original(LABELS),
+        code=code("evaluate.py"),
+    output:
+        f"{SHARE_RUN}/metrics/{{case}}.csv",
+    log:
+        f"{RESULTS}/logs/evaluate/{SHARE_LOG}/{{case}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/evaluate/{SHARE_LOG}/{{case}}.tsv"
+
+
+rule learning_curve_table:
+    input:
+        metrics=share_metrics,
+        code=code("learning_curve_table.py"),
+    output:
+        f"{RESULTS}/tables/learning_curve.csv",
+    log:
+        f"{RESULTS}/logs/learning_curve_table.log",
+    conda:
+        "../../envs/imaging.yaml"
+    resources:
+        **growing(mem_mb=2000, runtime=15),
+    params:
+        patients={percent: training_patients(percent) for percent in (*SHARES, 100)},
+    script:
+        "../scripts/learning_curve_table.py"
+
+
+rule figure_learning_curve:
+    input:
+        table=f"{RESULTS}/tables/learning_curve.csv",
+        code=code("figure_learning_curve.py"),
+    output:
+        png=report(
+            f"{RESULTS}/figures/learning_curve.png",
+            caption="../report/learning_curve.rst",
+            category="Data",
+            labels={"figure": "Dice against training patients"},
+        ),
+        svg=f"{RESULTS}/figures/learning_curve.svg",
+    log:
+        f"{RESULTS}/logs/figure_learning_curve.log",
+    conda:
+        "../../envs/figures.yaml"
+    resources:
+        **growing(mem_mb=2000, runtime=15),
+    params:
+        models=list(STUDY["models"]),
+    script:
+        "../scripts/figure_learning_curve.py"
+
+
+rule learning_curve:
+    input:
+        f"{RESULTS}/figures/learning_curve.png",
+        f"{RESULTS}/figures/learning_curve.svg",
+    localrule: True

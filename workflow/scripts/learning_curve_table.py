@@ -1,0 +1,18 @@
+"""Set the Dice of every network against the number of patients that it was trained on."""
+
+import re
+
+import pandas as pd
+
+from organbench import learning_curve, tables
+from organbench.files import atomic
+from organbench.jobs import job_log
+
+with job_log(snakemake.log[0]):
+    found = []
+    for path in snakemake.input.metrics:
+        share = re.search(r"/learning_curve/share(\d+)/runs/", path)
+        found.append(tables.read(path).assign(share=int(share[1]) if share else 100))
+    table = learning_curve.table(pd.concat(found, ignore_index=True), snakemake.params.patients)
+    with atomic(snakemake.output[0]) as path:
+        table.to_csv(path, index=False)
