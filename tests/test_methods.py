@@ -90,6 +90,7 @@ def test_folds_seeds_and_tolerances_are_said(config):
     folds = [*FOLDS, {"train": ["5", "6"], "validation": [], "test": ["1", "2", "3", "4"]}]
     text = written(config(changes), folds)
     assert "In 2-fold cross-validation" in text
+    assert "Each fold had other validation cases." in text
     assert "2 to 3 for training, 0 to 1 for validation and 2 to 4 for testing" in text
     assert "trained with 2 seeds a fold" in text
     assert "3 mm (liver), 2 mm (bladder)" in text
