@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from tiny import AUGMENTATION, ORGANS, UNET, WINDOW, label_map, make_case, training_settings
+from tiny import AUGMENTATION, ORGANS, PREDICTION, UNET, WINDOW, label_map, make_case, training_settings
 
 from organbench import augmentation, sampling
 from organbench.sampling import Sampling, Share, batch
@@ -47,6 +47,7 @@ def start(patients, folder, processes, **changes):
             "network": UNET,
             "training": training_settings(norm="instance", batch_size=4) | changes,
         },
+        "prediction": PREDICTION,
         "window": WINDOW,
         "organs": list(ORGANS),
         "seed": 0,

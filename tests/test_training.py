@@ -16,10 +16,20 @@ import pandas as pd
 import pytest
 import SimpleITK as sitk
 import torch
-from tiny import GHOSTUNET, NO_AUGMENTATION, ORGANS, UNET, WINDOW, label_map, make_case, training_settings
+from tiny import (
+    GHOSTUNET,
+    NO_AUGMENTATION,
+    ORGANS,
+    PREDICTION,
+    UNET,
+    WINDOW,
+    label_map,
+    make_case,
+    training_settings,
+)
 from torch import nn
 
-from organbench import augmentation, devices, inference, losses, networks, sampling, training
+from organbench import augmentation, cases, devices, inference, losses, networks, overlaps, sampling, training
 from organbench.errors import InputError, StoppedError
 
 SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
@@ -53,6 +63,7 @@ def train(
     workers=1,
     every=300.0,
     until=None,
+    prediction=PREDICTION,
     **changes,
 ):
     """Train a tiny contender on the patients."""
@@ -61,6 +72,7 @@ def train(
         validation,
         options=options,
         settings=training_settings(**changes),
+        prediction=prediction,
         window=WINDOW,
         organs=list(ORGANS),
         seed=seed,
@@ -372,10 +384,52 @@ def test_validation_is_the_mean_over_the_cases_that_score_an_organ(patients):
             yield from (np.eye(3)[part].transpose(3, 0, 1, 2) for part in (answer[:2], answer[2:]))
 
     a, b, _ = patients  # b has no bladder
-    assert training.validate(Oracle([a, b]), [a, b], list(ORGANS)) == {"liver": 1.0, "bladder": 0.0}
-    nothing = training.validate(Oracle([b]), [b], list(ORGANS))
+    assert training.validate(Oracle([a, b]), [a, b], list(ORGANS)).dice == {"liver": 1.0, "bladder": 0.0}
+    nothing = training.validate(Oracle([b]), [b], list(ORGANS)).dice
     assert nothing["liver"] == 1.0
     assert np.isnan(nothing["bladder"])
+
+
+def dice_of(weights, folder, prediction):
+    """The Dice of each organ that the test of a case would have, by its name in the history."""
+    predicted, case, _ = inference.predict_files([weights], folder, prediction, CPU)
+    assert np.array_equal(case.oriented.size, case.working.size)  # so that label.npy is the original reference
+    rows = overlaps.overlap(np.asarray(case.label), predicted, organs=list(ORGANS), voxel_ml=case.working.voxel_ml)
+    return {f"dice_{row.organ}": row.dice for row in rows.itertuples()}
+
+
+@pytest.mark.parametrize(
+    "prediction",
+    [
+        PREDICTION,
+        PREDICTION | {"smallest_part": 0.3},
+        PREDICTION | {"keep_largest": ["liver"]},
+        PREDICTION | {"mirror": True},
+        PREDICTION | {"overlap": 0.8},
+        {"overlap": 0.8, "mirror": True, "smallest_part": 0.2, "keep_largest": ["bladder", "liver"]},
+    ],
+    ids=["plain", "parts", "largest", "mirror", "overlap", "all"],
+)
+def test_validation_scores_what_a_test_of_the_case_would(patients, tmp_path, prediction):
+    options = {"validation": patients[:1], "steps": 12, "learning_rate": 0.03}
+    network, recipe, rows, _ = train(patients[1:], tmp_path / "none", prediction=prediction, **options)
+    weights = tmp_path / "unet" / "fold0-seed0" / "weights.pt"
+    weights.parent.mkdir(parents=True)
+    inference.save(weights, network, recipe | {"run": "unet/fold0-seed0"})
+    folder = tmp_path / "a"
+    cases.write(patients[0].image, patients[0].label, patients[0].info, folder)
+    expected = dice_of(weights, folder, prediction)
+    assert {key: rows[-1][key] for key in expected} == pytest.approx(expected, rel=1e-12)
+    if prediction != PREDICTION:
+        assert expected != dice_of(weights, folder, PREDICTION)  # so that the test could fail
+
+
+def test_how_cases_are_predicted_does_not_touch_the_last_weights(patients, tmp_path):
+    options = {"validation": patients[:1], "weights": "last"}
+    plain = train(patients[1:], tmp_path / "none", **options)
+    other = train(patients[1:], tmp_path / "none", prediction=PREDICTION | {"mirror": True}, **options)
+    assert same_weights(plain[0].state_dict(), other[0].state_dict())
+    assert history(plain[2]) != history(other[2])
 
 
 NAN = float("nan")
@@ -395,9 +449,9 @@ NAN = float("nan")
 def test_the_weights_that_are_kept(patients, tmp_path, monkeypatch, weights, dice, kept):
     scores, after = iter(dice), {}
 
-    def scripted(predictor, cases, organs, between):
+    def scripted(predictor, cases, organs, **options):
         after[2 * len(after) + 2] = weights_of(predictor.network)
-        return {"liver": next(scores), "bladder": NAN}
+        return training.Validation({"liver": next(scores), "bladder": NAN}, only_background=False)
 
     monkeypatch.setattr(training, "validate", scripted)
     network = train(patients, tmp_path / "none", validation=patients[:1], weights=weights)[0]
@@ -741,7 +795,7 @@ def run_script(name, folder, *, inputs, outputs, params, **others):
         log=[str(folder / f"{name}.log")],
         threads=1,
         resources=SimpleNamespace(gpu=0),
-        config={"dataset": {"on_bad_case": "stop"}},
+        config={"dataset": {"on_bad_case": "stop"}, "prediction": PREDICTION},
         scriptdir=str(SCRIPTS),
         **others,
     )

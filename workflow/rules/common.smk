@@ -257,6 +257,14 @@ def model_settings(wildcards):
     return settings_of(wildcards.model)
 
 
+def training_settings(wildcards):
+    """What shapes a run's weights: with `weights: best` also how validation cases are predicted, by which they are chosen."""
+    settings = settings_of(wildcards.model)
+    if settings["training"]["weights"] == "best":
+        return settings | {"prediction": STUDY["prediction"]}
+    return settings
+
+
 def runs(pattern):
     """A path of every training: each trained contender, fold and seed."""
     return expand(

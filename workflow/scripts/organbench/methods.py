@@ -123,7 +123,10 @@ def division(split: Mapping[str, Any], folds: Sequence[splits.Fold]) -> str:
         parts.pop(1)
     rotation = " Each fold had other validation cases." if split["method"] == "kfold" and sum(sizes[1]) else ""
     together = " All scans of a patient had the same role." if split["patient"] else ""
-    return f"{how} into {listed(parts)}{several}.{rotation}{together} No test case was seen in training or in choosing weights."
+    return (
+        f"{how} into {listed(parts)}{several}.{rotation}{together} No test case was seen in training or in choosing "
+        "weights."
+    )
 
 
 def preprocessing(settings: Mapping[str, Any]) -> str:

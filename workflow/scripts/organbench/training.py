@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from organbench import augmentation, cases, devices, losses, networks, overlaps,
 from organbench.cases import Case
 from organbench.errors import InputError, StoppedError
 from organbench.files import atomic
-from organbench.inference import Predictor, followed, read_archive, run_of, save
+from organbench.inference import Ensemble, Predictor, predict_case, predictor_of, read_archive, removal, run_of, save
 from organbench.jobs import Pace, job_log, termination
 from organbench.sampling import WHOLE, Share
 
@@ -45,6 +46,24 @@ class Progress:
     validation_due: bool = False  # the last step's validation was not finished
     best_dice: float = -1.0
     best_weights: dict[str, Tensor] | None = None
+
+
+@dataclass(frozen=True)
+class Validation:
+    """How validation cases are predicted.
+
+    Attributes:
+        dice: the mean Dice of each organ over the cases that score it; NaN where none does.
+        only_background: whether no organ is predicted in any case, although some case has one.
+    """
+
+    dice: Mapping[str, float]
+    only_background: bool
+
+    @property
+    def mean(self) -> float:
+        """The mean Dice over the organs that have one; NaN where none has."""
+        return mean_of(list(self.dice.values()))
 
 
 @dataclass(frozen=True)
@@ -196,7 +215,7 @@ def run(job: Mapping[str, Any]) -> None:
 
     Args:
         job: training and validation (folders of prepared cases) and skip_bad (whether those that could not be prepared
-            are left out, or else refused); settings, window, organs and seed as for `train`;
+            are left out, or else refused); settings, prediction, window, organs and seed as for `train`;
             threads and gpus that the workflow granted; code (files that shape the weights); checkpoint, log; weights,
             history and cost (the files to write).
     """
@@ -231,6 +250,7 @@ def train_files(
         validate_on,
         options=job["settings"]["network"],
         settings=job["settings"]["training"],
+        prediction=job["prediction"],
         window=job["window"],
         organs=job["organs"],
         seed=job["seed"],
@@ -257,6 +277,7 @@ def train(
     *,
     options: Mapping[str, Any],
     settings: Mapping[str, Any],
+    prediction: Mapping[str, Any],
     window: Sequence[float],
     organs: Sequence[str],
     seed: int,
@@ -276,6 +297,8 @@ def train(
         validation: cases to validate on; may be empty.
         options: the network's entry in the config's `models`, without training settings.
         settings: the config's `training`, with the contender's own settings applied.
+        prediction: the config's `prediction`, by which validation cases are predicted. With `weights: best` it shapes
+            the weights, so whoever calls has it in the stamp; otherwise it shapes the history alone.
         window: HU that the network sees as -1 and 1.
         organs: names of the organs, in order.
         seed: decides the initial weights and all batches.
@@ -311,9 +334,8 @@ def train(
     network = build(recipe)
     size = count(network, recipe["in_channels"], patch)
     learner = make_learner(network, settings, device=device, precision=precision, share=share)
-    predictor = Predictor(
-        learner.kept, patch=patch, context=settings["context"], window=window, device=device, precision=precision
-    )
+    predictor = predictor_of(learner.kept, recipe, prediction, device)
+    specks = removal(prediction, recipe["organ_ml"], organs)
     sampler = sampling.Sampling(
         seed=seed,
         batch_size=settings["batch_size"],
@@ -358,16 +380,15 @@ def train(
 
     def validate_now() -> str:
         """Validate, and say how it went."""
-        dice = validate(predictor, validation, organs, between=check_for_end)
-        progress.rows[-1].update({f"dice_{organ}": value for organ, value in dice.items()})
+        found = validate(predictor, validation, organs, specks=specks, between=check_for_end)
+        progress.rows[-1].update({f"dice_{organ}": value for organ, value in found.dice.items()})
         progress.validation_due = False
-        mean = mean_of(list(dice.values()))
-        if settings["weights"] == "best" and mean > progress.best_dice:
-            progress.best_dice = mean
+        if settings["weights"] == "best" and found.mean > progress.best_dice:
+            progress.best_dice = found.mean
             progress.best_weights = {
                 key: value.detach().cpu().clone() for key, value in learner.kept.state_dict().items()
             }
-        return "  Dice " + ", ".join(f"{organ} {value:.3f}" for organ, value in dice.items())
+        return "  Dice " + ", ".join(f"{organ} {value:.3f}" for organ, value in found.dice.items())
 
     with termination() as ending, devices.energy_meter(device) as meter:
         if first and progress.validation_due:
@@ -514,24 +535,40 @@ def to_device(array: np.ndarray, device: torch.device) -> Tensor:
 
 
 def validate(
-    predictor: Predictor, cases: Sequence[Case], organs: Sequence[str], between: Callable[[], None] = lambda: None
-) -> dict[str, float]:
-    """Mean Dice of each organ over the cases that score it, on the working grid; NaN where none does.
+    predictor: Predictor | Ensemble,
+    cases: Sequence[Case],
+    organs: Sequence[str],
+    *,
+    specks: Mapping[str, Any] = MappingProxyType({}),
+    between: Callable[[], None] = lambda: None,
+) -> Validation:
+    """Predict validation cases as test cases are predicted, and score them on the working grid, the one of `label.npy`.
 
-    `between` is called every few slices.
+    Args:
+        predictor: as the study predicts.
+        cases: the validation cases.
+        organs: names of the organs, in order.
+        specks: which parts of a prediction go, from `inference.removal`.
+        between: called every few slices.
     """
-    scores: dict[str, list[float]] = {organ: [] for organ in organs}
+    tables = []
     for number, case in enumerate(cases, start=1):
-        parts = []
-        for slab in followed(predictor, case.image, f"validation case {number}/{len(cases)}, slice"):
-            parts.append(slab.argmax(axis=0).astype(np.uint8))
-            between()
-        rows = overlaps.overlap(
-            np.asarray(case.label), np.concatenate(parts), organs=organs, voxel_ml=case.working.voxel_ml
+        predicted = predict_case(
+            predictor,
+            case,
+            **specks,
+            grid=case.working,
+            what=f"validation case {number}/{len(cases)}, slice",
+            between=between,
         )
-        for row in rows.to_dict("records"):
-            scores[str(row["organ"])].append(row["dice"])
-    return {organ: mean_of(values) for organ, values in scores.items()}
+        tables.append(
+            overlaps.overlap(np.asarray(case.label), predicted, organs=organs, voxel_ml=case.working.voxel_ml)
+        )
+    scores = pd.concat(tables)
+    return Validation(
+        dice={organ: mean_of(scores["dice"][scores["organ"] == organ].tolist()) for organ in organs},
+        only_background=bool(scores["reference_ml"].any() and not scores["predicted_ml"].any()),
+    )
 
 
 def mean_of(values: Sequence[float]) -> float:
