@@ -458,6 +458,150 @@ def test_the_weights_that_are_kept(patients, tmp_path, monkeypatch, weights, dic
     assert [step for step, state in after.items() if same_weights(state, network.state_dict())] == [kept]
 
 
+# Trainings that come to nothing
+
+
+def watch_learning(monkeypatch, change):
+    """Let something happen to the learner after each step, from its number on; it may give another loss."""
+    learn, steps = training.learn, itertools.count(1)
+
+    def changed(learner, *args, **options):
+        value = learn(learner, *args, **options)
+        return change(next(steps), learner, value)
+
+    monkeypatch.setattr(training, "learn", changed)
+
+
+@pytest.mark.parametrize("loss", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("step", [1, 3, 6])
+def test_a_loss_that_is_no_number_ends_training_at_once(patients, tmp_path, monkeypatch, loss, step):
+    watch_learning(monkeypatch, lambda now, learner, value: torch.tensor(loss) if now == step else value)
+    with pytest.raises(InputError) as caught:
+        train(patients, tmp_path / "checkpoint.pt", validation=patients[:1], steps=6, validate_every=1)
+    message = str(caught.value)
+    assert f"loss of step {step} of 6 is {loss}" in message
+    assert f"at a learning rate of {training.learning_rate(step - 1, training_settings()):.2e}" in message
+    assert "lower training.learning_rate" in message
+    assert "training.precision" not in message  # it is fp32 already
+    assert "\n" not in message
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_learning_rate_that_is_far_too_high_ends_training_with_what_to_do(patients, tmp_path):
+    with pytest.raises(
+        InputError, match=r"is nan, at a learning rate of .*; lower training\.learning_rate, set training"
+    ):
+        train(patients, tmp_path / "none", optimizer="sgd", learning_rate=1e30, precision="bf16", steps=20)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize("where", ["weight", "buffer"])
+@pytest.mark.parametrize("changes", [{}, {"ema": 0.5}], ids=["plain", "ema"])
+def test_weights_that_are_no_numbers_are_not_kept(patients, tmp_path, monkeypatch, bad, where, changes):
+    """Although the last loss was one: what the last step made of them no loss has seen."""
+
+    def spoil(step, learner, value):
+        if step == 6:
+            for network in (learner.network, learner.kept):
+                parts = network.parameters() if where == "weight" else network.buffers()
+                next(part for part in parts if part.is_floating_point()).data.view(-1)[0] = bad
+        return value
+
+    watch_learning(monkeypatch, spoil)
+    with pytest.raises(InputError, match=r"weights after step 6 of 6 .*no numbers.*lower training\.learning_rate"):
+        train(patients, tmp_path / "none", **changes)
+
+
+def test_a_checkpoint_holds_numbers(patients, tmp_path, monkeypatch):
+    """So that what an accident of the device has spoilt can be trained again from it."""
+    whole = train(patients, tmp_path / "none")
+
+    def spoil(step, learner, value):
+        if step == 3:
+            next(learner.network.parameters()).data[0] = float("nan")
+        return value
+
+    watch_learning(monkeypatch, spoil)
+    checkpoint = tmp_path / "checkpoint.pt"
+    with pytest.raises(InputError, match="weights after step 3 of 6"):
+        train(patients, checkpoint, every=0.0)
+    assert torch.load(checkpoint, weights_only=True)["progress"]["step"] == 2
+    resumed = train(patients, checkpoint)
+    assert same_weights(whole[0].state_dict(), resumed[0].state_dict())
+
+
+def test_a_diverged_training_that_is_told_to_end_says_so(patients, tmp_path, monkeypatch):
+    def spoil(step, learner, value):
+        if step < 4:
+            return value
+        os.kill(os.getpid(), signal.SIGTERM)
+        return value * float("nan")
+
+    watch_learning(monkeypatch, spoil)
+    with pytest.raises(InputError, match="loss of step 4 of 6 is nan"):
+        train(patients, tmp_path / "checkpoint.pt")
+    assert not list(tmp_path.iterdir())
+
+
+def test_losses_are_not_waited_for_at_every_step(patients, tmp_path, monkeypatch):
+    """A look at a number that a GPU has not worked out yet holds everything up."""
+    looks, float_of = [], torch.Tensor.__float__
+
+    class Watched(torch.Tensor):
+        def __float__(self):
+            looks.append(len(taken))
+            return float_of(self)
+
+    taken = []
+
+    def remember(step, learner, value):
+        taken.append(step)
+        return value.as_subclass(Watched)
+
+    watch_learning(monkeypatch, remember)
+    train(patients, tmp_path / "none", steps=6, validate_every=3)
+    assert looks == [3] * 3 + [6] * 3
+
+
+@pytest.mark.parametrize("weights", ["last", "best"])
+def test_weights_that_predict_only_background_are_told_loudly(patients, tmp_path, caplog, weights):
+    removed = PREDICTION | {"smallest_part": 1e6}  # nothing is as large
+    options = {"validation": patients[:2], "weights": weights}
+    cost = train(patients, tmp_path / "none", prediction=removed, **options)[3]
+    assert cost["predicts_only_background"] is True
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert warning.startswith("warning: the weights predict nothing but background in all 2 validation cases")
+    caplog.clear()
+    cost = train(patients, tmp_path / "none", steps=60, learning_rate=0.03, validate_every=30, **options)[3]
+    assert cost["predicts_only_background"] is False
+    assert train(patients, tmp_path / "none")[3]["predicts_only_background"] is None  # there is no validation case
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
+
+
+@pytest.mark.parametrize(("weights", "expected"), [("last", True), ("best", False)])
+def test_it_is_the_kept_weights_that_predict_something(patients, tmp_path, monkeypatch, weights, expected):
+    found = iter([(0.0, True), (0.4, False), (0.0, True)])
+
+    def scripted(*args, **options):
+        dice, nothing = next(found)
+        return training.Validation({"liver": dice, "bladder": NAN}, nothing)
+
+    monkeypatch.setattr(training, "validate", scripted)
+    cost = train(patients, tmp_path / "none", validation=patients[:1], weights=weights)[3]
+    assert cost["predicts_only_background"] is expected
+
+
+def test_nothing_to_find_is_no_failure(tmp_path):
+    empty = make_case(tmp_path, labels=np.zeros((6, 24, 20), np.uint8))
+
+    class Nothing:
+        def probabilities(self, image):
+            yield np.eye(3)[np.zeros(image.shape, int)].transpose(3, 0, 1, 2)
+
+    assert training.validate(Nothing(), [empty], list(ORGANS)).only_background is False
+    assert training.validate(Nothing(), [empty, make_case(tmp_path, "b")], list(ORGANS)).only_background is True
+
+
 # Repetition and interruption
 
 

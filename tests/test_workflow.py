@@ -218,6 +218,19 @@ def test_training_and_validation_cases_that_change_places_are_trained_on(finishe
     assert jobs["train"] == 2
 
 
+def test_another_way_of_predicting_trains_only_where_it_chooses_the_weights(finished):
+    """By the validation cases, which are predicted as test cases are."""
+    changed = "prediction={overlap: 0.6}"
+    jobs = jobs_to_run(finished, "--config", changed)
+    assert jobs["predict"] == 6
+    assert "train" not in jobs
+    best, weights = "training={weights: best}", "results/smoke_best/runs/unet/fold0-seed0/weights.pt"
+    code, output = snakemake(finished, weights, "--config", "study=smoke_best", best)
+    assert code == 0, output[-3000:]
+    assert jobs_to_run(finished, weights, "--config", "study=smoke_best", best) == {}
+    assert jobs_to_run(finished, weights, "--config", "study=smoke_best", best, changed)["train"] == 1
+
+
 def test_contenders_in_another_order_are_compared_in_that_order(finished):
     study = yaml.safe_load((finished / "config/smoke.yaml").read_text())
     study["models"] = dict(reversed(study["models"].items()))

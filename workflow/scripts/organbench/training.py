@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import logging
+import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -46,6 +47,7 @@ class Progress:
     validation_due: bool = False  # the last step's validation was not finished
     best_dice: float = -1.0
     best_weights: dict[str, Tensor] | None = None
+    only_background: bool | None = None  # of the weights that would be kept now; None: nothing was validated
 
 
 @dataclass(frozen=True)
@@ -319,7 +321,8 @@ def train(
     highest mean Dice over organs; with `ema` their exponential moving average (Polyak and Juditsky 1992).
 
     Raises:
-        InputError: the network does not allow an option's value or the patch.
+        InputError: the network does not allow an option's value or the patch; or a loss, or a weight that would be
+            kept, is no number.
         StoppedError: SIGTERM came; the checkpoint is written.
     """
     precision = devices.precision(settings["precision"], device)
@@ -370,12 +373,24 @@ def train(
             row = {"step": at + 1, "learning_rate": used, "loss": float(value)}
             progress.rows.append(row | dict.fromkeys((f"dice_{organ}" for organ in organs), float("nan")))
             progress.rows[-1]["seconds"] = round(progress.seconds, 3)
+            if not math.isfinite(row["loss"]):
+                raise diverged(f"the loss of step {at + 1} of {steps} is {row['loss']}", used, precision)
         waiting.clear()
+
+    def check_weights() -> None:
+        if not all_numbers(learner.network) or not all_numbers(learner.kept):
+            what = f"the weights after step {progress.step} of {steps} are no numbers any more"
+            raise diverged(what, learning_rate(progress.step - 1, settings), precision)
+
+    def leave_progress() -> None:
+        """Write a checkpoint: one that training can go on from."""
+        take_stock()
+        check_weights()
+        write_checkpoint(checkpoint, stamp, learner.states, progress)
 
     def check_for_end() -> None:
         if first and ending():
-            take_stock()
-            write_checkpoint(checkpoint, stamp, learner.states, progress)
+            leave_progress()
             raise StoppedError(f"told to end after step {progress.step} of {steps}; the next run goes on from there")
 
     def validate_now() -> str:
@@ -383,7 +398,10 @@ def train(
         found = validate(predictor, validation, organs, specks=specks, between=check_for_end)
         progress.rows[-1].update({f"dice_{organ}": value for organ, value in found.dice.items()})
         progress.validation_due = False
-        if settings["weights"] == "best" and found.mean > progress.best_dice:
+        better = found.mean > progress.best_dice
+        if better or settings["weights"] == "last" or progress.best_weights is None:
+            progress.only_background = found.only_background
+        if better and settings["weights"] == "best":
             progress.best_dice = found.mean
             progress.best_weights = {
                 key: value.detach().cpu().clone() for key, value in learner.kept.state_dict().items()
@@ -424,12 +442,19 @@ def train(
                     message += validate_now()
                 logger.info(message)
                 if not last and time.monotonic() - saved > checkpoint_seconds:
-                    take_stock()
-                    write_checkpoint(checkpoint, stamp, learner.states, progress)
+                    leave_progress()
                     saved = time.monotonic()
             if not last:
                 check_for_end()
         take_stock()
+    if first:
+        check_weights()
+    if progress.only_background:
+        logger.warning(
+            f"warning: the weights predict nothing but background in all {len(validation)} validation cases; before "
+            "you compare them, train for more steps, or with another learning_rate or loss, and see that "
+            "preprocessing.window and prediction.smallest_part leave something to find"
+        )
     if progress.best_weights is not None:
         learner.kept.load_state_dict(progress.best_weights)
     cost = {
@@ -439,10 +464,32 @@ def train(
         "precision": precision,
         **progress.joules,
         "fingerprint": progress.fingerprint,
+        "predicts_only_background": progress.only_background,
         **devices.peak_memory(device),
         **devices.describe(device),
     }
     return learner.kept, recipe | size, progress.rows, cost
+
+
+def diverged(what: str, rate: float, precision: str) -> InputError:
+    """What to say of a training whose loss or weights are no numbers.
+
+    Args:
+        what: what is no number, and where.
+        rate: the learning rate there.
+        precision: that is computed in.
+    """
+    exact = "" if precision == "fp32" else ", set training.precision to fp32"
+    return InputError(
+        f"{what}, at a learning rate of {rate:.2e}; lower training.learning_rate{exact}, or check that the HU in "
+        "tables/cases.csv are those that preprocessing.window expects (the same settings would end here again)"
+    )
+
+
+def all_numbers(network: nn.Module) -> bool:
+    """Whether all weights and buffers are finite numbers."""
+    values = [value for value in network.state_dict().values() if value.is_floating_point()]
+    return all(bool(torch.isfinite(value).all()) for value in values)
 
 
 def design(options: Mapping[str, Any], settings: Mapping[str, Any], organs: Sequence[str]) -> dict[str, Any]:
