@@ -31,7 +31,7 @@ def config():
     return lambda changes: study.resolve(copy.deepcopy(changes), defaults, schema)
 
 
-def written(config, folds=FOLDS, bad=()):
+def written(config, folds=FOLDS, bad=(), warnings=()):
     organs = {f"{organ}_ml": [100.0, 0.0] for organ in config["dataset"]["organs"]}
     grid = {"size_z": [90, 100], "spacing_x": 0.7, "spacing_y": 0.7, "spacing_z": [1.0, 5.0]}
     settings = {
@@ -40,7 +40,8 @@ def written(config, folds=FOLDS, bad=()):
     }
     cases = pd.DataFrame({"case": ["1", "2"], **grid, **organs})
     left_out = pd.DataFrame([(case, "is damaged") for case in bad], columns=["case", "reason"])
-    return methods.text(config, settings, folds, cases, left_out, dict.fromkeys(settings, COST), REFERENCES)
+    costs = dict.fromkeys(settings, COST)
+    return methods.text(config, settings, folds, cases, left_out, costs, REFERENCES, warnings)
 
 
 def test_it_says_what_the_study_did(config):
@@ -66,6 +67,12 @@ def test_cases_that_were_left_out_are_said_and_not_counted(config):
     assert "Of 4 cases 2 could not be used and were left out: 3 and 6 (`tables/bad_cases.csv` says why)." in text
     assert "2 for training, 1 for validation and 1 for testing" in text
     assert "left out: " not in written(config({}))
+
+
+def test_warnings_stand_first(config):
+    text = written(config({}), warnings=["unet, fold 0, seed 0: predicts nothing", "x: too"])
+    assert "## Warnings\n\nBefore this is used: unet, fold 0, seed 0: predicts nothing; x: too.\n\n## Data" in text
+    assert "Warnings" not in written(config({}))
 
 
 def test_what_a_contender_has_otherwise_is_said(config):

@@ -118,6 +118,7 @@ NIIVUE_FILES = [f"niivue/{file}" for file in ("niivue-0.69.0.umd.js", "LICENSES.
 
 # The tables that the report shows, and their headings.
 REPORT_TABLES = {
+    "warnings": "warnings: what to look at first",
     "comparison": "verdicts: every pair of contenders",
     "summary": "summary: means with intervals",
     "advice": "advice: which contender to take",

@@ -34,6 +34,7 @@ Rooms, lowest first; a room imports only from rooms above it in this list:
 | `statistics` | summaries with intervals, contenders side by side on the same cases |
 | `verdicts` | paired tests, and the verdict on every pair and organ by one rule; ranks |
 | `conventions` | what the same predictions score under rules that others use |
+| `caveats` | what to look at before the tables are believed |
 | `colours` | the colours of contenders and organs |
 | `costs` | accuracy against cost, and which contender to take with less to spend |
 | `cohort` | which cases to look at, how volumes agree, how scans were made |

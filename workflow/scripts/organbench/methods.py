@@ -51,6 +51,7 @@ def text(
     bad: pd.DataFrame,
     costs: Mapping[str, Mapping[str, Any]],
     references: str,
+    warnings: Sequence[str] = (),
 ) -> str:
     """A study's methods as Markdown: a paragraph a topic, then the BibTeX entries of what is cited.
 
@@ -62,9 +63,11 @@ def text(
         bad: `tables/bad_cases.csv`, the cases that were left out.
         costs: `cost.json` of one run of each contender that was trained.
         references: BibTeX entries, of which those that are cited are appended.
+        warnings: what `tables/warnings.csv` says; it stands first.
     """
     folds = splits.without(folds, dict(zip(bad["case"], bad["reason"], strict=True)))
-    sections = {
+    sections = {"Warnings": f"Before this is used: {'; '.join(warnings)}."} if warnings else {}
+    sections |= {
         "Data": data(config, cases, bad),
         "Split": division(config["split"], folds),
         "Preprocessing": preprocessing(config["preprocessing"]),
