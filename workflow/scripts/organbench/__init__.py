@@ -28,6 +28,7 @@ Rooms, lowest first; a room imports only from rooms above it in this list:
 | `losses` | Dice, cross-entropy, their sum, the original project's Dice |
 | `inference` | whole-volume prediction in bounded memory, back on the original grid |
 | `processes` | one training on several devices |
+| `rehearsal` | whether a training step works, and what it needs, before hours are spent on one |
 | `training` | the loop, checkpoint and resume, learning-rate schedule, cost accounting |
 | `resources` | the memory and time that jobs ask a scheduler for |
 | `study` | the study's configuration: merge, check, defaults |

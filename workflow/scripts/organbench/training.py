@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -22,7 +23,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.flop_counter import FlopCounterMode
 
-from organbench import augmentation, cases, devices, losses, networks, overlaps, processes, sampling, volumes
+from organbench import augmentation, cases, devices, losses, networks, overlaps, processes, rehearsal, sampling, volumes
 from organbench.cases import Case
 from organbench.errors import InputError, StoppedError
 from organbench.files import atomic
@@ -335,6 +336,8 @@ def train(
     }
     torch.manual_seed(seed)
     network = build(recipe)
+    loss_of = losses.loss(settings["loss"])
+    rehearsal.shapes(network, partial(supervised, loss_of), recipe, settings["batch_size"])
     size = count(network, recipe["in_channels"], patch)
     learner = make_learner(network, settings, device=device, precision=precision, share=share)
     predictor = predictor_of(learner.kept, recipe, prediction, device)
@@ -356,7 +359,6 @@ def train(
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
 
-    loss_of = losses.loss(settings["loss"])
     steps = min(until or settings["steps"], settings["steps"])
     waiting: list[tuple[int, float, Tensor]] = []  # losses that are still on the device
     started = saved = time.monotonic()
@@ -535,6 +537,60 @@ def build(recipe: Mapping[str, Any]) -> nn.Module:
             f"config, training.patch: {recipe['patch']} must be divisible by {divisor} for {dict(recipe['network'])}"
         )
     return network
+
+
+def rehearse(options: Mapping[str, Any], settings: Mapping[str, Any], organs: Sequence[str]) -> dict[str, float | int]:
+    """Take a study's first training step before hours are spent on it; on the CPU, in a moment and in little memory.
+
+    The shapes are the study's own. A step on random values follows, on fewer or smaller crops where the study's own are
+    too much for a small machine; it shows whether norm, loss, optimizer and precision go together. See `rehearsal`.
+
+    Args:
+        options: the network's entry in the config's `models`, without training settings.
+        settings: the config's `training`, with the contender's own settings applied.
+        organs: names of the organs, in order.
+
+    Returns:
+        What `count` says of the network.
+
+    Raises:
+        InputError: the network does not allow an option's value or the patch, or the step fails.
+    """
+    recipe = design(options, settings, organs)
+    network = build(recipe)
+    loss_of = losses.loss(settings["loss"])
+    size = rehearsal.affordable(network, partial(supervised, loss_of), recipe, settings["batch_size"])
+    if size is not None:
+        step_on_random_crops(network, loss_of, *size, settings)
+    return count(network, recipe["in_channels"], recipe["patch"])
+
+
+def step_on_random_crops(
+    network: nn.Module, loss_of: losses.Loss, recipe: Mapping[str, Any], batch_size: int, settings: Mapping[str, Any]
+) -> None:
+    """Take one step of gradient descent on the CPU, on random images and labels.
+
+    Raises:
+        InputError: it fails, or the loss or the weights are no numbers afterwards.
+    """
+    cpu, wanted = torch.device("cpu"), settings["precision"]
+    precision = devices.precision("auto" if wanted == "fp16" else wanted, cpu)  # which needs the GPU that trains
+    with torch.random.fork_rng(devices=[]), rehearsal.refusing(recipe, batch_size):
+        learner = make_learner(network, {**settings, "compile": False}, device=cpu, precision=precision, share=WHOLE)
+        loss = learn(
+            learner,
+            loss_of,
+            2 * torch.rand(batch_size, recipe["in_channels"], *recipe["patch"]) - 1,
+            torch.randint(recipe["classes"], (batch_size, *recipe["patch"])),
+            rate=learning_rate(0, settings),
+            clip=settings["gradient_clip"],
+            precision=precision,
+            share=WHOLE,
+        )
+        if not math.isfinite(loss):
+            raise ValueError(f"the loss of a first step on random images is {float(loss)}")
+        if not all_numbers(learner.network):
+            raise ValueError("the weights are no numbers after a first step on random images")
 
 
 def fingerprint(network: nn.Module) -> str:
