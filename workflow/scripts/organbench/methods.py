@@ -208,7 +208,7 @@ def training(common: Mapping[str, Any], settings: Mapping[str, Mapping[str, Any]
     sentences.append(
         "The weights after the last step were kept."
         if common["weights"] == "last"
-        else "The weights with the highest mean validation Dice were kept."
+        else "The weights with the highest mean Dice on the validation cases, predicted like test cases, were kept."
     )
     seeds = common["seeds"]
     sentences.append(
