@@ -94,6 +94,7 @@ def test_every_file_of_the_contract_is_there(finished):
     tables = ["summary", "comparison", "ranks", "empty_masks", "legacy", "cost", "pareto", "advice", "cases"]
     for table in [*tables, "networks", "volume_agreement", "examples"]:
         assert len(pd.read_csv(results / f"tables/{table}.csv"))
+    assert (results / "tables/warnings.csv").read_text() == "model,fold,seed,cases,words\n"
     drawn = {f"{name}.{suffix}" for names in FIGURES.values() for name in names for suffix in ("png", "svg")}
     assert {path.name for path in (results / "figures").iterdir()} == drawn
     assert all((results / "figures" / name).stat().st_size > 5000 for name in drawn)
