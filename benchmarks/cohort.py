@@ -81,6 +81,7 @@ def train(work: Path, number: int) -> dict[str, float]:
         [],
         options=NETWORK,
         settings=settings,
+        prediction=inputs.default_study()["prediction"],
         window=(-1000, 1000),
         organs=list(phantoms.ORGANS),
         seed=0,

@@ -134,6 +134,7 @@ def make_weights(work: Path, ct: Path, classes: int, steps: int = 150) -> None:
         [],
         options=NETWORK,
         settings=settings,
+        prediction=default_study()["prediction"],
         window=WINDOW,
         organs=list(organs),
         seed=0,

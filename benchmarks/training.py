@@ -36,6 +36,7 @@ def organbench(work: Path) -> dict[str, float]:
         [],
         options=options,
         settings=settings,
+        prediction=study["prediction"],
         window=study["preprocessing"]["window"],
         organs=list(study["dataset"]["organs"]),
         seed=0,

@@ -32,7 +32,7 @@ def config():
     return lambda changes: study.resolve(copy.deepcopy(changes), defaults, schema)
 
 
-def written(config, folds=FOLDS, bad=(), costs=None):
+def written(config, folds=FOLDS, bad=(), costs=None, warnings=()):
     organs = {f"{organ}_ml": [100.0, 0.0] for organ in config["dataset"]["organs"]}
     grid = {"size_z": [90, 100], "spacing_x": 0.7, "spacing_y": 0.7, "spacing_z": [1.0, 5.0]}
     settings = {
@@ -42,7 +42,7 @@ def written(config, folds=FOLDS, bad=(), costs=None):
     cases = pd.DataFrame({"case": ["1", "2"], **grid, **organs})
     left_out = pd.DataFrame([(case, "is damaged") for case in bad], columns=["case", "reason"])
     costs = costs or dict.fromkeys(settings, COST)
-    return methods.text(config, settings, folds, cases, left_out, costs, REFERENCES)
+    return methods.text(config, settings, folds, cases, left_out, costs, REFERENCES, warnings=warnings)
 
 
 def test_it_says_what_the_study_did(config):
@@ -70,6 +70,12 @@ def test_cases_that_were_left_out_are_said_and_not_counted(config):
     assert "left out: " not in written(config({}))
 
 
+def test_warnings_stand_first(config):
+    text = written(config({}), warnings=["unet, fold 0, seed 0: predicts nothing", "x: too"])
+    assert "## Warnings\n\nBefore this is used: unet, fold 0, seed 0: predicts nothing; x: too.\n\n## Data" in text
+    assert "Warnings" not in written(config({}))
+
+
 def test_what_a_contender_has_otherwise_is_said(config):
     models = {
         "plain": {"network": "unet"},
@@ -92,6 +98,7 @@ def test_folds_seeds_and_tolerances_are_said(config):
     folds = [*FOLDS, {"train": ["5", "6"], "validation": [], "test": ["1", "2", "3", "4"]}]
     text = written(config(changes), folds)
     assert "In 2-fold cross-validation" in text
+    assert "Each fold had other validation cases." in text
     assert "2 to 3 for training, 0 to 1 for validation and 2 to 4 for testing" in text
     assert "trained with 2 seeds a fold" in text
     assert "3 mm (liver), 2 mm (bladder)" in text

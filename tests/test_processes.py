@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from tiny import AUGMENTATION, ORGANS, UNET, WINDOW, label_map, make_case, training_settings
+from tiny import AUGMENTATION, ORGANS, PREDICTION, UNET, WINDOW, label_map, make_case, training_settings
 
 from organbench import augmentation, sampling
 from organbench.sampling import Sampling, Share, batch
@@ -47,6 +47,7 @@ def start(patients, folder, processes, **changes):
             "network": UNET,
             "training": training_settings(norm="instance", batch_size=4) | changes,
         },
+        "prediction": PREDICTION,
         "window": WINDOW,
         "organs": list(ORGANS),
         "seed": 0,
@@ -129,3 +130,13 @@ def test_an_uneven_batch_is_refused_in_one_line(patients, tmp_path):
     code, output = finish(start(patients, tmp_path / "uneven", 2, batch_size=3))
     assert code == 1
     assert "config, training.batch_size: 3 is not a multiple of the 2 devices" in output
+
+
+def test_a_loss_that_is_no_number_ends_all_processes(patients, tmp_path):
+    folder = tmp_path / "diverged"
+    code, output = finish(start(patients, folder, 2, steps=20, optimizer="sgd", learning_rate=1e30))
+    assert code == 1, output
+    last = (folder / "log").read_text().strip().splitlines()[-1]
+    assert "error: the loss of step " in last
+    assert "lower training.learning_rate" in last
+    assert not list(folder.glob("*.pt"))

@@ -160,6 +160,82 @@ def test_a_new_case_moves_at_most_one_between_neighbouring_folds(cases, folds, s
     assert len({frozenset(move) for move in moved}) == len(moved)
 
 
+def blocks(order, folds):
+    """The test patients of each fold as they have always been: consecutive parts of the order."""
+    return [order[len(order) * k // folds : len(order) * (k + 1) // folds] for k in range(folds)]
+
+
+@quick
+@given(names, st.integers(2, 8), validations, seeds)
+def test_validation_cases_rotate_with_the_folds(cases, folds, validation, seed):
+    """As disjoint as sizes allow: no case validates more, or less, often than if all took turns."""
+    result = splits.split(cases, method="kfold", folds=folds, validation_fraction=validation, seed=seed)
+    sizes = [len(fold["validation"]) for fold in result]
+    turns = [sum(case in fold["validation"] for fold in result) for case in cases]
+    assert max(turns) <= math.ceil(folds * max(sizes) / len(cases))
+    assert min(turns) >= folds * min(sizes) // len(cases)
+    if folds * max(sizes) <= len(cases):
+        assert max(turns) <= 1  # disjoint
+    if folds * max(sizes) <= len(cases) * (folds - 2):  # else there are not enough folds that could
+        assert all(any(case in fold["train"] for fold in result) for case in cases)
+
+
+@quick
+@given(names, st.integers(2, 8), validations, seeds)
+def test_rotation_leaves_the_tests_of_a_fold_and_the_sizes_as_they_were(cases, folds, validation, seed):
+    result = splits.split(cases, method="kfold", folds=folds, validation_fraction=validation, seed=seed)
+    tested = blocks(splits.shuffled(cases, seed), folds)
+    assert [sorted(fold["test"]) for fold in result] == [sorted(block) for block in tested]
+    for fold in result:
+        assert len(fold["validation"]) == math.ceil(round((len(cases) - len(fold["test"])) * validation, 6))
+
+
+@quick
+@given(names, fractions, validations, seeds, st.booleans())
+def test_one_fold_is_divided_as_ever(cases, test, validation, seed, official):
+    """Its first cases in the order validate, in one with CT-ORG's own test cases too."""
+    cases = [*cases, "0", "20"] if official else cases
+    cases = list(dict.fromkeys(cases))
+    order = splits.shuffled(cases, seed)
+    tested = set(order[: max(1, round(len(order) * test))])
+    if official:
+        tested = splits.OFFICIAL_TEST.intersection(cases)
+    rest = [case for case in order if case not in tested]
+    count = math.ceil(round(len(rest) * validation, 6))
+    method = "official" if official else "holdout"
+    options = {"method": method, "test_fraction": test, "validation_fraction": validation, "seed": seed}
+    if count == len(rest):
+        with pytest.raises(InputError, match="leave none to train on"):
+            splits.split(cases, **options)
+        return
+    (fold,) = splits.split(cases, **options)
+    assert set(fold["validation"]) == set(rest[:count])
+    assert set(fold["train"]) == set(rest[count:])
+
+
+@quick
+@given(names, st.integers(2, 8), validations, seeds)
+def test_a_new_case_moves_few_in_each_fold(cases, folds, validation, seed):
+    options = {"method": "kfold", "folds": folds, "validation_fraction": validation, "seed": seed}
+    before, after = (splits.split(known, **options) for known in (cases, [*cases, "new"]))
+    for old, new in zip(map(roles_of, before), map(roles_of, after), strict=True):
+        moved = [{old[case], new[case]} for case in cases if old[case] != new[case]]
+        assert sum("test" in roles for roles in moved) <= 2  # a fold's tests have two ends
+        assert moved.count({"train", "validation"}) <= 2  # where the validation cases begin, and how many they are
+
+
+@quick
+@given(scans, st.integers(2, 5), validations, seeds)
+def test_patients_of_a_fold_rotate_whole(scans, folds, validation, seed):
+    """A division of scans is that of their patients."""
+    cases = [f"{patient}_ct{number}" for patient, count in scans.items() for number in range(count)]
+    options = {"method": "kfold", "folds": folds, "validation_fraction": validation, "seed": seed}
+    ours, patients = splits.split(cases, patient="^[^_]+", **options), splits.split(list(scans), **options)
+    for fold, expected in zip(ours, patients, strict=True):
+        for role in splits.ROLES:
+            assert {case.split("_")[0] for case in fold[role]} == set(expected[role])
+
+
 def test_official_is_ct_orgs_test_set():
     (fold,) = splits.split(CT_ORG, method="official", validation_fraction=0.1, test_fraction=0.9)
     assert fold["test"] == [str(case) for case in range(21)]

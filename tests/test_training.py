@@ -16,10 +16,20 @@ import pandas as pd
 import pytest
 import SimpleITK as sitk
 import torch
-from tiny import GHOSTUNET, NO_AUGMENTATION, ORGANS, UNET, WINDOW, label_map, make_case, training_settings
+from tiny import (
+    GHOSTUNET,
+    NO_AUGMENTATION,
+    ORGANS,
+    PREDICTION,
+    UNET,
+    WINDOW,
+    label_map,
+    make_case,
+    training_settings,
+)
 from torch import nn
 
-from organbench import augmentation, devices, inference, losses, networks, sampling, training
+from organbench import augmentation, cases, devices, inference, losses, networks, overlaps, sampling, training
 from organbench.errors import InputError, StoppedError
 
 SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
@@ -53,6 +63,7 @@ def train(
     workers=1,
     every=300.0,
     until=None,
+    prediction=PREDICTION,
     **changes,
 ):
     """Train a tiny contender on the patients."""
@@ -61,6 +72,7 @@ def train(
         validation,
         options=options,
         settings=training_settings(**changes),
+        prediction=prediction,
         window=WINDOW,
         organs=list(ORGANS),
         seed=seed,
@@ -372,10 +384,52 @@ def test_validation_is_the_mean_over_the_cases_that_score_an_organ(patients):
             yield from (np.eye(3)[part].transpose(3, 0, 1, 2) for part in (answer[:2], answer[2:]))
 
     a, b, _ = patients  # b has no bladder
-    assert training.validate(Oracle([a, b]), [a, b], list(ORGANS)) == {"liver": 1.0, "bladder": 0.0}
-    nothing = training.validate(Oracle([b]), [b], list(ORGANS))
+    assert training.validate(Oracle([a, b]), [a, b], list(ORGANS)).dice == {"liver": 1.0, "bladder": 0.0}
+    nothing = training.validate(Oracle([b]), [b], list(ORGANS)).dice
     assert nothing["liver"] == 1.0
     assert np.isnan(nothing["bladder"])
+
+
+def dice_of(weights, folder, prediction):
+    """The Dice of each organ that the test of a case would have, by its name in the history."""
+    predicted, case, _ = inference.predict_files([weights], folder, prediction, CPU)
+    assert np.array_equal(case.oriented.size, case.working.size)  # so that label.npy is the original reference
+    rows = overlaps.overlap(np.asarray(case.label), predicted, organs=list(ORGANS), voxel_ml=case.working.voxel_ml)
+    return {f"dice_{row.organ}": row.dice for row in rows.itertuples()}
+
+
+@pytest.mark.parametrize(
+    "prediction",
+    [
+        PREDICTION,
+        PREDICTION | {"smallest_part": 0.3},
+        PREDICTION | {"keep_largest": ["liver"]},
+        PREDICTION | {"mirror": True},
+        PREDICTION | {"overlap": 0.8},
+        {"overlap": 0.8, "mirror": True, "smallest_part": 0.2, "keep_largest": ["bladder", "liver"]},
+    ],
+    ids=["plain", "parts", "largest", "mirror", "overlap", "all"],
+)
+def test_validation_scores_what_a_test_of_the_case_would(patients, tmp_path, prediction):
+    options = {"validation": patients[:1], "steps": 12, "learning_rate": 0.03}
+    network, recipe, rows, _ = train(patients[1:], tmp_path / "none", prediction=prediction, **options)
+    weights = tmp_path / "unet" / "fold0-seed0" / "weights.pt"
+    weights.parent.mkdir(parents=True)
+    inference.save(weights, network, recipe | {"run": "unet/fold0-seed0"})
+    folder = tmp_path / "a"
+    cases.write(patients[0].image, patients[0].label, patients[0].info, folder)
+    expected = dice_of(weights, folder, prediction)
+    assert {key: rows[-1][key] for key in expected} == pytest.approx(expected, rel=1e-12)
+    if prediction != PREDICTION:
+        assert expected != dice_of(weights, folder, PREDICTION)  # so that the test could fail
+
+
+def test_how_cases_are_predicted_does_not_touch_the_last_weights(patients, tmp_path):
+    options = {"validation": patients[:1], "weights": "last"}
+    plain = train(patients[1:], tmp_path / "none", **options)
+    other = train(patients[1:], tmp_path / "none", prediction=PREDICTION | {"mirror": True}, **options)
+    assert same_weights(plain[0].state_dict(), other[0].state_dict())
+    assert history(plain[2]) != history(other[2])
 
 
 NAN = float("nan")
@@ -395,13 +449,157 @@ NAN = float("nan")
 def test_the_weights_that_are_kept(patients, tmp_path, monkeypatch, weights, dice, kept):
     scores, after = iter(dice), {}
 
-    def scripted(predictor, cases, organs, between):
+    def scripted(predictor, cases, organs, **options):
         after[2 * len(after) + 2] = weights_of(predictor.network)
-        return {"liver": next(scores), "bladder": NAN}
+        return training.Validation({"liver": next(scores), "bladder": NAN}, only_background=False)
 
     monkeypatch.setattr(training, "validate", scripted)
     network = train(patients, tmp_path / "none", validation=patients[:1], weights=weights)[0]
     assert [step for step, state in after.items() if same_weights(state, network.state_dict())] == [kept]
+
+
+# Trainings that come to nothing
+
+
+def watch_learning(monkeypatch, change):
+    """Let something happen to the learner after each step, from its number on; it may give another loss."""
+    learn, steps = training.learn, itertools.count(1)
+
+    def changed(learner, *args, **options):
+        value = learn(learner, *args, **options)
+        return change(next(steps), learner, value)
+
+    monkeypatch.setattr(training, "learn", changed)
+
+
+@pytest.mark.parametrize("loss", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("step", [1, 3, 6])
+def test_a_loss_that_is_no_number_ends_training_at_once(patients, tmp_path, monkeypatch, loss, step):
+    watch_learning(monkeypatch, lambda now, learner, value: torch.tensor(loss) if now == step else value)
+    with pytest.raises(InputError) as caught:
+        train(patients, tmp_path / "checkpoint.pt", validation=patients[:1], steps=6, validate_every=1)
+    message = str(caught.value)
+    assert f"loss of step {step} of 6 is {loss}" in message
+    assert f"at a learning rate of {training.learning_rate(step - 1, training_settings()):.2e}" in message
+    assert "lower training.learning_rate" in message
+    assert "training.precision" not in message  # it is fp32 already
+    assert "\n" not in message
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_learning_rate_that_is_far_too_high_ends_training_with_what_to_do(patients, tmp_path):
+    with pytest.raises(
+        InputError, match=r"is nan, at a learning rate of .*; lower training\.learning_rate, set training"
+    ):
+        train(patients, tmp_path / "none", optimizer="sgd", learning_rate=1e30, precision="bf16", steps=20)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize("where", ["weight", "buffer"])
+@pytest.mark.parametrize("changes", [{}, {"ema": 0.5}], ids=["plain", "ema"])
+def test_weights_that_are_no_numbers_are_not_kept(patients, tmp_path, monkeypatch, bad, where, changes):
+    """Although the last loss was one: what the last step made of them no loss has seen."""
+
+    def spoil(step, learner, value):
+        if step == 6:
+            for network in (learner.network, learner.kept):
+                parts = network.parameters() if where == "weight" else network.buffers()
+                next(part for part in parts if part.is_floating_point()).data.view(-1)[0] = bad
+        return value
+
+    watch_learning(monkeypatch, spoil)
+    with pytest.raises(InputError, match=r"weights after step 6 of 6 .*no numbers.*lower training\.learning_rate"):
+        train(patients, tmp_path / "none", **changes)
+
+
+def test_a_checkpoint_holds_numbers(patients, tmp_path, monkeypatch):
+    """So that what an accident of the device has spoilt can be trained again from it."""
+    whole = train(patients, tmp_path / "none")
+
+    def spoil(step, learner, value):
+        if step == 3:
+            next(learner.network.parameters()).data[0] = float("nan")
+        return value
+
+    watch_learning(monkeypatch, spoil)
+    checkpoint = tmp_path / "checkpoint.pt"
+    with pytest.raises(InputError, match="weights after step 3 of 6"):
+        train(patients, checkpoint, every=0.0)
+    assert torch.load(checkpoint, weights_only=True)["progress"]["step"] == 2
+    resumed = train(patients, checkpoint)
+    assert same_weights(whole[0].state_dict(), resumed[0].state_dict())
+
+
+def test_a_diverged_training_that_is_told_to_end_says_so(patients, tmp_path, monkeypatch):
+    def spoil(step, learner, value):
+        if step < 4:
+            return value
+        os.kill(os.getpid(), signal.SIGTERM)
+        return value * float("nan")
+
+    watch_learning(monkeypatch, spoil)
+    with pytest.raises(InputError, match="loss of step 4 of 6 is nan"):
+        train(patients, tmp_path / "checkpoint.pt")
+    assert not list(tmp_path.iterdir())
+
+
+def test_losses_are_not_waited_for_at_every_step(patients, tmp_path, monkeypatch):
+    """A look at a number that a GPU has not worked out yet holds everything up."""
+    looks, float_of = [], torch.Tensor.__float__
+
+    class Watched(torch.Tensor):
+        def __float__(self):
+            looks.append(len(taken))
+            return float_of(self)
+
+    taken = []
+
+    def remember(step, learner, value):
+        taken.append(step)
+        return value.as_subclass(Watched)
+
+    watch_learning(monkeypatch, remember)
+    train(patients, tmp_path / "none", steps=6, validate_every=3)
+    assert looks == [3] * 3 + [6] * 3
+
+
+@pytest.mark.parametrize("weights", ["last", "best"])
+def test_weights_that_predict_only_background_are_told_loudly(patients, tmp_path, caplog, weights):
+    removed = PREDICTION | {"smallest_part": 1e6}  # nothing is as large
+    options = {"validation": patients[:2], "weights": weights}
+    cost = train(patients, tmp_path / "none", prediction=removed, **options)[3]
+    assert cost["predicts_only_background"] is True
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert warning.startswith("warning: the weights predict nothing but background in all 2 validation cases")
+    caplog.clear()
+    cost = train(patients, tmp_path / "none", steps=60, learning_rate=0.03, validate_every=30, **options)[3]
+    assert cost["predicts_only_background"] is False
+    assert train(patients, tmp_path / "none")[3]["predicts_only_background"] is None  # there is no validation case
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
+
+
+@pytest.mark.parametrize(("weights", "expected"), [("last", True), ("best", False)])
+def test_it_is_the_kept_weights_that_predict_something(patients, tmp_path, monkeypatch, weights, expected):
+    found = iter([(0.0, True), (0.4, False), (0.0, True)])
+
+    def scripted(*args, **options):
+        dice, nothing = next(found)
+        return training.Validation({"liver": dice, "bladder": NAN}, nothing)
+
+    monkeypatch.setattr(training, "validate", scripted)
+    cost = train(patients, tmp_path / "none", validation=patients[:1], weights=weights)[3]
+    assert cost["predicts_only_background"] is expected
+
+
+def test_nothing_to_find_is_no_failure(tmp_path):
+    empty = make_case(tmp_path, labels=np.zeros((6, 24, 20), np.uint8))
+
+    class Nothing:
+        def probabilities(self, image):
+            yield np.eye(3)[np.zeros(image.shape, int)].transpose(3, 0, 1, 2)
+
+    assert training.validate(Nothing(), [empty], list(ORGANS)).only_background is False
+    assert training.validate(Nothing(), [empty, make_case(tmp_path, "b")], list(ORGANS)).only_background is True
 
 
 # Repetition and interruption
@@ -741,7 +939,7 @@ def run_script(name, folder, *, inputs, outputs, params, **others):
         log=[str(folder / f"{name}.log")],
         threads=1,
         resources=SimpleNamespace(gpu=0),
-        config={"dataset": {"on_bad_case": "stop"}},
+        config={"dataset": {"on_bad_case": "stop"}, "prediction": PREDICTION},
         scriptdir=str(SCRIPTS),
         **others,
     )

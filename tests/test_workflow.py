@@ -94,6 +94,7 @@ def test_every_file_of_the_contract_is_there(finished):
     tables = ["summary", "comparison", "ranks", "empty_masks", "legacy", "cost", "pareto", "advice", "cases"]
     for table in [*tables, "networks", "volume_agreement", "examples", "convergence"]:
         assert len(pd.read_csv(results / f"tables/{table}.csv"))
+    assert (results / "tables/warnings.csv").read_text() == "model,fold,seed,cases,words\n"
     drawn = {f"{name}.{suffix}" for names in FIGURES.values() for name in names for suffix in ("png", "svg")}
     assert {path.name for path in (results / "figures").iterdir()} == drawn
     assert all((results / "figures" / name).stat().st_size > 5000 for name in drawn)
@@ -177,6 +178,7 @@ def test_a_change_of_code_remakes_what_it_shapes(finished):
                 "viewer": 1,
                 "costs": 1,
                 "convergence": 1,
+                "warn": 1,
                 "methods": 1,
                 "table_pages": 1,
                 **dict.fromkeys(set(FIGURES) - {"figure_dataset"}, 1),
@@ -217,6 +219,19 @@ def test_training_and_validation_cases_that_change_places_are_trained_on(finishe
     (finished / "split.csv").write_text("\n".join(swapped))
     jobs = jobs_to_run(finished, "--config", "split={method: file, file: split.csv}")
     assert jobs["train"] == 2
+
+
+def test_another_way_of_predicting_trains_only_where_it_chooses_the_weights(finished):
+    """By the validation cases, which are predicted as test cases are."""
+    changed = "prediction={overlap: 0.6}"
+    jobs = jobs_to_run(finished, "--config", changed)
+    assert jobs["predict"] == 6
+    assert "train" not in jobs
+    best, weights = "training={weights: best}", "results/smoke_best/runs/unet/fold0-seed0/weights.pt"
+    code, output = snakemake(finished, weights, "--config", "study=smoke_best", best)
+    assert code == 0, output[-3000:]
+    assert jobs_to_run(finished, weights, "--config", "study=smoke_best", best) == {}
+    assert jobs_to_run(finished, weights, "--config", "study=smoke_best", best, changed)["train"] == 1
 
 
 def test_contenders_in_another_order_are_compared_in_that_order(finished):

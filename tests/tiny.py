@@ -52,6 +52,8 @@ TRAINING = {
     "augmentation": AUGMENTATION,
 }
 
+PREDICTION = {"overlap": 0.5, "mirror": False, "smallest_part": 0.0, "keep_largest": []}
+
 
 def training_settings(**changes):
     """The config's `training` of a tiny study, with changes."""

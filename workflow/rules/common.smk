@@ -126,6 +126,7 @@ NIIVUE_FILES = [f"niivue/{file}" for file in ("niivue-0.69.0.umd.js", "LICENSES.
 
 # The tables that the report shows, and their headings.
 REPORT_TABLES = {
+    "warnings": "warnings: what to look at first",
     "comparison": "verdicts: every pair of contenders",
     "summary": "summary: means with intervals",
     "advice": "advice: which contender to take",
@@ -274,6 +275,14 @@ def settings_of(model):
 def model_settings(wildcards):
     """The settings of the job's contender."""
     return settings_of(wildcards.model)
+
+
+def training_settings(wildcards):
+    """What shapes a run's weights: with `weights: best` also how validation cases are predicted, by which they are chosen."""
+    settings = settings_of(wildcards.model)
+    if settings["training"]["weights"] == "best":
+        return settings | {"prediction": STUDY["prediction"]}
+    return settings
 
 
 def runs(pattern):

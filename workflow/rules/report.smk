@@ -232,6 +232,7 @@ rule methods:
     input:
         cases=f"{RESULTS}/tables/cases.csv",
         bad=f"{RESULTS}/tables/bad_cases.csv",
+        warnings=f"{RESULTS}/tables/warnings.csv",
         costs=expand(
             f"{RUN}/cost.json",
             model=TRAINED,

@@ -58,7 +58,7 @@ rule train:
         **following(training_request),
         gpu=1,
     params:
-        settings=model_settings,
+        settings=training_settings,
         window=STUDY["preprocessing"]["window"],
         organs=list(ORGANS),
         # no output: Snakemake would delete it when the job fails

@@ -1,18 +1,21 @@
-"""Build every contender once, before hours are spent on the first, and list how large they are."""
+"""Take a training step of every contender, before hours are spent on the first, and list how large they are."""
 
 import pandas as pd
 
-from organbench import training
+from organbench import devices, training
+from organbench.errors import InputError
 from organbench.files import atomic
 from organbench.jobs import job_log
 
 with job_log(snakemake.log[0]) as logger:
+    devices.prepare(threads=snakemake.threads, gpus=0)
     rows = []
     for model, settings in snakemake.params.settings.items():
-        recipe = training.design(settings["network"], settings["training"], snakemake.params.organs)
-        network = training.build(recipe)
-        size = training.count(network, recipe["in_channels"], recipe["patch"])
-        rows.append({"model": model, "network": recipe["network"]["network"], **size})
+        try:
+            size = training.rehearse(settings["network"], settings["training"], snakemake.params.organs)
+        except InputError as error:
+            raise InputError(f"contender {model}: {error}") from None
+        rows.append({"model": model, "network": settings["network"]["network"], **size})
         logger.info("%s: %d parameters", model, size["parameters"])
     with atomic(snakemake.output[0]) as path:
         pd.DataFrame(rows).to_csv(path, index=False)

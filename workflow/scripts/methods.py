@@ -18,6 +18,7 @@ with job_log(snakemake.log[0]):
     results = Path("results", params.study["study"])
     values = protocol.Values.of(params.study["evaluation"], list(params.study["dataset"]["organs"]))
     fixed = protocol.words(protocol.find(results, values), values)
+    warnings = tables.read(snakemake.input.warnings)["words"].tolist()
     converged = convergence.sentence(tables.read(snakemake.input.convergence))
     with atomic(snakemake.output.configuration) as path:
         path.write_text(params.configuration)
@@ -25,6 +26,7 @@ with job_log(snakemake.log[0]):
         methods.versions(costs).to_csv(path, index=False)
     with atomic(snakemake.output.methods) as path:
         references = Path(snakemake.input.references).read_text()
+        told = {"fixed": fixed, "converged": converged, "warnings": warnings}
         path.write_text(
-            methods.text(params.study, params.settings, params.folds, cases, bad, costs, references, fixed, converged)
+            methods.text(params.study, params.settings, params.folds, cases, bad, costs, references, **told)
         )

@@ -7,7 +7,9 @@ from organbench import devices, processes, training
 job = {
     **snakemake.params.folders,
     **{name: getattr(snakemake.params, name) for name in ("settings", "window", "organs")},
-    # not among the params: going on without a bad case in another fold trains nothing again
+    # not among the params: where these shape the weights they are among the settings, and otherwise train nothing again
+    "prediction": snakemake.config["prediction"],
+    # nor this: going on without a bad case in another fold trains nothing again
     "skip_bad": snakemake.config["dataset"]["on_bad_case"] == "skip",
     "seed": int(snakemake.wildcards.seed),
     "threads": snakemake.threads,

@@ -15,7 +15,7 @@ CONDITIONS = ("device", "precision", "threads", "versions")  # of cost.json: wha
 with job_log(snakemake.log[0]) as logger:
     device = devices.prepare(threads=snakemake.threads, gpus=snakemake.resources.gpu)
     recorded = json.loads(Path(snakemake.input.cost).read_text())
-    job = {name: getattr(snakemake.params, name) for name in ("training", "settings", "window", "organs")}
+    job = {name: getattr(snakemake.params, name) for name in ("training", "settings", "prediction", "window", "organs")}
     job |= {"skip_bad": snakemake.config["dataset"]["on_bad_case"] == "skip"}
     job |= {"validation": [], "seed": int(snakemake.wildcards.seed), "threads": snakemake.threads, "code": []}
     with tempfile.TemporaryDirectory() as folder:

@@ -30,6 +30,7 @@ Rooms, lowest first; a room imports only from rooms above it in this list:
 | `losses` | Dice, cross-entropy, their sum, the original project's Dice |
 | `inference` | whole-volume prediction in bounded memory, back on the original grid |
 | `processes` | one training on several devices |
+| `rehearsal` | whether a training step works, and what it needs, before hours are spent on one |
 | `training` | the loop, checkpoint and resume, learning-rate schedule, cost accounting |
 | `resources` | the memory and time that jobs ask a scheduler for |
 | `study` | the study's configuration: merge, check, defaults |
@@ -38,6 +39,7 @@ Rooms, lowest first; a room imports only from rooms above it in this list:
 | `convergence` | whether the validation Dice still rose when training ended |
 | `conventions` | what the same predictions score under rules that others use |
 | `learning_curve` | whether more patients would help |
+| `caveats` | what to look at before the tables are believed |
 | `colours` | the colours of contenders and organs |
 | `costs` | accuracy against cost, and which contender to take with less to spend |
 | `cohort` | which cases to look at, how volumes agree, how scans were made |

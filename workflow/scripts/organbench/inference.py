@@ -5,7 +5,7 @@ import itertools
 import math
 import time
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from organbench.cases import Case
 from organbench.cases import load as load_case
 from organbench.errors import InputError
 from organbench.jobs import Pace
-from organbench.volumes import Array
+from organbench.volumes import Array, Grid
 
 BODY_HU = -500  # half-way between air and water; lungs lie within the body's box
 
@@ -166,11 +166,17 @@ class Ensemble:
                 ready[number] = slab[:, slices:] if slices < slab.shape[1] else next(stream)
 
 
-def followed(predictor: Predictor | Ensemble, image: Array, what: str = "slice") -> Iterator[Array]:
-    """A predictor's slabs of an image (int16 HU, z y x), with a line in the job's log now and then."""
+def followed(
+    predictor: Predictor | Ensemble, image: Array, what: str = "slice", between: Callable[[], None] = lambda: None
+) -> Iterator[Array]:
+    """A predictor's slabs of an image (int16 HU, z y x), with a line in the job's log now and then.
+
+    `between` is called before every slab is given.
+    """
     pace = Pace(len(image), what)
     for slab in predictor.probabilities(image):
         pace.advance(slab.shape[1])
+        between()
         yield slab
 
 
@@ -272,9 +278,16 @@ def load(path: Any, device: torch.device) -> tuple[nn.Module, dict[str, Any]]:
 
 
 def predict_case(
-    predictor: Predictor | Ensemble, case: Case, smallest_ml: Sequence[float] = (), keep_largest: Sequence[int] = ()
+    predictor: Predictor | Ensemble,
+    case: Case,
+    smallest_ml: Sequence[float] = (),
+    keep_largest: Sequence[int] = (),
+    *,
+    grid: Grid | None = None,
+    what: str = "slice",
+    between: Callable[[], None] = lambda: None,
 ) -> Array:
-    """Organ indices of a whole case on its original grid, in the working orientation (uint8, z y x).
+    """Organ indices of a whole case (uint8, z y x): the one way of predicting, for test and validation cases.
 
     Args:
         predictor: a trained network, or several.
@@ -282,14 +295,55 @@ def predict_case(
         smallest_ml: for each organ the volume (ml) below which a connected part of it is taken for a speck and becomes
             background.
         keep_largest: organ indices of which only the largest connected part stays.
+        grid: the grid of the result, in the working orientation; None: the original one.
+        what: what a slice is called in the job's log.
+        between: called after every few slices.
     """
-    prediction = volumes.restore(followed(predictor, case.image), case.working, case.oriented)
-    voxels = {organ: math.ceil(ml / case.oriented.voxel_ml - 1e-6) for organ, ml in enumerate(smallest_ml, start=1)}
+    grid = case.oriented if grid is None else grid
+    prediction = volumes.restore(followed(predictor, case.image, what, between), case.working, grid)
+    voxels = {organ: math.ceil(ml / grid.voxel_ml - 1e-6) for organ, ml in enumerate(smallest_ml, start=1)}
     for organ in sorted({organ for organ, smallest in voxels.items() if smallest > 1} | set(keep_largest)):
         volumes.remove_parts(
             prediction, organ, smallest=max(1, voxels.get(organ, 1)), only_largest=organ in keep_largest
         )
     return prediction
+
+
+def predictor_of(
+    network: nn.Module, recipe: Mapping[str, Any], settings: Mapping[str, Any], device: torch.device
+) -> Predictor:
+    """A network as the study predicts with it.
+
+    Args:
+        network: on the device.
+        recipe: of the network, see `save`.
+        settings: the config's `prediction`.
+        device: where to compute.
+    """
+    return Predictor(
+        network,
+        patch=recipe["patch"],
+        context=recipe["context"],
+        window=recipe["window"],
+        device=device,
+        precision=devices.precision_to_predict(recipe["precision"], device),
+        overlap=settings["overlap"],
+        mirror=settings["mirror"],
+    )
+
+
+def removal(settings: Mapping[str, Any], organ_ml: Sequence[float], organs: Sequence[str]) -> dict[str, Any]:
+    """Which connected parts of a prediction the study takes for specks: the options of `predict_case` of that name.
+
+    Args:
+        settings: the config's `prediction`.
+        organ_ml: each organ's usual volume in the training cases, in ml.
+        organs: names of the organs, in order.
+    """
+    return {
+        "smallest_ml": [settings["smallest_part"] * volume for volume in organ_ml],
+        "keep_largest": [organs.index(organ) + 1 for organ in settings["keep_largest"]],
+    }
 
 
 def predict_files(
@@ -316,19 +370,8 @@ def predict_files(
                 f"{path}: holds the weights of {recipe['run']}; put them back, or delete it to train again"
             )
     predictors = [
-        Predictor(
-            network,
-            patch=recipe["patch"],
-            context=recipe["context"],
-            window=recipe["window"],
-            device=device,
-            precision=devices.precision_to_predict(recipe["precision"], device),
-            overlap=settings["overlap"],
-            mirror=settings["mirror"],
-        )
-        for network, recipe in zip(networks, recipes, strict=True)
+        predictor_of(network, recipe, settings, device) for network, recipe in zip(networks, recipes, strict=True)
     ]
-    organs = recipes[0]["organs"]
     organ_ml = np.median([recipe["organ_ml"] for recipe in recipes], axis=0).tolist()  # they differ from fold to fold
     case = load_case(folder)
     started = time.monotonic()
@@ -336,8 +379,7 @@ def predict_files(
         prediction = predict_case(
             predictors[0] if len(predictors) == 1 else Ensemble(predictors),
             case,
-            smallest_ml=[settings["smallest_part"] * volume for volume in organ_ml],
-            keep_largest=[organs.index(organ) + 1 for organ in settings["keep_largest"]],
+            **removal(settings, organ_ml, recipes[0]["organs"]),
         )
     return (
         prediction,

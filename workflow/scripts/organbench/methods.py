@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from organbench import splits
-from organbench.evidence import LEAST_ORGANS
+from organbench.methods_statistics import statistics
+from organbench.phrases import between, listed, spread, words
 
 PACKAGES = ("SimpleITK", "numpy", "scipy", "pandas", "surface-distance")
 
@@ -61,6 +61,7 @@ def text(
     references: str,
     fixed: str = "",
     converged: str = "",
+    warnings: Sequence[str] = (),
 ) -> str:
     """A study's methods as Markdown: a paragraph a topic, then the BibTeX entries of what is cited.
 
@@ -74,9 +75,11 @@ def text(
         references: BibTeX entries, of which those that are cited are appended.
         fixed: what was fixed before results were seen, see `protocol.words`.
         converged: whether training had converged, see `convergence.sentence`.
+        warnings: what `tables/warnings.csv` says; it stands first.
     """
     folds = splits.without(folds, dict(zip(bad["case"], bad["reason"], strict=True)))
-    sections = {
+    sections = {"Warnings": f"Before this is used: {'; '.join(warnings)}."} if warnings else {}
+    sections |= {
         "Data": data(config, cases, bad),
         "Split": division(config["split"], folds),
         "Preprocessing": preprocessing(config["preprocessing"]),
@@ -135,8 +138,12 @@ def division(split: Mapping[str, Any], folds: Sequence[splits.Fold]) -> str:
     parts = [f"{train} for training", f"{validation} for validation", f"{test} for testing"]
     if not sum(sizes[1]):
         parts.pop(1)
+    rotation = " Each fold had other validation cases." if split["method"] == "kfold" and sum(sizes[1]) else ""
     together = " All scans of a patient had the same role." if split["patient"] else ""
-    return f"{how} into {listed(parts)}{several}.{together} No test case was seen in training or in choosing weights."
+    return (
+        f"{how} into {listed(parts)}{several}.{rotation}{together} No test case was seen in training or in choosing "
+        "weights."
+    )
 
 
 def preprocessing(settings: Mapping[str, Any]) -> str:
@@ -247,7 +254,7 @@ def training(common: Mapping[str, Any], settings: Mapping[str, Mapping[str, Any]
     sentences.append(
         "The weights after the last step were kept."
         if common["weights"] == "last"
-        else "The weights with the highest mean validation Dice were kept."
+        else "The weights with the highest mean Dice on the validation cases, predicted like test cases, were kept."
     )
     seeds = common["seeds"]
     sentences.append(
@@ -331,71 +338,6 @@ def metrics(settings: Mapping[str, Any]) -> str:
     )
 
 
-def statistics(config: Mapping[str, Any]) -> str:
-    """Units, intervals, tests, the rule of the verdicts and what they are about."""
-    several = len(config["training"]["seeds"]) > 1
-    first = " averaged over scans and then" if config["split"]["patient"] else ""
-    first = f" averaged over seeds,{first.replace(' averaged', '', 1) or ' then'}" if several else first
-    sentences = [
-        f"The patient was the unit of analysis: values were{first} summarised over patients with 95 % bootstrap "
-        "intervals (bias-corrected and accelerated, 2000 resamples [@efron1987], at a level raised for small samples "
-        "[@hesterberg2015])."
-    ]
-    if len(config["models"]) > 1:
-        sentences.append(verdicts(config))
-    if len(config["models"]) > 2:
-        sentences.append(
-            "Average ranks were compared by Friedman's test and Nemenyi's critical difference [@demsar2006]."
-        )
-    return " ".join(sentences)
-
-
-def verdicts(config: Mapping[str, Any]) -> str:
-    """How networks were compared, and whether verdicts are about networks or about the weights of one training."""
-    margins = [f"{margin:g} ({name})" for name, margin in config["evaluation"]["margin"].items() if margin]
-    equivalent = (
-        f", and equivalent where two one-sided t-tests [@schuirmann1987] showed their mean difference to be within "
-        f"a margin of {listed(margins)}"
-        if margins
-        else ""
-    )
-    seeds, folds = len(config["training"]["seeds"]), config["split"]["method"] == "kfold"
-    shared = (
-        ""
-        if len(config["dataset"]["organs"]) < LEAST_ORGANS
-        else (
-            " An organ's variance over trainings was moderated towards the mean over organs, upwards only, in the manner of "
-            "Smyth [@smyth2004]."
-        )
-    )
-    if folds:
-        variance = (
-            "Every fold was a training of its own, so the mean differences of the folds, which vary with patients, seeds "
-            f"and training sets, were tested and gave the intervals.{shared}"
-        )
-    elif seeds > 1:
-        variance = (
-            "The variance of a mean difference was the sum of that over patients and of that over the trainings of both "
-            "networks [@clark1973], with degrees of freedom after Satterthwaite [@satterthwaite1946]."
-            f"{shared}"
-        )
-    else:
-        variance = (
-            "Every network was trained once, so intervals and tests are over patients alone: they are true of these "
-            "weights, nothing can be said of the networks, and every verdict on networks is undecided."
-        )
-    fixed = [name for name, model in config["models"].items() if "ensemble" in model]
-    judged = f" {listed(fixed).capitalize()} had no spread over trainings and was judged as it is." if fixed else ""
-    return (
-        f"Networks were compared on the same organs of the same patients. {variance}{judged} A network was called better "
-        "where the Wilcoxon signed-rank test over patients [@wilcoxon1945] and the t-test of the mean difference both gave "
-        f"p < 0.05 in the same direction{equivalent}; otherwise the pair was undecided. A patient whose organ only one of "
-        "two networks missed was its worst in the rank test of a metric without a value there, and a network that missed "
-        "an organ more often was never called better. All p values were corrected after Holm over the organs and pairs of "
-        "a metric [@holm1979]."
-    )
-
-
 def software(costs: Mapping[str, Mapping[str, Any]]) -> str:
     """Versions and devices."""
     found = {name: metadata.version(name) for name in PACKAGES}
@@ -432,24 +374,3 @@ def duration(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
-
-
-def words(name: str) -> str:
-    """A name of the configuration as words."""
-    return name.replace("_", " ")
-
-
-def listed(parts: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    return " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
-
-
-def spread(values: pd.Series) -> str:
-    """Median and range; one number where all are equal."""
-    low, high = float(values.min()), float(values.max())
-    return f"{low:g}" if np.isclose(low, high) else f"{values.median():.3g} ({low:.3g} to {high:.3g})"
-
-
-def between(counts: Sequence[int]) -> str:
-    """One number, or the range over folds."""
-    return str(counts[0]) if len(set(counts)) == 1 else f"{min(counts)} to {max(counts)}"

@@ -123,7 +123,9 @@ def train(
     arrays = 3 * sum(scan.voxels for scan in (*trained, *validated))  # int16 HU, uint8 labels
     batches = 8 * 4 * crops * (2 * training["context"] + 2)  # some are read ahead; image channels and labels
     activations = 0 if gpu else 100 * 4 * width(network) * crops
-    validation = max((slab(scan, network, training, classes=classes, gpu=gpu) for scan in validated), default=0)
+    validation = max(  # probabilities, and 8 bytes a voxel to find connected parts, as in `predict`
+        (slab(scan, network, training, classes=classes, gpu=gpu) + 8 * scan.voxels for scan in validated), default=0
+    )
     states = 4 * 4 * parameters(network, training)  # weights, gradients and two moments, float32
     seconds = 3 * training["steps"] * crops * multiply_adds(network) / speed(gpu)  # backward takes twice as long
     return {

@@ -10,6 +10,7 @@ import hashlib
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from organbench.errors import InputError
@@ -50,6 +51,7 @@ def split(
             to 20, one fold), or `file` (a table with the columns case, fold and role).
         test_fraction: share of the cases that is tested on (`holdout`), rounded, at least one.
         validation_fraction: share of the training cases that validates, rounded up unless 0; they are not trained on.
+            In each of several folds (`kfold`) others do.
         folds: number of folds (`kfold`).
         seed: another seed, another division.
         file: the table of method `file`.
@@ -73,20 +75,24 @@ def split(
         return folds_read
     order = shuffled(list(scans), seed)
     if method == "holdout":
-        tested = [order[: max(1, round(len(order) * test_fraction))]]
+        size = max(1, round(len(order) * test_fraction))
+        divided = [(order[:size], order[size:])]
     elif method == "kfold":
         if len(order) < folds:
             raise InputError(f"split.folds is {folds}, but there are only {len(order)} patients; ask for fewer folds")
-        tested = [order[len(order) * k // folds : len(order) * (k + 1) // folds] for k in range(folds)]
+        ends = [len(order) * k // folds for k in range(folds + 1)]
+        # The rest goes on behind the test patients and then from the first, and its first patients validate. In its
+        # own order all folds but one would validate on the same patients, and never train on them.
+        divided = [(order[low:high], order[high:] + order[:low]) for low, high in pairwise(ends)]
     elif method == "official":
-        tested = [[name for name in order if OFFICIAL_TEST.intersection(scans[name])]]
-        if not tested[0]:
+        test = [name for name in order if OFFICIAL_TEST.intersection(scans[name])]
+        divided = [(test, [name for name in order if name not in set(test)])]
+        if not test:
             raise InputError("split.method is official, but none of CT-ORG's test cases 0 to 20 is there; use holdout")
     else:
         raise ValueError(f"unknown split method {method!r}")
     result = []
-    for test in tested:
-        rest = [name for name in order if name not in set(test)]
+    for test, rest in divided:
         count = math.ceil(round(len(rest) * validation_fraction, 6))  # 0.07 * 100 is a little more than 7
         if len(rest) - count < 1:
             raise InputError(

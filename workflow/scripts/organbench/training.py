@@ -5,11 +5,14 @@ import hashlib
 import io
 import json
 import logging
+import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,11 +23,11 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.flop_counter import FlopCounterMode
 
-from organbench import augmentation, cases, devices, losses, networks, overlaps, processes, sampling, volumes
+from organbench import augmentation, cases, devices, losses, networks, overlaps, processes, rehearsal, sampling, volumes
 from organbench.cases import Case
 from organbench.errors import InputError, StoppedError
 from organbench.files import atomic
-from organbench.inference import Predictor, followed, read_archive, run_of, save
+from organbench.inference import Ensemble, Predictor, predict_case, predictor_of, read_archive, removal, run_of, save
 from organbench.jobs import Pace, job_log, termination
 from organbench.sampling import WHOLE, Share
 
@@ -45,6 +48,25 @@ class Progress:
     validation_due: bool = False  # the last step's validation was not finished
     best_dice: float = -1.0
     best_weights: dict[str, Tensor] | None = None
+    only_background: bool | None = None  # of the weights that would be kept now; None: nothing was validated
+
+
+@dataclass(frozen=True)
+class Validation:
+    """How validation cases are predicted.
+
+    Attributes:
+        dice: the mean Dice of each organ over the cases that score it; NaN where none does.
+        only_background: whether no organ is predicted in any case, although some case has one.
+    """
+
+    dice: Mapping[str, float]
+    only_background: bool
+
+    @property
+    def mean(self) -> float:
+        """The mean Dice over the organs that have one; NaN where none has."""
+        return mean_of(list(self.dice.values()))
 
 
 @dataclass(frozen=True)
@@ -196,7 +218,7 @@ def run(job: Mapping[str, Any]) -> None:
 
     Args:
         job: training and validation (folders of prepared cases) and skip_bad (whether those that could not be prepared
-            are left out, or else refused); settings, window, organs and seed as for `train`;
+            are left out, or else refused); settings, prediction, window, organs and seed as for `train`;
             threads and gpus that the workflow granted; code (files that shape the weights); checkpoint, log; weights,
             history and cost (the files to write).
     """
@@ -231,6 +253,7 @@ def train_files(
         validate_on,
         options=job["settings"]["network"],
         settings=job["settings"]["training"],
+        prediction=job["prediction"],
         window=job["window"],
         organs=job["organs"],
         seed=job["seed"],
@@ -257,6 +280,7 @@ def train(
     *,
     options: Mapping[str, Any],
     settings: Mapping[str, Any],
+    prediction: Mapping[str, Any],
     window: Sequence[float],
     organs: Sequence[str],
     seed: int,
@@ -276,6 +300,8 @@ def train(
         validation: cases to validate on; may be empty.
         options: the network's entry in the config's `models`, without training settings.
         settings: the config's `training`, with the contender's own settings applied.
+        prediction: the config's `prediction`, by which validation cases are predicted. With `weights: best` it shapes
+            the weights, so whoever calls has it in the stamp; otherwise it shapes the history alone.
         window: HU that the network sees as -1 and 1.
         organs: names of the organs, in order.
         seed: decides the initial weights and all batches.
@@ -296,7 +322,8 @@ def train(
     highest mean Dice over organs; with `ema` their exponential moving average (Polyak and Juditsky 1992).
 
     Raises:
-        InputError: the network does not allow an option's value or the patch.
+        InputError: the network does not allow an option's value or the patch; or a loss, or a weight that would be
+            kept, is no number.
         StoppedError: SIGTERM came; the checkpoint is written.
     """
     precision = devices.precision(settings["precision"], device)
@@ -309,11 +336,12 @@ def train(
     }
     torch.manual_seed(seed)
     network = build(recipe)
+    loss_of = losses.loss(settings["loss"])
+    rehearsal.shapes(network, partial(supervised, loss_of), recipe, settings["batch_size"])
     size = count(network, recipe["in_channels"], patch)
     learner = make_learner(network, settings, device=device, precision=precision, share=share)
-    predictor = Predictor(
-        learner.kept, patch=patch, context=settings["context"], window=window, device=device, precision=precision
-    )
+    predictor = predictor_of(learner.kept, recipe, prediction, device)
+    specks = removal(prediction, recipe["organ_ml"], organs)
     sampler = sampling.Sampling(
         seed=seed,
         batch_size=settings["batch_size"],
@@ -331,7 +359,6 @@ def train(
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
 
-    loss_of = losses.loss(settings["loss"])
     steps = min(until or settings["steps"], settings["steps"])
     waiting: list[tuple[int, float, Tensor]] = []  # losses that are still on the device
     started = saved = time.monotonic()
@@ -348,26 +375,40 @@ def train(
             row = {"step": at + 1, "learning_rate": used, "loss": float(value)}
             progress.rows.append(row | dict.fromkeys((f"dice_{organ}" for organ in organs), float("nan")))
             progress.rows[-1]["seconds"] = round(progress.seconds, 3)
+            if not math.isfinite(row["loss"]):
+                raise diverged(f"the loss of step {at + 1} of {steps} is {row['loss']}", used, precision)
         waiting.clear()
+
+    def check_weights() -> None:
+        if not all_numbers(learner.network) or not all_numbers(learner.kept):
+            what = f"the weights after step {progress.step} of {steps} are no numbers any more"
+            raise diverged(what, learning_rate(progress.step - 1, settings), precision)
+
+    def leave_progress() -> None:
+        """Write a checkpoint: one that training can go on from."""
+        take_stock()
+        check_weights()
+        write_checkpoint(checkpoint, stamp, learner.states, progress)
 
     def check_for_end() -> None:
         if first and ending():
-            take_stock()
-            write_checkpoint(checkpoint, stamp, learner.states, progress)
+            leave_progress()
             raise StoppedError(f"told to end after step {progress.step} of {steps}; the next run goes on from there")
 
     def validate_now() -> str:
         """Validate, and say how it went."""
-        dice = validate(predictor, validation, organs, between=check_for_end)
-        progress.rows[-1].update({f"dice_{organ}": value for organ, value in dice.items()})
+        found = validate(predictor, validation, organs, specks=specks, between=check_for_end)
+        progress.rows[-1].update({f"dice_{organ}": value for organ, value in found.dice.items()})
         progress.validation_due = False
-        mean = mean_of(list(dice.values()))
-        if settings["weights"] == "best" and mean > progress.best_dice:
-            progress.best_dice = mean
+        better = found.mean > progress.best_dice
+        if better or settings["weights"] == "last" or progress.best_weights is None:
+            progress.only_background = found.only_background
+        if better and settings["weights"] == "best":
+            progress.best_dice = found.mean
             progress.best_weights = {
                 key: value.detach().cpu().clone() for key, value in learner.kept.state_dict().items()
             }
-        return "  Dice " + ", ".join(f"{organ} {value:.3f}" for organ, value in dice.items())
+        return "  Dice " + ", ".join(f"{organ} {value:.3f}" for organ, value in found.dice.items())
 
     with termination() as ending, devices.energy_meter(device) as meter:
         if first and progress.validation_due:
@@ -403,12 +444,19 @@ def train(
                     message += validate_now()
                 logger.info(message)
                 if not last and time.monotonic() - saved > checkpoint_seconds:
-                    take_stock()
-                    write_checkpoint(checkpoint, stamp, learner.states, progress)
+                    leave_progress()
                     saved = time.monotonic()
             if not last:
                 check_for_end()
         take_stock()
+    if first:
+        check_weights()
+    if progress.only_background:
+        logger.warning(
+            f"warning: the weights predict nothing but background in all {len(validation)} validation cases; before "
+            "you compare them, train for more steps, or with another learning_rate or loss, and see that "
+            "preprocessing.window and prediction.smallest_part leave something to find"
+        )
     if progress.best_weights is not None:
         learner.kept.load_state_dict(progress.best_weights)
     cost = {
@@ -418,10 +466,32 @@ def train(
         "precision": precision,
         **progress.joules,
         "fingerprint": progress.fingerprint,
+        "predicts_only_background": progress.only_background,
         **devices.peak_memory(device),
         **devices.describe(device),
     }
     return learner.kept, recipe | size, progress.rows, cost
+
+
+def diverged(what: str, rate: float, precision: str) -> InputError:
+    """What to say of a training whose loss or weights are no numbers.
+
+    Args:
+        what: what is no number, and where.
+        rate: the learning rate there.
+        precision: that is computed in.
+    """
+    exact = "" if precision == "fp32" else ", set training.precision to fp32"
+    return InputError(
+        f"{what}, at a learning rate of {rate:.2e}; lower training.learning_rate{exact}, or check that the HU in "
+        "tables/cases.csv are those that preprocessing.window expects (the same settings would end here again)"
+    )
+
+
+def all_numbers(network: nn.Module) -> bool:
+    """Whether all weights and buffers are finite numbers."""
+    values = [value for value in network.state_dict().values() if value.is_floating_point()]
+    return all(bool(torch.isfinite(value).all()) for value in values)
 
 
 def design(options: Mapping[str, Any], settings: Mapping[str, Any], organs: Sequence[str]) -> dict[str, Any]:
@@ -469,6 +539,60 @@ def build(recipe: Mapping[str, Any]) -> nn.Module:
     return network
 
 
+def rehearse(options: Mapping[str, Any], settings: Mapping[str, Any], organs: Sequence[str]) -> dict[str, float | int]:
+    """Take a study's first training step before hours are spent on it; on the CPU, in a moment and in little memory.
+
+    The shapes are the study's own. A step on random values follows, on fewer or smaller crops where the study's own are
+    too much for a small machine; it shows whether norm, loss, optimizer and precision go together. See `rehearsal`.
+
+    Args:
+        options: the network's entry in the config's `models`, without training settings.
+        settings: the config's `training`, with the contender's own settings applied.
+        organs: names of the organs, in order.
+
+    Returns:
+        What `count` says of the network.
+
+    Raises:
+        InputError: the network does not allow an option's value or the patch, or the step fails.
+    """
+    recipe = design(options, settings, organs)
+    network = build(recipe)
+    loss_of = losses.loss(settings["loss"])
+    size = rehearsal.affordable(network, partial(supervised, loss_of), recipe, settings["batch_size"])
+    if size is not None:
+        step_on_random_crops(network, loss_of, *size, settings)
+    return count(network, recipe["in_channels"], recipe["patch"])
+
+
+def step_on_random_crops(
+    network: nn.Module, loss_of: losses.Loss, recipe: Mapping[str, Any], batch_size: int, settings: Mapping[str, Any]
+) -> None:
+    """Take one step of gradient descent on the CPU, on random images and labels.
+
+    Raises:
+        InputError: it fails, or the loss or the weights are no numbers afterwards.
+    """
+    cpu, wanted = torch.device("cpu"), settings["precision"]
+    precision = devices.precision("auto" if wanted == "fp16" else wanted, cpu)  # which needs the GPU that trains
+    with torch.random.fork_rng(devices=[]), rehearsal.refusing(recipe, batch_size):
+        learner = make_learner(network, {**settings, "compile": False}, device=cpu, precision=precision, share=WHOLE)
+        loss = learn(
+            learner,
+            loss_of,
+            2 * torch.rand(batch_size, recipe["in_channels"], *recipe["patch"]) - 1,
+            torch.randint(recipe["classes"], (batch_size, *recipe["patch"])),
+            rate=learning_rate(0, settings),
+            clip=settings["gradient_clip"],
+            precision=precision,
+            share=WHOLE,
+        )
+        if not math.isfinite(loss):
+            raise ValueError(f"the loss of a first step on random images is {float(loss)}")
+        if not all_numbers(learner.network):
+            raise ValueError("the weights are no numbers after a first step on random images")
+
+
 def fingerprint(network: nn.Module) -> str:
     """A hash of all weights and buffers, to the last bit."""
     digest = hashlib.sha256()
@@ -514,24 +638,40 @@ def to_device(array: np.ndarray, device: torch.device) -> Tensor:
 
 
 def validate(
-    predictor: Predictor, cases: Sequence[Case], organs: Sequence[str], between: Callable[[], None] = lambda: None
-) -> dict[str, float]:
-    """Mean Dice of each organ over the cases that score it, on the working grid; NaN where none does.
+    predictor: Predictor | Ensemble,
+    cases: Sequence[Case],
+    organs: Sequence[str],
+    *,
+    specks: Mapping[str, Any] = MappingProxyType({}),
+    between: Callable[[], None] = lambda: None,
+) -> Validation:
+    """Predict validation cases as test cases are predicted, and score them on the working grid, the one of `label.npy`.
 
-    `between` is called every few slices.
+    Args:
+        predictor: as the study predicts.
+        cases: the validation cases.
+        organs: names of the organs, in order.
+        specks: which parts of a prediction go, from `inference.removal`.
+        between: called every few slices.
     """
-    scores: dict[str, list[float]] = {organ: [] for organ in organs}
+    tables = []
     for number, case in enumerate(cases, start=1):
-        parts = []
-        for slab in followed(predictor, case.image, f"validation case {number}/{len(cases)}, slice"):
-            parts.append(slab.argmax(axis=0).astype(np.uint8))
-            between()
-        rows = overlaps.overlap(
-            np.asarray(case.label), np.concatenate(parts), organs=organs, voxel_ml=case.working.voxel_ml
+        predicted = predict_case(
+            predictor,
+            case,
+            **specks,
+            grid=case.working,
+            what=f"validation case {number}/{len(cases)}, slice",
+            between=between,
         )
-        for row in rows.to_dict("records"):
-            scores[str(row["organ"])].append(row["dice"])
-    return {organ: mean_of(values) for organ, values in scores.items()}
+        tables.append(
+            overlaps.overlap(np.asarray(case.label), predicted, organs=organs, voxel_ml=case.working.voxel_ml)
+        )
+    scores = pd.concat(tables)
+    return Validation(
+        dice={organ: mean_of(scores["dice"][scores["organ"] == organ].tolist()) for organ in organs},
+        only_background=bool(scores["reference_ml"].any() and not scores["predicted_ml"].any()),
+    )
 
 
 def mean_of(values: Sequence[float]) -> float:

@@ -1,0 +1,53 @@
+"""Runs that learned nothing are named, by hand."""
+
+import pandas as pd
+
+from organbench import caveats
+
+
+def trainings(**said):
+    rows = [(*name.split("_"), value) for name, value in said.items()]
+    table = pd.DataFrame(rows, columns=["model", "fold", "seed", "predicts_only_background"], dtype=object)
+    return table.astype({"fold": int, "seed": int})
+
+
+def per_case(*rows):
+    columns = ["model", "fold", "seed", "case", "organ", "reference_ml", "predicted_ml"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+GOOD = per_case(("unet", 0, 0, "1", "liver", 100.0, 0.0), ("unet", 0, 0, "2", "liver", 100.0, 3.0))
+
+
+def test_a_run_that_predicts_nothing_on_validation_cases_is_named():
+    found = caveats.only_background(trainings(unet_0_0=True, unet_0_1=False, other_1_0=None), GOOD)
+    assert found.to_dict("records") == [
+        {
+            "model": "unet",
+            "fold": 0,
+            "seed": 0,
+            "cases": "validation",
+            "words": "unet, fold 0, seed 0: predicts nothing but background in all validation cases",
+        }
+    ]
+
+
+def test_a_run_or_ensemble_that_predicts_nothing_on_test_cases_is_named():
+    table = pd.concat(
+        [
+            GOOD,
+            per_case(
+                ("both", 1, 0, "1", "liver", 100.0, 0.0),
+                ("both", 1, 0, "1", "bone", 0.0, 0.0),
+                ("other", 0, 0, "3", "liver", 0.0, 0.0),  # there is nothing to predict
+            ),
+        ]
+    )
+    found = caveats.only_background(trainings(unet_0_0=None), table)
+    assert found[["model", "fold", "seed", "cases"]].to_numpy().tolist() == [["both", 1, 0, "test"]]
+
+
+def test_there_may_be_nothing_to_say():
+    found = caveats.only_background(trainings(unet_0_0=False), GOOD)
+    assert list(found) == caveats.COLUMNS
+    assert found.empty

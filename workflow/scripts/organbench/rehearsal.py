@@ -1,0 +1,181 @@
+"""A training step before hours are spent on one: does it work, and what does it need?
+
+It is done on torch's device `meta`, which knows the shapes of tensors and holds no values. So a step of any size takes
+a moment and no memory, and what depends on shapes fails as it would in training: layers that do not fit each other, a
+normalisation of a single value.
+"""
+
+import copy
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+from torch.utils.flop_counter import FlopCounterMode
+
+from organbench.errors import InputError
+
+MOST_BYTES = 1 << 30  # that a real step on a small node may keep for its backward pass
+MOST_MULTIPLY_ADDS = 3e11  # of a real step: some ten seconds of one core
+
+Logits = Tensor | Sequence[Tensor]
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a training step needs.
+
+    Attributes:
+        stored_bytes: of float32 tensors that the forward pass keeps for the backward pass, weights among them.
+        multiply_adds: of both passes.
+    """
+
+    stored_bytes: int
+    multiply_adds: int
+
+    @property
+    def small(self) -> bool:
+        """Whether any machine can take the step in a moment."""
+        return self.stored_bytes < MOST_BYTES and self.multiply_adds < MOST_MULTIPLY_ADDS
+
+
+def shapes(
+    network: nn.Module, loss: Callable[[Logits, Tensor], Tensor], recipe: Mapping[str, Any], batch_size: int
+) -> Need | None:
+    """Take a training step, and predict a window, without values.
+
+    Args:
+        network: with its weights; stays as it is, and so does torch's global random state.
+        loss: of logits and labels.
+        recipe: of the network, see `training.design`: in_channels, classes and patch.
+        batch_size: crops of a step.
+
+    Returns:
+        What the step needs; None where the network does what only values allow, so that nothing is known.
+
+    Raises:
+        InputError: the step fails, or the logits are not of the crops' size; one line says what to change.
+    """
+    actor = copy.deepcopy(network).to("meta").train()
+    crops = (batch_size, recipe["in_channels"], *recipe["patch"])
+    images = torch.zeros(crops, device="meta")
+    labels = torch.zeros((batch_size, *recipe["patch"]), dtype=torch.int64, device="meta")
+    stored: dict[int, Tensor] = {}  # by the identity of their storage; held, so that none is given again
+
+    def keep(tensor: Tensor) -> Tensor:
+        stored.setdefault(tensor.untyped_storage()._cdata, tensor)
+        return tensor
+
+    counter = FlopCounterMode(display=False)
+    try:
+        with torch.random.fork_rng(devices=[]), refusing(recipe, batch_size):
+            with saved_tensors_hooks(keep, lambda tensor: tensor), counter:
+                logits = actor(images)
+                check_logits(logits, (batch_size, recipe["classes"], *recipe["patch"]))
+                loss(logits, labels).backward()
+            with torch.no_grad(), refusing(recipe, 1, "window"):
+                actor.eval()(images[:1])
+    except UnknownShapesError as error:
+        logging.getLogger("organbench").info("%s: known only once there are values (%s)", recipe.get("network"), error)
+        return None
+    held = sum(tensor.untyped_storage().nbytes() for tensor in stored.values())
+    return Need(held, counter.get_total_flops() // 2)
+
+
+def affordable(
+    network: nn.Module, loss: Callable[[Logits, Tensor], Tensor], recipe: Mapping[str, Any], batch_size: int
+) -> tuple[Mapping[str, Any], int] | None:
+    """What a small machine can take a real step on, as much like the study's own as possible.
+
+    Args:
+        network: with its attribute `divisor`.
+        loss: of logits and labels.
+        recipe: of the network, see `shapes`.
+        batch_size: crops of the study's step.
+
+    Returns:
+        The recipe, with a smaller patch where need be, and a number of crops; None where even few small crops are too
+        much.
+
+    Raises:
+        InputError: the study's own step fails.
+    """
+    need = shapes(network, loss, recipe, batch_size)
+    if need and need.small:
+        return recipe, batch_size
+    few, divisor = min(batch_size, 2), int(network.divisor)  # type: ignore[arg-type]
+    small = {**recipe, "patch": [min(length, 2 * divisor) for length in recipe["patch"]]}
+    for part in (recipe, small) if need else (small,):
+        try:
+            need = shapes(network, loss, part, few)
+        except InputError:
+            continue  # it is made for its own patch
+        if need is None or need.small:
+            return part, few
+    return None
+
+
+class UnknownShapesError(Exception):
+    """A network asks for values on a device that has none."""
+
+
+def check_logits(logits: Logits, size: Sequence[int]) -> None:
+    """Check the size (batch, class, [z,] y, x) of a network's logits, of several those of the first.
+
+    Raises:
+        ValueError: it is another.
+    """
+    found = tuple((logits if isinstance(logits, Tensor) else logits[0]).shape)
+    if found != tuple(size):
+        raise ValueError(f"the network gives logits of {times(found)}, not {times(size)} (batch, class, voxels)")
+
+
+@contextmanager
+def refusing(recipe: Mapping[str, Any], batch_size: int, what: str = "crop") -> Iterator[None]:
+    """Say in one line what is wrong with a study whose step fails within the block, and what to do.
+
+    Raises:
+        InputError: the step fails for its shapes.
+        UnknownShapesError: values are needed.
+    """
+    try:
+        yield
+    except (InputError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        if isinstance(error, NotImplementedError) or "meta tensor" in reason:
+            raise UnknownShapesError(reason) from None
+        if "allocate memory" in reason or "CUDA" in reason:
+            raise  # no fault of the study's shapes
+        raise InputError(refusal(reason, recipe, batch_size, what)) from None
+
+
+def refusal(reason: str, recipe: Mapping[str, Any], batch_size: int, what: str) -> str:
+    """What is wrong, by what torch says of it, and which key of the config to change."""
+    number = "a single window" if what == "window" else f"a batch of {batch_size} {what}{'s' * (batch_size > 1)}"
+    batch = f"{number} of {times(recipe['patch'])} voxels"
+    otherwise = "or let the network's features have fewer levels"
+    if "more than 1 spatial element" in reason or ("more than 1 value per channel" in reason and what == "window"):
+        return (
+            f"config, training.patch: {batch} leaves a single voxel at the network's coarsest level, which its norm "
+            f"cannot work on ({reason}); enlarge it, {otherwise}, or choose another training.norm"
+        )
+    if "more than 1 value per channel" in reason:
+        return (
+            f"config, training.batch_size: {batch} leaves a single value per channel at the network's coarsest level, "
+            f"which its norm cannot work on ({reason}); raise it, enlarge training.patch, {otherwise}"
+        )
+    return (
+        f"config, models: {dict(recipe.get('network', {}))}: a step on {batch} fails: {reason}; "
+        "correct the network or its options, or training.patch"
+    )
+
+
+def times(size: Sequence[int]) -> str:
+    """A size as a person writes it: `2 x 3`."""
+    return " x ".join(map(str, size))

@@ -1,0 +1,28 @@
+"""List what to look at before the tables are believed."""
+
+import json
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from organbench import caveats
+from organbench.files import atomic
+from organbench.jobs import job_log
+
+
+def training(path):
+    """What a run's training says of what it learned."""
+    model, fold, seed = re.search(r"([^/]+)/fold(\d+)-seed(\d+)/cost\.json$", path).groups()
+    only_background = json.loads(Path(path).read_text()).get("predicts_only_background")
+    return {"model": model, "fold": int(fold), "seed": int(seed), "predicts_only_background": only_background}
+
+
+with job_log(snakemake.log[0]) as logger:
+    trainings = pd.DataFrame([training(path) for path in snakemake.input.trainings]).astype(object)
+    per_case = pd.read_csv(snakemake.input.per_case, dtype={"case": str, "model": str})
+    found = caveats.only_background(trainings, per_case)
+    for words in found["words"]:
+        logger.warning("warning: %s", words)  # warnings reach the screen
+    with atomic(snakemake.output[0]) as path:
+        found.to_csv(path, index=False)
