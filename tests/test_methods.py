@@ -194,7 +194,7 @@ def test_normalisation_is_said_of_whom_it_is_true(config):
         ({"schedule": "cosine"}, "half a cosine", "polynomially"),
         ({"ema": 0.9}, "(decay 0.9)", "ema 0.9"),
         ({"deep_supervision": True}, "Coarser levels of the networks were supervised too", "deep supervision on"),
-        ({"weights": "best"}, "weights with the highest mean validation Dice", "after the last step"),
+        ({"weights": "best"}, "weights with the highest mean Dice on the validation cases", "after the last step"),
         ({"slices": "middle"}, "the middle axial slice of each scan only", "slices middle"),
         ({"augmentation": {"rotation": 7}}, "(up to 7 degrees)", "15 degrees"),
     ],
