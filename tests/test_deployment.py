@@ -77,6 +77,7 @@ def test_another_workflow_uses_this_one_as_a_module(tmp_path):
     table = pd.read_csv(tmp_path / "results/tiny/tables/per_case.csv")
     assert len(table) == 3  # organs of one test case
     assert (tmp_path / "rows.txt").read_text().strip() == "4"
+    assert (tmp_path / "results/tiny/protocol.json").exists()
 
 
 def test_the_workflow_is_deployed_from_a_git_host(tmp_path):

@@ -288,7 +288,7 @@ def test_a_learning_curve_trains_with_fewer_patients_and_nothing_else(finished):
     np.testing.assert_allclose(whole, means)
     assert (finished / "results/smoke/figures/learning_curve.svg").stat().st_size > 0
     assert not list(finished.glob("results/smoke/learning_curve/**/checkpoint.pt"))
-    assert jobs_to_run(finished, "learning_curve") == {"learning_curve": 1}
+    assert jobs_to_run(finished, "learning_curve") == {}
     assert jobs_to_run(finished) == {}
 
 
