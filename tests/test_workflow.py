@@ -92,7 +92,7 @@ def test_every_file_of_the_contract_is_there(finished):
     assert list(per_case) == ["model", "fold", "seed", "case", *metrics.COLUMNS]
     assert per_case["reference_ml"].gt(0).any()
     tables = ["summary", "comparison", "ranks", "empty_masks", "legacy", "cost", "pareto", "advice", "cases"]
-    for table in [*tables, "networks", "volume_agreement", "examples"]:
+    for table in [*tables, "networks", "volume_agreement", "examples", "failures", "failure_differences"]:
         assert len(pd.read_csv(results / f"tables/{table}.csv"))
     drawn = {f"{name}.{suffix}" for names in FIGURES.values() for name in names for suffix in ("png", "svg")}
     assert {path.name for path in (results / "figures").iterdir()} == drawn

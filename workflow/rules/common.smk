@@ -124,6 +124,8 @@ REPORT_TABLES = {
     "cost": "cost",
     "pareto": "who is on the Pareto front",
     "ranks": "ranks of three or more contenders",
+    "failures": "failures: how often contenders fail",
+    "failure_differences": "failures: every pair of contenders",
     "legacy": "scores that mislead",
     "empty_masks": "other rules for empty masks",
     "volume_agreement": "volume agreement",

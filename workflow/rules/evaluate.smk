@@ -52,6 +52,25 @@ rule tables:
         "../scripts/tables.py"
 
 
+rule failure_rates:
+    input:
+        per_case=f"{RESULTS}/tables/per_case.csv",
+        code=code("failure_rates.py"),
+    output:
+        rates=f"{RESULTS}/tables/failures.csv",
+        differences=f"{RESULTS}/tables/failure_differences.csv",
+    log:
+        f"{RESULTS}/logs/failure_rates.log",
+    conda:
+        "../../envs/imaging.yaml"
+    resources:
+        **growing(mem_mb=1000, runtime=10),
+    params:
+        failure=STUDY["evaluation"]["failure"],
+    script:
+        "../scripts/failure_rates.py"
+
+
 rule costs:
     input:
         trainings=runs(f"{RUN}/cost.json"),

@@ -32,7 +32,9 @@ Rooms, lowest first; a room imports only from rooms above it in this list:
 | `resources` | the memory and time that jobs ask a scheduler for |
 | `study` | the study's configuration: merge, check, defaults |
 | `statistics` | summaries with intervals, contenders side by side on the same cases |
+| `trainings` | what every single training scores on the same organs of the same patients |
 | `verdicts` | paired tests, and the verdict on every pair and organ by one rule; ranks |
+| `failure_rates` | on how many patients contenders fail, and whether on more than others |
 | `conventions` | what the same predictions score under rules that others use |
 | `colours` | the colours of contenders and organs |
 | `costs` | accuracy against cost, and which contender to take with less to spend |

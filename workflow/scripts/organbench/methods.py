@@ -72,7 +72,7 @@ def text(
         "Training": training(config["training"], settings),
         "Prediction": prediction(config["prediction"]),
         "Metrics": metrics(config["evaluation"]),
-        "Statistics": statistics(config),
+        "Statistics": " ".join([statistics(config), *failures(config)]),
         "Software and hardware": software(costs),
     }
     body = "\n\n".join(f"## {title}\n\n{paragraph}" for title, paragraph in sections.items())
@@ -304,6 +304,22 @@ def statistics(config: Mapping[str, Any]) -> str:
             "Average ranks were compared by Friedman's test and Nemenyi's critical difference [@demsar2006]."
         )
     return " ".join(sentences)
+
+
+def failures(config: Mapping[str, Any]) -> list[str]:
+    """What counts as a failure, and how failures are compared."""
+    several = " (mean over trainings)" if len(config["training"]["seeds"]) > 1 else ""
+    sentences = [
+        f"We counted the patients with a Dice{several} below {config['evaluation']['failure']:g}, and those in whom an "
+        "organ was missed entirely, with exact 95 % intervals [@clopper1934]."
+    ]
+    if len(config["models"]) > 1:
+        sentences.append(
+            "Contenders' failures on the same patients were compared by McNemar's exact test [@mcnemar1947], with p "
+            "values corrected after Holm over all organs, pairs and both kinds of failure; these tests are about the "
+            "trained weights."
+        )
+    return sentences
 
 
 def software(costs: Mapping[str, Mapping[str, Any]]) -> str:
