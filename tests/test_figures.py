@@ -90,6 +90,25 @@ def ranks_table(models, organs):
     return pd.DataFrame(rows)
 
 
+def stability_table(models, organs):
+    """The first model is likely to be the best of the liver, nobody has a brain, all others change places evenly."""
+    k = len(models)
+    rows = []
+    for organ in [*organs, ALL]:
+        for place, model in enumerate(reversed(models), start=1):
+            row = {"metric": "dice", "organ": organ, "model": model, "n": 12, "trainings": 2, "mean": 0.8}
+            row |= {"rank": place, "rank_low": max(1, place - 2), "rank_high": min(k, place + 2), "kendall_tau": 0.5}
+            row |= {f"share_{rank}": 1 / k for rank in range(1, k + 1)}
+            if organ == "brain":
+                row |= {name: np.nan for name in row if name.startswith(("rank", "share", "kendall", "mean"))} | {
+                    "n": 0
+                }
+            elif organ == "liver":
+                row |= {f"share_{rank}": 0.9 if rank == place else 0.1 / (k - 1) for rank in range(1, k + 1)}
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
 def fronts_table(models, organs=("liver", "brain")):
     size = np.arange(1, len(models) + 1, dtype=float)
     tables = []
@@ -172,6 +191,8 @@ def draw_all(models, organs, cases=5):
         "dataset": figures.dataset_overview(cases_table(organs, cases), split_table(cases), organs),
         "overlays": figures.overlays(rows, organs),
     }
+    if len(models) > 1:
+        drawn["rank_stability"] = figures.rank_stability(stability_table(models, organs), models)
     if len(models) > 2:
         drawn["average_ranks"] = figures.average_ranks(ranks_table(models, organs), models)
     return drawn
@@ -551,3 +572,26 @@ def test_overview_colours_cases_by_a_role_that_stays():
 
 def test_every_cost_of_the_table_has_an_axis():
     assert list(figures.COSTS) == list(costs.COSTS)
+
+
+def test_the_area_of_a_blob_is_the_share_of_resamples():
+    figure = figures.rank_stability(stability_table(MODELS[:3], ["liver", "bone"]), MODELS[:3])
+    liver = figure.axes[0]
+    blobs = {
+        (line.get_xdata()[0], line.get_ydata()[0]): line.get_markersize()
+        for line in liver.lines
+        if line.get_marker() == "o"
+    }
+    assert len(blobs) == 9
+    row = 2  # the third model is the first in the table: its rank is 1
+    assert (blobs[1, row] / blobs[2, row]) ** 2 == pytest.approx(0.9 / 0.05)
+    crosses = [(line.get_xdata()[0], line.get_ydata()[0]) for line in liver.lines if line.get_marker() == "x"]
+    assert crosses == [(3, 0), (2, 1), (1, 2)]
+    assert "n = 12, \N{GREEK SMALL LETTER TAU} = 0.50" in liver.get_title()
+
+
+def test_an_organ_that_cannot_be_ranked_is_an_empty_panel():
+    figure = figures.rank_stability(stability_table(MODELS[:2], ["brain"]), MODELS[:2])
+    (axes,) = figure.axes
+    assert axes.get_title() == "brain\nn = 0"
+    assert len(axes.lines) == 0

@@ -25,6 +25,7 @@ FIGURES = {
     "figure_metrics": ["dice_by_organ", "nsd_by_organ", "hd95_by_organ"],
     "figure_paired_differences": ["paired_differences"],
     "figure_average_ranks": ["average_ranks"],
+    "figure_rank_stability": ["rank_stability"],
     "figure_pareto": ["pareto", "pareto_by_organ"],
     "figure_volumes": ["volume_agreement", "dice_by_volume", "dice_by_spacing"],
     "figure_learning_curves": ["learning_curves"],
@@ -92,7 +93,15 @@ def test_every_file_of_the_contract_is_there(finished):
     assert list(per_case) == ["model", "fold", "seed", "case", *metrics.COLUMNS]
     assert per_case["reference_ml"].gt(0).any()
     tables = ["summary", "comparison", "ranks", "empty_masks", "legacy", "cost", "pareto", "advice", "cases"]
-    for table in [*tables, "networks", "volume_agreement", "examples", "failures", "failure_differences"]:
+    for table in [
+        *tables,
+        "networks",
+        "volume_agreement",
+        "examples",
+        "failures",
+        "failure_differences",
+        "rank_stability",
+    ]:
         assert len(pd.read_csv(results / f"tables/{table}.csv"))
     drawn = {f"{name}.{suffix}" for names in FIGURES.values() for name in names for suffix in ("png", "svg")}
     assert {path.name for path in (results / "figures").iterdir()} == drawn

@@ -124,6 +124,7 @@ REPORT_TABLES = {
     "cost": "cost",
     "pareto": "who is on the Pareto front",
     "ranks": "ranks of three or more contenders",
+    "rank_stability": "how stable the ranking is",
     "failures": "failures: how often contenders fail",
     "failure_differences": "failures: every pair of contenders",
     "legacy": "scores that mislead",
@@ -373,7 +374,7 @@ def figures():
     names += ["volume_agreement", "dice_by_volume", "dice_by_spacing", "pareto"]
     names += ["pareto_by_organ", "learning_curves", "dataset", "overlays"]
     if len(STUDY["models"]) > 1:
-        names.append("paired_differences")
+        names += ["paired_differences", "rank_stability"]
     if len(STUDY["models"]) > 2:
         names.append("average_ranks")
     return expand(

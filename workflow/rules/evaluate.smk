@@ -71,6 +71,24 @@ rule failure_rates:
         "../scripts/failure_rates.py"
 
 
+rule rank_stability:
+    input:
+        per_case=f"{RESULTS}/tables/per_case.csv",
+        code=code("rank_stability.py"),
+    output:
+        stability=f"{RESULTS}/tables/rank_stability.csv",
+    log:
+        f"{RESULTS}/logs/rank_stability.log",
+    conda:
+        "../../envs/imaging.yaml"
+    resources:
+        **growing(mem_mb=1000, runtime=10),
+    params:
+        metrics=list(DRAWN_METRICS),
+    script:
+        "../scripts/rank_stability.py"
+
+
 rule costs:
     input:
         trainings=runs(f"{RUN}/cost.json"),

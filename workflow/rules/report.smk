@@ -79,6 +79,30 @@ rule figure_average_ranks:
         "../scripts/figure_average_ranks.py"
 
 
+rule figure_rank_stability:
+    input:
+        stability=f"{RESULTS}/tables/rank_stability.csv",
+        code=code("figure_rank_stability.py"),
+    output:
+        png=report(
+            f"{RESULTS}/figures/rank_stability.png",
+            caption="../report/rank_stability.rst",
+            category="Comparison",
+            labels={"figure": "How stable the ranking is"},
+        ),
+        svg=f"{RESULTS}/figures/rank_stability.svg",
+    log:
+        f"{RESULTS}/logs/figure_rank_stability.log",
+    conda:
+        "../../envs/figures.yaml"
+    resources:
+        **growing(mem_mb=2000, runtime=15),
+    params:
+        models=list(STUDY["models"]),
+    script:
+        "../scripts/figure_rank_stability.py"
+
+
 rule figure_pareto:
     input:
         pareto=f"{RESULTS}/tables/pareto.csv",

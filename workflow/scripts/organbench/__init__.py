@@ -34,6 +34,7 @@ Rooms, lowest first; a room imports only from rooms above it in this list:
 | `statistics` | summaries with intervals, contenders side by side on the same cases |
 | `trainings` | what every single training scores on the same organs of the same patients |
 | `verdicts` | paired tests, and the verdict on every pair and organ by one rule; ranks |
+| `rank_stability` | whether the ranking would be the same with other patients and trainings |
 | `failure_rates` | on how many patients contenders fail, and whether on more than others |
 | `conventions` | what the same predictions score under rules that others use |
 | `colours` | the colours of contenders and organs |

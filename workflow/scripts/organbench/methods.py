@@ -72,7 +72,7 @@ def text(
         "Training": training(config["training"], settings),
         "Prediction": prediction(config["prediction"]),
         "Metrics": metrics(config["evaluation"]),
-        "Statistics": " ".join([statistics(config), *failures(config)]),
+        "Statistics": " ".join([statistics(config), *ranking(config), *failures(config)]),
         "Software and hardware": software(costs),
     }
     body = "\n\n".join(f"## {title}\n\n{paragraph}" for title, paragraph in sections.items())
@@ -304,6 +304,20 @@ def statistics(config: Mapping[str, Any]) -> str:
             "Average ranks were compared by Friedman's test and Nemenyi's critical difference [@demsar2006]."
         )
     return " ".join(sentences)
+
+
+def ranking(config: Mapping[str, Any]) -> list[str]:
+    """How it was asked whether the ranking is stable."""
+    if len(config["models"]) < 2:
+        return []
+    several = len(config["training"]["seeds"]) > 1
+    trainings = ", and of each contender its trainings (one fewer than there are [@rao1988])," if several else ""
+    folds = " within folds" if config["split"]["method"] == "kfold" else ""
+    alone = "" if several else " As every contender was trained once, this is about the trained weights."
+    return [
+        f"To see how stable the ranking by means was, we drew patients{trainings} 1000 times with replacement{folds} "
+        f"and ranked the contenders each time [@wiesenfarth2021].{alone}"
+    ]
 
 
 def failures(config: Mapping[str, Any]) -> list[str]:

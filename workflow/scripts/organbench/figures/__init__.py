@@ -21,6 +21,7 @@ from organbench.figures.slices import (
     telling_error,
     telling_slice,
 )
+from organbench.figures.stability import rank_stability
 from organbench.figures.style import COLUMN, MM, PAGE, STYLE, organ_order, save
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "paired_differences",
     "pareto",
     "pareto_by_organ",
+    "rank_stability",
     "save",
     "telling_dispute",
     "telling_error",
