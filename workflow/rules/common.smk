@@ -55,7 +55,7 @@ def stored(dataset):
 
 
 def resolve_study():
-    """The study's config, its cases, why others lack files, and who trains, validates and tests in each fold."""
+    """The study's config, its cases, why others lack files, who has which role in each fold, and the cases' groups."""
     defaults = yaml.safe_load((WORKFLOW.parent / "config.yaml").read_text())
     schema = yaml.safe_load((WORKFLOW / "schemas" / "config.schema.yaml").read_text())
     if workflow.config_settings.replace_workflow_config:
@@ -72,7 +72,9 @@ def resolve_study():
         if resolved["dataset"]["source"] == "phantom":
             study.check_folder(Path(resolved["dataset"]["root"]))
             study.check_phantoms(resolved["dataset"], cases)
-        return resolved, [c for c in cases if c not in incomplete], incomplete, folds
+        grouped = study.group_of(resolved, cases, incomplete)
+        usable = [case for case in cases if case not in incomplete]
+        return resolved, usable, incomplete, folds, grouped
     except InputError as error:
         raise WorkflowError(str(error)) from None
     except OSError as error:  # names that are too long, folders that may not be read
@@ -83,7 +85,7 @@ def resolve_study():
 
 
 # Not the configfile directive: it would merge the default study's organs and networks into those of any other.
-STUDY, CASES, INCOMPLETE, FOLDS = resolve_study()
+STUDY, CASES, INCOMPLETE, FOLDS, GROUPS = resolve_study()
 orphans.adopt()
 config.update(STUDY)
 
@@ -134,6 +136,9 @@ REPORT_TABLES = {
     "cases": "the scans",
     "versions": "software and devices",
 }
+if GROUPS:
+    REPORT_TABLES["groups"] = "groups: means with intervals"
+    REPORT_TABLES["group_differences"] = "groups: every pair of contenders"
 if STUDY["dataset"]["on_bad_case"] == "skip":
     REPORT_TABLES["bad_cases"] = "cases that were left out"
 
@@ -375,6 +380,8 @@ def figures():
     names += ["pareto_by_organ", "learning_curves", "dataset", "overlays"]
     if len(STUDY["models"]) > 1:
         names += ["paired_differences", "rank_stability"]
+    if len(STUDY["models"]) > 1 and GROUPS:
+        names.append("differences_by_group")
     if len(STUDY["models"]) > 2:
         names.append("average_ranks")
     return expand(

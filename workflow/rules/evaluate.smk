@@ -89,6 +89,26 @@ rule rank_stability:
         "../scripts/rank_stability.py"
 
 
+rule groups:
+    input:
+        per_case=f"{RESULTS}/tables/per_case.csv",
+        code=code("groups.py"),
+    output:
+        groups=f"{RESULTS}/tables/groups.csv",
+        differences=f"{RESULTS}/tables/group_differences.csv",
+    log:
+        f"{RESULTS}/logs/groups.log",
+    conda:
+        "../../envs/imaging.yaml"
+    resources:
+        **growing(mem_mb=2000, runtime=60),
+    params:
+        groups=GROUPS,
+        margins=STUDY["evaluation"]["margin"],
+    script:
+        "../scripts/groups.py"
+
+
 rule costs:
     input:
         trainings=runs(f"{RUN}/cost.json"),

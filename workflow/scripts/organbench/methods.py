@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from organbench import methods_analyses as analyses
 from organbench import splits
 
 PACKAGES = ("SimpleITK", "numpy", "scipy", "pandas", "surface-distance")
@@ -72,7 +73,9 @@ def text(
         "Training": training(config["training"], settings),
         "Prediction": prediction(config["prediction"]),
         "Metrics": metrics(config["evaluation"]),
-        "Statistics": " ".join([statistics(config), *ranking(config), *failures(config)]),
+        "Statistics": " ".join(
+            [statistics(config), *analyses.ranking(config), *analyses.failures(config), *analyses.groups(config)]
+        ),
         "Software and hardware": software(costs),
     }
     body = "\n\n".join(f"## {title}\n\n{paragraph}" for title, paragraph in sections.items())
@@ -304,36 +307,6 @@ def statistics(config: Mapping[str, Any]) -> str:
             "Average ranks were compared by Friedman's test and Nemenyi's critical difference [@demsar2006]."
         )
     return " ".join(sentences)
-
-
-def ranking(config: Mapping[str, Any]) -> list[str]:
-    """How it was asked whether the ranking is stable."""
-    if len(config["models"]) < 2:
-        return []
-    several = len(config["training"]["seeds"]) > 1
-    trainings = ", and of each contender its trainings (one fewer than there are [@rao1988])," if several else ""
-    folds = " within folds" if config["split"]["method"] == "kfold" else ""
-    alone = "" if several else " As every contender was trained once, this is about the trained weights."
-    return [
-        f"To see how stable the ranking by means was, we drew patients{trainings} 1000 times with replacement{folds} "
-        f"and ranked the contenders each time [@wiesenfarth2021].{alone}"
-    ]
-
-
-def failures(config: Mapping[str, Any]) -> list[str]:
-    """What counts as a failure, and how failures are compared."""
-    several = " (mean over trainings)" if len(config["training"]["seeds"]) > 1 else ""
-    sentences = [
-        f"We counted the patients with a Dice{several} below {config['evaluation']['failure']:g}, and those in whom an "
-        "organ was missed entirely, with exact 95 % intervals [@clopper1934]."
-    ]
-    if len(config["models"]) > 1:
-        sentences.append(
-            "Contenders' failures on the same patients were compared by McNemar's exact test [@mcnemar1947], with p "
-            "values corrected after Holm over all organs, pairs and both kinds of failure; these tests are about the "
-            "trained weights."
-        )
-    return sentences
 
 
 def software(costs: Mapping[str, Mapping[str, Any]]) -> str:

@@ -12,7 +12,7 @@ import pandas as pd
 from scipy import stats
 
 from organbench.statistics import ALL, CONFIDENCE
-from organbench.trainings import by_model, training_values
+from organbench.trainings import by_model, parts, training_values
 from organbench.verdicts import sign
 
 RESAMPLES = 1000  # a share of .5 then varies by about .016 over bootstrap seeds
@@ -96,21 +96,18 @@ def resampled_means(values: pd.DataFrame, rng: np.random.Generator, resamples: i
     Returns:
         Means over the patients, shape (resamples, models), models in order of the columns.
     """
-    columns, tested = values.columns.to_frame(index=False), values.notna()
+    columns = values.columns.to_frame(index=False)
     patients = np.empty((resamples, len(values)))  # how often each is drawn
-    folds = tested.T.groupby(level="fold").any().T  # those that test a patient: one, but for a list of folds
+    folds = values.notna().T.groupby(level="fold").any().T  # those that test a patient: one, but for a list of folds
     for places in folds.groupby(list(folds)).indices.values():
         patients[:, places] = rng.multinomial(len(places), np.full(len(places), 1 / len(places)), size=resamples)
-    weights = np.ones((resamples, len(columns)))  # of each training within its fold
+    trainings = np.ones((resamples, len(columns)))  # how much each counts, 1 on average
     for places in columns.groupby(["model", "fold"], sort=False).indices.values():
         if (count := len(places)) > 1:
-            weights[:, places] = rng.multinomial(count - 1, np.full(count, 1 / count), size=resamples) / (count - 1)
-    # A patient's value is its mean over the folds that test it, and of each fold the weighted mean of its trainings.
-    of_model = pd.get_dummies(pd.factorize(columns["model"])[0], dtype=float).to_numpy()  # training, model
-    in_fold = columns.groupby(["model", "fold"])["seed"].transform("size").to_numpy()
-    tests = (tested.to_numpy() / in_fold) @ of_model  # patient, model: in how many folds
-    parts = values.fillna(0).to_numpy() / (tests @ of_model.T)
-    return (patients @ parts * weights) @ of_model / len(values)
+            drawn = rng.multinomial(count - 1, np.full(count, 1 / count), size=resamples)
+            trainings[:, places] = drawn * count / (count - 1)
+    shares, of_model = parts(values)
+    return (patients @ shares * trainings) @ of_model / len(values)
 
 
 def kendall_tau(ranks: np.ndarray, drawn: np.ndarray) -> np.ndarray:

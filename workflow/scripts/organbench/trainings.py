@@ -6,6 +6,7 @@ away; here they stay apart, so that what they vary by can be counted (`groups`) 
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from organbench.statistics import ALL, MEASURES
@@ -54,3 +55,19 @@ def training_values(per_case: pd.DataFrame, metric: str, models: Sequence[str]) 
 def by_model(values: pd.DataFrame) -> pd.DataFrame:
     """Average the table of `training_values` over each model's trainings: a column a model, in order of its columns."""
     return values.T.groupby(level="model", sort=False).mean().T
+
+
+def parts(values: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """What each training adds to its model's value of each patient.
+
+    Args:
+        values: some rows of `training_values`.
+
+    Returns:
+        The parts, axes patient and training, 0 where the training did not test the patient; and which training is of
+        which model, 1 or 0, axes training and model. The product of the two is what `by_model` says.
+    """
+    of_model = pd.get_dummies(pd.factorize(values.columns.get_level_values("model"))[0], dtype=float).to_numpy()
+    numbers = values.to_numpy()
+    tests = ~np.isnan(numbers) @ of_model  # by how many of a model's trainings each patient is tested
+    return np.nan_to_num(numbers) / (tests @ of_model.T), of_model

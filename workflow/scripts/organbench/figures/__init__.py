@@ -11,6 +11,7 @@ from organbench.figures.cost import COSTS, pareto, pareto_by_organ
 from organbench.figures.curves import learning_curves
 from organbench.figures.dataset import dataset_overview
 from organbench.figures.differences import average_ranks, paired_differences
+from organbench.figures.groups import differences_by_group
 from organbench.figures.slices import (
     AXIAL,
     CORONAL,
@@ -39,6 +40,7 @@ __all__ = [
     "dataset_overview",
     "dice_by_spacing",
     "dice_by_volume",
+    "differences_by_group",
     "learning_curves",
     "metric_by_organ",
     "organ_order",
