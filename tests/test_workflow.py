@@ -198,6 +198,13 @@ def test_a_change_of_code_remakes_what_it_shapes(finished):
         (library / file).write_bytes(before)
 
 
+def test_a_table_of_groups_adds_their_tables_and_trains_nothing(finished, tmp_path):
+    table = tmp_path / "centres.csv"
+    table.write_text("case,group\n" + "".join(f"{case},{'AB'[case % 2]}\n" for case in range(5)))
+    jobs = jobs_to_run(finished, "--config", f'dataset={{"group": "{table}"}}')
+    assert jobs == {"groups": 1, "figure_differences_by_group": 1, "methods": 1, "table_pages": 1, "all": 1}
+
+
 def test_a_new_test_case_trains_nothing_and_a_new_training_case_does(finished):
     known = (finished / "results/smoke/split.csv").read_text()
     for role, trained in (("test", 0), ("train", 2)):
