@@ -316,6 +316,10 @@ BAD_STUDIES = {
         {"split": {"method": "file", "file": "split.csv"}},
         "split.csv, line 3: there is no case '../7' in the data set; correct",
     ),
+    "no groups": (
+        {"dataset": {"group": "split.csv"}, "split": {"validation_fraction": 0}},
+        "split.csv: the first line must name the columns case,group",
+    ),
 }
 
 

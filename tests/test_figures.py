@@ -90,6 +90,40 @@ def ranks_table(models, organs):
     return pd.DataFrame(rows)
 
 
+def stability_table(models, organs):
+    """The first model is likely to be the best of the liver, nobody has a brain, all others change places evenly."""
+    k = len(models)
+    rows = []
+    for organ in [*organs, ALL]:
+        for place, model in enumerate(reversed(models), start=1):
+            row = {"metric": "dice", "organ": organ, "model": model, "n": 12, "trainings": 2, "mean": 0.8}
+            row |= {"rank": place, "rank_low": max(1, place - 2), "rank_high": min(k, place + 2), "kendall_tau": 0.5}
+            row |= {f"share_{rank}": 1 / k for rank in range(1, k + 1)}
+            if organ == "brain":
+                row |= {name: np.nan for name in row if name.startswith(("rank", "share", "kendall", "mean"))} | {
+                    "n": 0
+                }
+            elif organ == "liver":
+                row |= {f"share_{rank}": 0.9 if rank == place else 0.1 / (k - 1) for rank in range(1, k + 1)}
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def groups_table(models, organs, groups=("Utrecht", "Basel hospital", "Lyon")):
+    """One star, on the first organ of the first pair; nobody has a brain, and one interval is very wide."""
+    rows = []
+    for pair in combinations(models, 2):
+        for organ in [*organs, ALL]:
+            for k, group in enumerate(groups):
+                row = {"metric": "dice", "organ": organ, "model_a": pair[0], "model_b": pair[1], "group": group}
+                row |= {"n": 4 + k, "mean_difference": 0.01 * k, "ci_low": 0.01 * k - 0.03, "ci_high": 0.01 * k + 0.03}
+                if organ == "brain":
+                    row |= dict.fromkeys(("mean_difference", "ci_low", "ci_high"), np.nan) | {"n": 0}
+                rows.append(row | {"p_holm": 0.01 if not rows else 0.5})
+    rows[1] |= {"ci_low": -2.0, "ci_high": 2.0}
+    return pd.DataFrame(rows)
+
+
 def fronts_table(models, organs=("liver", "brain")):
     size = np.arange(1, len(models) + 1, dtype=float)
     tables = []
@@ -172,6 +206,9 @@ def draw_all(models, organs, cases=5):
         "dataset": figures.dataset_overview(cases_table(organs, cases), split_table(cases), organs),
         "overlays": figures.overlays(rows, organs),
     }
+    if len(models) > 1:
+        drawn["differences_by_group"] = figures.differences_by_group(groups_table(models, organs))
+        drawn["rank_stability"] = figures.rank_stability(stability_table(models, organs), models)
     if len(models) > 2:
         drawn["average_ranks"] = figures.average_ranks(ranks_table(models, organs), models)
     return drawn
@@ -566,3 +603,57 @@ def test_overview_colours_cases_by_a_role_that_stays():
 
 def test_every_cost_of_the_table_has_an_axis():
     assert list(figures.COSTS) == list(costs.COSTS)
+
+
+def test_the_area_of_a_blob_is_the_share_of_resamples():
+    figure = figures.rank_stability(stability_table(MODELS[:3], ["liver", "bone"]), MODELS[:3])
+    liver = figure.axes[0]
+    blobs = {
+        (line.get_xdata()[0], line.get_ydata()[0]): line.get_markersize()
+        for line in liver.lines
+        if line.get_marker() == "o"
+    }
+    assert len(blobs) == 9
+    row = 2  # the third model is the first in the table: its rank is 1
+    assert (blobs[1, row] / blobs[2, row]) ** 2 == pytest.approx(0.9 / 0.05)
+    crosses = [(line.get_xdata()[0], line.get_ydata()[0]) for line in liver.lines if line.get_marker() == "x"]
+    assert crosses == [(3, 0), (2, 1), (1, 2)]
+    assert "n = 12, \N{GREEK SMALL LETTER TAU} = 0.50" in liver.get_title()
+
+
+def test_an_organ_that_cannot_be_ranked_is_an_empty_panel():
+    figure = figures.rank_stability(stability_table(MODELS[:2], ["brain"]), MODELS[:2])
+    (axes,) = figure.axes
+    assert axes.get_title() == "brain\nn = 0"
+    assert len(axes.lines) == 0
+
+
+def test_groups_stand_below_one_another_with_their_numbers_and_stars():
+    figure = figures.differences_by_group(groups_table(MODELS[:2], ["liver", "bone"]))
+    shown = plain_texts(figure)
+    assert {"Utrecht", "Basel hospital", "Lyon", "* another difference than in the other groups (p < 0.05, Holm)"} <= {
+        *shown
+    }
+    assert shown.count("*") == 1
+    assert "+0.020 [-0.010, +0.050]" in shown
+    diamonds = [line.get_xydata()[0].tolist() for line in figure.axes[0].lines if line.get_marker() == "D"]
+    assert [x for x, _ in diamonds] == pytest.approx([0, 0.01, 0.02] * 3)
+    heights = [y for _, y in diamonds]
+    assert heights == sorted(heights)
+    assert figure.axes[0].get_xlim()[1] < 0.2  # one interval of two patients does not squeeze all others
+
+
+def test_of_many_pairs_groups_are_drawn_of_those_with_the_best():
+    table = groups_table(MODELS[:5], ["liver", "bone"])
+    table.loc[(table["model_a"] == MODELS[2]) | (table["model_b"] == MODELS[2]), "mean_difference"] = np.nan
+    for side, sign in (("model_a", 1), ("model_b", -1)):
+        table.loc[table[side] == MODELS[2], "mean_difference"] = sign * 0.3
+    figure = figures.differences_by_group(table)
+    assert len(figure.axes) == 4
+    titles = [text.get_text() for axes in figure.axes for text in axes.texts]
+    assert sum("unet_large" in title for title in titles) == 4
+
+
+def test_a_single_network_has_no_groups_to_compare():
+    figure = figures.differences_by_group(groups_table(MODELS[:2], ["liver"]).iloc[:0])
+    assert "One model: nothing to compare" in texts(figure)

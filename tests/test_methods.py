@@ -106,11 +106,33 @@ def test_folds_seeds_and_tolerances_are_said(config):
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"training": {"norm": "instance", "optimizer": "adam", "loss": "dice", "ema": 0.9, "deep_supervision": True}}],
+    [
+        {},
+        {"dataset": {"group": "a.csv"}},
+        {"training": {"norm": "instance", "optimizer": "adam", "loss": "dice", "ema": 0.9, "deep_supervision": True}},
+    ],
 )
 def test_every_citation_has_its_entry_and_no_other(config, changes):
     body, references = written(config(changes)).split("## References")
     assert set(re.findall(r"@(\w+)", body)) == set(re.findall(r"@\w+{(\w+),", references))
+
+
+def test_stability_failures_and_groups_are_said_as_they_were_done(config):
+    text = written(config({"evaluation": {"failure": 0.6}}))
+    assert "we drew patients 1000 times with replacement and ranked the contenders" in text
+    assert "As every contender was trained once, this is about the trained weights." in text
+    assert "a Dice below 0.6" in text
+    assert "by group" not in text
+    changes = {"training": {"seeds": [0, 1]}, "dataset": {"group": "centres.csv"}, "split": {"method": "kfold"}}
+    text = written(config(changes))
+    assert "we drew patients, and of each contender its trainings" in text
+    assert "with replacement within folds" in text
+    assert "a Dice (mean over trainings) below 0.5" in text
+    assert "the variance of patients, and of trainings where both contenders had several," in text
+    alone = written(config({"models": {"unet": {"network": "unet"}}, **changes}))
+    assert "McNemar" not in alone
+    assert "ranked the contenders" not in alone
+    assert "Results were also summarised by group of patients." in alone
 
 
 def test_the_studies_that_come_with_it_are_described(config):

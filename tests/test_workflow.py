@@ -25,6 +25,7 @@ FIGURES = {
     "figure_metrics": ["dice_by_organ", "nsd_by_organ", "hd95_by_organ"],
     "figure_paired_differences": ["paired_differences"],
     "figure_average_ranks": ["average_ranks"],
+    "figure_rank_stability": ["rank_stability"],
     "figure_pareto": ["pareto", "pareto_by_organ"],
     "figure_volumes": ["volume_agreement", "dice_by_volume", "dice_by_spacing"],
     "figure_learning_curves": ["learning_curves"],
@@ -92,7 +93,16 @@ def test_every_file_of_the_contract_is_there(finished):
     assert list(per_case) == ["model", "fold", "seed", "case", *metrics.COLUMNS]
     assert per_case["reference_ml"].gt(0).any()
     tables = ["summary", "comparison", "ranks", "empty_masks", "legacy", "cost", "pareto", "advice", "cases"]
-    for table in [*tables, "networks", "volume_agreement", "examples", "convergence"]:
+    for table in [
+        *tables,
+        "networks",
+        "volume_agreement",
+        "examples",
+        "convergence",
+        "failures",
+        "failure_differences",
+        "rank_stability",
+    ]:
         assert len(pd.read_csv(results / f"tables/{table}.csv"))
     assert (results / "tables/warnings.csv").read_text() == "model,fold,seed,cases,words\n"
     drawn = {f"{name}.{suffix}" for names in FIGURES.values() for name in names for suffix in ("png", "svg")}
@@ -190,6 +200,13 @@ def test_a_change_of_code_remakes_what_it_shapes(finished):
         (library / file).write_bytes(before + b"# changed\n")
         assert jobs_to_run(finished) == expected
         (library / file).write_bytes(before)
+
+
+def test_a_table_of_groups_adds_their_tables_and_trains_nothing(finished, tmp_path):
+    table = tmp_path / "centres.csv"
+    table.write_text("case,group\n" + "".join(f"{case},{'AB'[case % 2]}\n" for case in range(5)))
+    jobs = jobs_to_run(finished, "--config", f'dataset={{"group": "{table}"}}')
+    assert jobs == {"groups": 1, "figure_differences_by_group": 1, "methods": 1, "table_pages": 1, "all": 1}
 
 
 def test_a_new_test_case_trains_nothing_and_a_new_training_case_does(finished):

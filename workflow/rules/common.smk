@@ -56,7 +56,7 @@ def stored(dataset):
 
 
 def resolve_study():
-    """The study's config, its cases, why others lack files, and who trains, validates and tests in each fold."""
+    """The study's config, its cases, why others lack files, who has which role in each fold, and the cases' groups."""
     defaults = yaml.safe_load((WORKFLOW.parent / "config.yaml").read_text())
     schema = yaml.safe_load((WORKFLOW / "schemas" / "config.schema.yaml").read_text())
     if workflow.config_settings.replace_workflow_config:
@@ -74,7 +74,9 @@ def resolve_study():
         if resolved["dataset"]["source"] == "phantom":
             study.check_folder(Path(resolved["dataset"]["root"]))
             study.check_phantoms(resolved["dataset"], cases)
-        return resolved, [c for c in cases if c not in incomplete], incomplete, folds
+        grouped = study.group_of(resolved, cases, incomplete)
+        usable = [case for case in cases if case not in incomplete]
+        return resolved, usable, incomplete, folds, grouped
     except InputError as error:
         raise WorkflowError(str(error)) from None
     except OSError as error:  # names that are too long, folders that may not be read
@@ -85,7 +87,7 @@ def resolve_study():
 
 
 # Not the configfile directive: it would merge the default study's organs and networks into those of any other.
-STUDY, CASES, INCOMPLETE, FOLDS = resolve_study()
+STUDY, CASES, INCOMPLETE, FOLDS, GROUPS = resolve_study()
 orphans.adopt()
 config.update(STUDY)
 
@@ -99,6 +101,7 @@ SHARE_RUN = (
 SHARE_LOG = "learning_curve/share{share}/{model}-fold{fold}-seed{seed}"
 ORGANS = STUDY["dataset"]["organs"]
 TRAINED = study.trained(STUDY)
+FIXED = [model for model in STUDY["models"] if model not in TRAINED]
 DRAWN_METRICS = {"dice": "Dice", "nsd": "Surface Dice", "hd95": "HD95"}
 CASE_FILES = ["image.npy", "label.npy", "points.npy", "case.json"]
 CASE = {Path(file).stem: f"{RESULTS}/cases/{{case}}/{file}" for file in CASE_FILES}
@@ -134,6 +137,9 @@ REPORT_TABLES = {
     "pareto": "who is on the Pareto front",
     "ranks": "ranks of three or more contenders",
     "convergence": "whether training had converged",
+    "rank_stability": "how stable the ranking is",
+    "failures": "failures: how often contenders fail",
+    "failure_differences": "failures: every pair of contenders",
     "legacy": "scores that mislead",
     "empty_masks": "other rules for empty masks",
     "volume_agreement": "volume agreement",
@@ -141,6 +147,9 @@ REPORT_TABLES = {
     "cases": "the scans",
     "versions": "software and devices",
 }
+if GROUPS:
+    REPORT_TABLES["groups"] = "groups: means with intervals"
+    REPORT_TABLES["group_differences"] = "groups: every pair of contenders"
 if STUDY["dataset"]["on_bad_case"] == "skip":
     REPORT_TABLES["bad_cases"] = "cases that were left out"
 
@@ -430,7 +439,9 @@ def figures():
     names += ["volume_agreement", "dice_by_volume", "dice_by_spacing", "pareto"]
     names += ["pareto_by_organ", "learning_curves", "dataset", "overlays"]
     if len(STUDY["models"]) > 1:
-        names.append("paired_differences")
+        names += ["paired_differences", "rank_stability"]
+    if len(STUDY["models"]) > 1 and GROUPS:
+        names.append("differences_by_group")
     if len(STUDY["models"]) > 2:
         names.append("average_ranks")
     return expand(

@@ -47,11 +47,69 @@ rule tables:
         margins=STUDY["evaluation"]["margin"],
         organs=list(ORGANS),
         patient=STUDY["split"]["patient"],
-        fixed=[model for model in STUDY["models"] if model not in TRAINED],
+        fixed=FIXED,
         # Rows and pairs come in the order of the metrics, which Snakemake compares as a set.
         order=[list(STUDY["models"]), STUDY["training"]["seeds"]],
     script:
         "../scripts/tables.py"
+
+
+rule failure_rates:
+    input:
+        per_case=f"{RESULTS}/tables/per_case.csv",
+        code=code("failure_rates.py"),
+    output:
+        rates=f"{RESULTS}/tables/failures.csv",
+        differences=f"{RESULTS}/tables/failure_differences.csv",
+    log:
+        f"{RESULTS}/logs/failure_rates.log",
+    conda:
+        "../../envs/imaging.yaml"
+    resources:
+        **growing(mem_mb=1000, runtime=10),
+    params:
+        failure=STUDY["evaluation"]["failure"],
+    script:
+        "../scripts/failure_rates.py"
+
+
+rule rank_stability:
+    input:
+        per_case=f"{RESULTS}/tables/per_case.csv",
+        code=code("rank_stability.py"),
+    output:
+        stability=f"{RESULTS}/tables/rank_stability.csv",
+    log:
+        f"{RESULTS}/logs/rank_stability.log",
+    conda:
+        "../../envs/imaging.yaml"
+    resources:
+        **growing(mem_mb=1000, runtime=10),
+    params:
+        metrics=list(DRAWN_METRICS),
+    script:
+        "../scripts/rank_stability.py"
+
+
+rule groups:
+    input:
+        per_case=f"{RESULTS}/tables/per_case.csv",
+        code=code("groups.py"),
+    output:
+        groups=f"{RESULTS}/tables/groups.csv",
+        differences=f"{RESULTS}/tables/group_differences.csv",
+    log:
+        f"{RESULTS}/logs/groups.log",
+    conda:
+        "../../envs/imaging.yaml"
+    resources:
+        **growing(mem_mb=2000, runtime=60),
+    params:
+        groups=GROUPS,
+        margins=STUDY["evaluation"]["margin"],
+        fixed=FIXED,
+    script:
+        "../scripts/groups.py"
 
 
 rule costs:

@@ -61,6 +61,7 @@ rule learning_curve_table:
         **growing(mem_mb=2000, runtime=15),
     params:
         patients={percent: training_patients(percent) for percent in (*SHARES, 100)},
+        patient=STUDY["split"]["patient"],
     script:
         "../scripts/learning_curve_table.py"
 

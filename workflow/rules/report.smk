@@ -55,6 +55,28 @@ rule figure_paired_differences:
         "../scripts/figure_paired_differences.py"
 
 
+rule figure_differences_by_group:
+    input:
+        differences=f"{RESULTS}/tables/group_differences.csv",
+        code=code("figure_differences_by_group.py"),
+    output:
+        png=report(
+            f"{RESULTS}/figures/differences_by_group.png",
+            caption="../report/differences_by_group.rst",
+            category="Comparison",
+            labels={"figure": "Differences by group"},
+        ),
+        svg=f"{RESULTS}/figures/differences_by_group.svg",
+    log:
+        f"{RESULTS}/logs/figure_differences_by_group.log",
+    conda:
+        "../../envs/figures.yaml"
+    resources:
+        **growing(mem_mb=2000, runtime=15),
+    script:
+        "../scripts/figure_differences_by_group.py"
+
+
 rule figure_average_ranks:
     input:
         ranks=f"{RESULTS}/tables/ranks.csv",
@@ -77,6 +99,30 @@ rule figure_average_ranks:
         models=list(STUDY["models"]),
     script:
         "../scripts/figure_average_ranks.py"
+
+
+rule figure_rank_stability:
+    input:
+        stability=f"{RESULTS}/tables/rank_stability.csv",
+        code=code("figure_rank_stability.py"),
+    output:
+        png=report(
+            f"{RESULTS}/figures/rank_stability.png",
+            caption="../report/rank_stability.rst",
+            category="Comparison",
+            labels={"figure": "How stable the ranking is"},
+        ),
+        svg=f"{RESULTS}/figures/rank_stability.svg",
+    log:
+        f"{RESULTS}/logs/figure_rank_stability.log",
+    conda:
+        "../../envs/figures.yaml"
+    resources:
+        **growing(mem_mb=2000, runtime=15),
+    params:
+        models=list(STUDY["models"]),
+    script:
+        "../scripts/figure_rank_stability.py"
 
 
 rule figure_pareto:

@@ -4,7 +4,7 @@ import re
 
 import pandas as pd
 
-from organbench import learning_curve, tables
+from organbench import learning_curve, statistics, tables
 from organbench.files import atomic
 from organbench.jobs import job_log
 
@@ -13,6 +13,7 @@ with job_log(snakemake.log[0]):
     for path in snakemake.input.metrics:
         share = re.search(r"/learning_curve/share(\d+)/runs/", path)
         found.append(tables.read(path).assign(share=int(share[1]) if share else 100))
-    table = learning_curve.table(pd.concat(found, ignore_index=True), snakemake.params.patients)
+    per_case = statistics.with_patients(pd.concat(found, ignore_index=True), snakemake.params.patient)
+    table = learning_curve.table(per_case, snakemake.params.patients)
     with atomic(snakemake.output[0]) as path:
         table.to_csv(path, index=False)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from organbench import cohort, conventions, ranks, splits, statistics, tables, verdicts
+from organbench import cohort, conventions, ranks, statistics, tables, verdicts
 from organbench.errors import InputError
 from organbench.files import atomic
 from organbench.jobs import job_log
@@ -30,10 +30,7 @@ def read(path):
 
 with job_log(snakemake.log[0]):
     per_case = pd.concat([read(path) for path in snakemake.input.metrics], ignore_index=True)
-    if snakemake.params.patient:  # several scans of a patient are one patient
-        found = splits.patients(per_case["case"].unique(), snakemake.params.patient)
-        whose = {case: patient for patient, scans in found.items() for case in scans}
-        per_case.insert(per_case.columns.get_loc("case") + 1, "patient", per_case["case"].map(whose))
+    per_case = statistics.with_patients(per_case, snakemake.params.patient)
     written = {
         snakemake.output.per_case: per_case,
         snakemake.output.summary: statistics.summarise(per_case),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from organbench import caveats
+from organbench import caveats, tables
 from organbench.files import atomic
 from organbench.jobs import job_log
 
@@ -20,7 +20,7 @@ def training(path):
 
 with job_log(snakemake.log[0]) as logger:
     trainings = pd.DataFrame([training(path) for path in snakemake.input.trainings]).astype(object)
-    per_case = pd.read_csv(snakemake.input.per_case, dtype={"case": str, "model": str})
+    per_case = tables.read(snakemake.input.per_case)
     found = caveats.only_background(trainings, per_case)
     for words in found["words"]:
         logger.warning("warning: %s", words)  # warnings reach the screen

@@ -18,6 +18,7 @@ Rooms, lowest first; a room imports only from rooms above it in this list:
 | `cases` | the prepared case on disk: memory-mapped arrays and their geometry |
 | `phantoms` | procedural CT-ORG-like patients |
 | `splits` | who trains, who validates, who tests |
+| `groups` | which group (centre, scanner, ...) each case belongs to |
 | `overlaps` | voxel counts of one case, and what follows from them |
 | `surfaces` | distances between surfaces, and contours |
 | `metrics` | all metrics of one case |
@@ -35,8 +36,12 @@ Rooms, lowest first; a room imports only from rooms above it in this list:
 | `resources` | the memory and time that jobs ask a scheduler for |
 | `study` | the study's configuration: merge, check, defaults |
 | `statistics` | summaries with intervals, contenders side by side on the same cases |
+| `trainings` | what every single training scores on the same organs of the same patients |
 | `verdicts` | paired tests, and the verdict on every pair and organ by one rule; ranks |
 | `convergence` | whether the validation Dice still rose when training ended |
+| `rank_stability` | whether the ranking would be the same with other patients and trainings |
+| `group_differences` | what contenders score in each group, and whether their difference is another there |
+| `failure_rates` | on how many patients contenders fail, and whether on more than others |
 | `conventions` | what the same predictions score under rules that others use |
 | `learning_curve` | whether more patients would help |
 | `caveats` | what to look at before the tables are believed |
@@ -44,6 +49,7 @@ Rooms, lowest first; a room imports only from rooms above it in this list:
 | `costs` | accuracy against cost, and which contender to take with less to spend |
 | `cohort` | which cases to look at, how volumes agree, how scans were made |
 | `figures` | every plot, from tables only |
+| `methods_analyses` | of the methods in words, what is said of rankings, failures and groups |
 | `methods` | the methods of a study in the words of a paper |
 | `pages` | tables that can be sorted, for the report |
 | `viewer` | what the page for looking at cases shows |

@@ -1,4 +1,4 @@
-"""The colours of contenders and organs, the same in every figure and in the viewer."""
+"""The colours of contenders, organs and groups of patients, the same in every figure and in the viewer."""
 
 from collections.abc import Iterable
 
@@ -10,6 +10,12 @@ ORGAN_COLOURS = (
     *("#99DDFF", "#BBCC33", "#FFAABB", "#0072B2", "#EE8866", "#AAAA00"),
 )
 
+# Paul Tol's muted scheme, so that a group is not taken for a contender.
+GROUP_COLOURS = (
+    *("#332288", "#CC6677", "#117733", "#DDCC77", "#882255"),
+    *("#44AA99", "#999933", "#AA4499", "#88CCEE"),
+)
+
 
 def palette(models: Iterable[str]) -> dict[str, str]:
     """Give every model its colour, in the order of the models; colours repeat after the seventh."""
@@ -19,3 +25,8 @@ def palette(models: Iterable[str]) -> dict[str, str]:
 def organ_palette(organs: Iterable[str]) -> dict[str, str]:
     """Give every organ its colour, in the order of the organs; colours repeat after the twelfth."""
     return {organ: ORGAN_COLOURS[i % len(ORGAN_COLOURS)] for i, organ in enumerate(organs)}
+
+
+def group_palette(groups: Iterable[str]) -> dict[str, str]:
+    """Give every group of patients its colour, in the order of the groups; colours repeat after the ninth."""
+    return {group: GROUP_COLOURS[i % len(GROUP_COLOURS)] for i, group in enumerate(groups)}

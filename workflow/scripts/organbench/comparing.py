@@ -87,7 +87,7 @@ def one_table(path: Path, metrics: Sequence[str]) -> pd.DataFrame:
             )
         table = table.assign(**{metric: numbers})
     for column in ("fold", "seed"):
-        table[column] = table[column] if column in table else 0
+        table[column] = table.get(column, 0)
     twice = table.duplicated(KEYS)
     if twice.any():
         row = table[twice].iloc[0]

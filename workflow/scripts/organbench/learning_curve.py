@@ -22,14 +22,14 @@ def table(per_case: pd.DataFrame, patients: Mapping[int, Sequence[int]]) -> pd.D
 
     Returns:
         A row a model, organ (with `all`) and share, smallest share first: patients (mean over folds), trainings (folds
-        times seeds), n (test cases with a value), dice (their mean) with its 95 % interval ci_low and ci_high; gain,
+        times seeds), n (test patients with a value), dice (their mean) with its 95 % interval ci_low and ci_high; gain,
         the mean difference to the next smaller share on the same cases, with its interval gain_low and gain_high. See
-        `statistics.case_values` and `statistics.interval`; NaN where there is nothing to subtract.
+        `statistics.patient_values` and `statistics.interval`; NaN where there is nothing to subtract.
     """
     rows = []
     shares = sorted(per_case["share"].unique())
-    columns = ["model", "fold", "seed", "case", "organ", "dice"]
-    values = {share: statistics.case_values(per_case.loc[per_case["share"] == share, columns]) for share in shares}
+    scores = per_case.filter(["model", "fold", "seed", "case", "patient", "organ", "dice"])
+    values = {share: statistics.patient_values(scores[per_case["share"] == share]) for share in shares}
     trainings = per_case.drop_duplicates(["share", "model", "fold", "seed"]).groupby(["share", "model"]).size()
     models, organs = per_case["model"].unique(), values[shares[0]]["organ"].unique()
     for model in models:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from organbench import methods_analyses as analyses
 from organbench import splits
 from organbench.methods_statistics import statistics
 from organbench.phrases import between, listed, spread, words
@@ -87,7 +88,9 @@ def text(
         "Training": f"{training(config['training'], settings)} {converged}".strip(),
         "Prediction": prediction(config["prediction"]),
         "Metrics": metrics(config["evaluation"]),
-        "Statistics": statistics(config),
+        "Statistics": " ".join(
+            [statistics(config), *analyses.ranking(config), *analyses.failures(config), *analyses.groups(config)]
+        ),
         "Protocol": fixed,
         "Software and hardware": software(costs),
     }

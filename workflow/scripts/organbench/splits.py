@@ -201,6 +201,34 @@ def part(fold: Fold, percent: float, seed: int, pattern: str | None = None) -> F
     return fold | {"train": [case for case in fold["train"] if case in kept]}
 
 
+def csv_rows(path: str | Path, columns: Sequence[str], what: str, key: str) -> list[tuple[int, list[str]]]:
+    """Some columns of a CSV that a user wrote: the number of each line, and its cells without the space around them.
+
+    Args:
+        path: of the table.
+        columns: which.
+        what: what the table is, for messages.
+        key: which key of the config names it.
+
+    Raises:
+        InputError: the file is not there, it lacks a column or has it twice, or a line is no row of a table.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: the {what} is not there; check {key}")
+    with path.open(newline="", encoding="utf-8-sig", errors="replace") as lines:  # spreadsheets put a mark in front
+        table = csv.DictReader(lines)
+        try:
+            if table.fieldnames is None or not set(columns) <= set(table.fieldnames):
+                raise InputError(f"{path}: the first line must name the columns {','.join(columns)}")
+            if twice := [column for column in columns if table.fieldnames.count(column) > 1]:
+                raise InputError(f"{path}: the first line names the column {twice[0]} twice; keep one of them")
+            rows = list(table)
+        except csv.Error as error:
+            raise InputError(f"{path}, line {table.line_num + 1}: is no row of a table ({error})") from None
+    return [(number, [(row[column] or "").strip() for column in columns]) for number, row in enumerate(rows, start=2)]
+
+
 def read(path: str | Path, cases: Sequence[str]) -> list[Fold]:
     """Read a split from a CSV with the columns case, fold (0, 1, ...) and role (train, validation, test).
 
@@ -210,23 +238,9 @@ def read(path: str | Path, cases: Sequence[str]) -> list[Fold]:
         InputError: the file or a column is missing, a case is unknown or has two roles in a fold, a role is not one of
             the three, a fold number is skipped, or a fold has nothing to train on or to test.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: the split file is not there; check split.file")
-    with path.open(newline="", encoding="utf-8-sig", errors="replace") as lines:  # spreadsheets put a mark in front
-        table = csv.DictReader(lines)
-        try:
-            if table.fieldnames is None or not {"case", "fold", "role"} <= set(table.fieldnames):
-                raise InputError(f"{path}: the first line must name the columns case,fold,role")
-            if twice := [column for column in ("case", "fold", "role") if table.fieldnames.count(column) > 1]:
-                raise InputError(f"{path}: the first line names the column {twice[0]} twice; keep one of them")
-            rows = list(table)
-        except csv.Error as error:
-            raise InputError(f"{path}, line {table.line_num + 1}: is no row of a table ({error})") from None
     known = set(cases)
     folds: dict[int, dict[str, str]] = {}
-    for number, row in enumerate(rows, start=2):
-        case, fold, role = ((row[column] or "").strip() for column in ("case", "fold", "role"))
+    for number, (case, fold, role) in csv_rows(path, ("case", "fold", "role"), "split file", "split.file"):
         where = f"{path}, line {number}"
         if case not in known:
             raise InputError(

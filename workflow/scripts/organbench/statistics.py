@@ -17,6 +17,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from organbench import splits
+
 ALL = "all"
 """The name, in the column organ, of a case's mean over its scored organs."""
 
@@ -58,6 +60,24 @@ SEED = 0  # each interval draws from its own generator: it depends on its own va
 def unit_of(per_case: pd.DataFrame) -> str:
     """The column that names the patients: patient, where a patient may have several cases (scans), or else case."""
     return "patient" if "patient" in per_case else "case"
+
+
+def with_patients(per_case: pd.DataFrame, pattern: str | None) -> pd.DataFrame:
+    """Add the column patient to a per-case table where several cases may be of one patient.
+
+    Args:
+        per_case: see `case_values`.
+        pattern: what finds the patient in a case's name, see `splits.patients`; None: every case is a patient, and the
+            table stays as it is.
+    """
+    if pattern is None:
+        return per_case
+    found = splits.patients(per_case["case"].unique(), pattern)
+    whose = {case: patient for patient, scans in found.items() for case in scans}
+    place = list(per_case).index("case") + 1
+    wide = per_case.copy()
+    wide.insert(place, "patient", per_case["case"].map(whose))
+    return wide
 
 
 def case_values(per_case: pd.DataFrame) -> pd.DataFrame:
@@ -215,28 +235,6 @@ def paired_values(per_case: pd.DataFrame, metric: str, models: Sequence[str]) ->
     wide = wide.groupby(["organ", unit]).mean().rename_axis(index={unit: "case"})
     everything = pd.concat({ALL: wide.groupby("case").mean()}, names=["organ"])
     return pd.concat([wide, everything])
-
-
-def training_effects(per_case: pd.DataFrame, metric: str, models: Sequence[str]) -> pd.DataFrame:
-    """By how much each training's value of a patient lies above the model's own mean of that patient.
-
-    Args:
-        per_case: see `case_values`; needs the columns fold and seed.
-        metric: one of its metrics.
-        models: which models.
-
-    Returns:
-        A column a model, fold and seed; the rows of `paired_values`, in their order. NaN where a training did not test
-        a patient, or has no value. Of `all` the effect is the mean over organs.
-    """
-    rows, unit = scored(per_case, metric, models), unit_of(per_case)
-    own = rows.groupby([rows["organ"], rows["case"], rows["model"]])["value"].transform("mean")
-    effects = (rows["value"] - own).groupby([rows[name] for name in ("organ", unit, "model", "fold", "seed")]).mean()
-    wide = effects.unstack(["model", "fold", "seed"]).rename_axis(index={unit: "case"})
-    paired = paired_values(per_case, metric, models)
-    wide = wide.reindex(paired.index[paired.index.get_level_values("organ") != ALL])
-    everything = pd.concat({ALL: wide.groupby("case").mean()}, names=["organ"])
-    return pd.concat([wide, everything]).reindex(paired.index)
 
 
 def misses(per_case: pd.DataFrame, metric: str, models: Sequence[str]) -> pd.DataFrame:

@@ -17,7 +17,7 @@ from typing import Any
 import jsonschema
 import yaml
 
-from organbench import networks, splits
+from organbench import groups, networks, splits
 from organbench.errors import InputError
 
 # given whole: the organs, networks or margins of two studies do not mix
@@ -479,6 +479,26 @@ def find_cases(dataset: Mapping[str, Any], stored: Sequence[str] | None = None) 
     if incomplete and dataset["on_bad_case"] == "stop":
         raise InputError("\n".join(incomplete.values()))
     return names, incomplete
+
+
+def group_of(config: Config, cases: Sequence[str], incomplete: Iterable[str]) -> dict[str, str]:
+    """The group of each of a study's cases; none where its `dataset.group` names no table.
+
+    Args:
+        config: the resolved configuration.
+        cases: names of the study's cases.
+        incomplete: those that lack a file, and so need no group.
+
+    Raises:
+        InputError: the table does not fit the cases, see `groups.read`.
+    """
+    dataset = config["dataset"]
+    if dataset["group"] is None:
+        return {}
+    selected = dataset["cases"] is not None
+    return groups.read(
+        dataset["group"], cases, unusable=incomplete, selected=selected, patient=config["split"]["patient"]
+    )
 
 
 def pairs(dataset: Mapping[str, Any], root: str, stored: Sequence[str] | None) -> tuple[dict[str, str], dict[str, str]]:

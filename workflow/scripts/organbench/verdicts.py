@@ -37,8 +37,8 @@ from organbench.statistics import (
     misses,
     paired_values,
     seed_spread,
-    training_effects,
 )
+from organbench.trainings import effects, training_values
 
 ALPHA = 0.05  # the chance of one false verdict in a family
 MANY = 10_000  # patients; a larger number is not told
@@ -281,16 +281,17 @@ def paired(per_case: pd.DataFrame, metric: str, pair: Sequence[str], fixed: Coll
         pair: model a and model b.
         fixed: see `compare`.
     """
-    values, effects = paired_values(per_case, metric, pair), training_effects(per_case, metric, pair)
+    values = paired_values(per_case, metric, pair)
+    above = effects(training_values(per_case, metric, pair)).reindex(values.index)
     missed = misses(per_case, metric, pair).round(6)
     ahead = np.sign(missed[pair[1]] - missed[pair[0]])
     lost = ahead[(ahead != 0) & ~ahead.index.isin(values.index)]
     ahead = ahead.reindex(values.index, fill_value=0.0)
     folds, own = [], []
     for model in pair:
-        columns = effects.columns[effects.columns.get_level_values("model") == model]
+        columns = above.columns[above.columns.get_level_values("model") == model]
         folds.append(columns.get_level_values("fold").to_numpy())
-        own.append(None if model in fixed else effects[columns])
+        own.append(None if model in fixed else above[columns])
     found = {}
     for organ in [*per_case["organ"].unique(), ALL]:
         a, b = (None if part is None else of_organ(part, organ) for part in own)

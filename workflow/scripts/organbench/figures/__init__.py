@@ -11,6 +11,7 @@ from organbench.figures.cost import COSTS, pareto, pareto_by_organ
 from organbench.figures.curves import learning_curve, learning_curves
 from organbench.figures.dataset import dataset_overview
 from organbench.figures.differences import average_ranks, paired_differences
+from organbench.figures.groups import differences_by_group
 from organbench.figures.slices import (
     AXIAL,
     CORONAL,
@@ -21,6 +22,7 @@ from organbench.figures.slices import (
     telling_error,
     telling_slice,
 )
+from organbench.figures.stability import rank_stability
 from organbench.figures.style import COLUMN, MM, PAGE, STYLE, organ_order, save
 
 __all__ = [
@@ -38,6 +40,7 @@ __all__ = [
     "dataset_overview",
     "dice_by_spacing",
     "dice_by_volume",
+    "differences_by_group",
     "learning_curve",
     "learning_curves",
     "metric_by_organ",
@@ -46,6 +49,7 @@ __all__ = [
     "paired_differences",
     "pareto",
     "pareto_by_organ",
+    "rank_stability",
     "save",
     "telling_dispute",
     "telling_error",

@@ -1,0 +1,16 @@
+"""Count the patients on whom the contenders fail, and compare them."""
+
+from organbench import failure_rates, tables
+from organbench.files import atomic
+from organbench.jobs import job_log
+
+with job_log(snakemake.log[0]):
+    per_case = tables.read(snakemake.input.per_case)
+    limit = snakemake.params.failure
+    written = {
+        snakemake.output.rates: failure_rates.failure_rates(per_case, limit),
+        snakemake.output.differences: failure_rates.failure_differences(per_case, limit),
+    }
+    for output, table in written.items():
+        with atomic(output) as path:
+            table.to_csv(path, index=False)

@@ -1,0 +1,9 @@
+"""Draw how much the contenders differ in each group of patients."""
+
+from organbench import figures, tables
+from organbench.jobs import job_log
+
+with job_log(snakemake.log[0]):
+    differences = tables.read(snakemake.input.differences)
+    figure = figures.differences_by_group(differences)
+    figures.save(figure, snakemake.output.png, snakemake.output.svg)

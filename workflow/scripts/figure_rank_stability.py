@@ -1,0 +1,9 @@
+"""Draw how often resamples give each contender each rank."""
+
+from organbench import figures, tables
+from organbench.jobs import job_log
+
+with job_log(snakemake.log[0]):
+    stability = tables.read(snakemake.input.stability)
+    figure = figures.rank_stability(stability, snakemake.params.models)
+    figures.save(figure, snakemake.output.png, snakemake.output.svg)

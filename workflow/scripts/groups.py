@@ -1,0 +1,18 @@
+"""Summarise and compare the contenders in each group of patients."""
+
+from organbench import group_differences, tables
+from organbench.files import atomic
+from organbench.jobs import job_log
+
+with job_log(snakemake.log[0]):
+    params = snakemake.params
+    per_case = tables.read(snakemake.input.per_case)
+    written = {
+        snakemake.output.groups: group_differences.group_summaries(per_case, params.groups),
+        snakemake.output.differences: group_differences.group_differences(
+            per_case, params.groups, params.margins, params.fixed
+        ),
+    }
+    for output, table in written.items():
+        with atomic(output) as path:
+            table.to_csv(path, index=False)

@@ -1,0 +1,129 @@
+"""How much models differ in each group of patients, organ by organ."""
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from organbench.colours import group_palette
+from organbench.figures.style import (
+    COLUMN,
+    MM,
+    PAGE,
+    STYLE,
+    beside,
+    estimate,
+    legend,
+    model_points,
+    organ_rows,
+    wrap,
+)
+from organbench.statistics import ALL
+from organbench.verdicts import ALPHA
+
+MOST_PAIRS = 6  # panels; of more pairs, those with the best model
+NUMBERS = 2.2  # mm, a line of small print
+ANOTHER = "*"
+"""What marks a group in which the difference is another than elsewhere."""
+
+
+def differences_by_group(differences: pd.DataFrame) -> Figure:
+    """Draw, organ by organ, the mean difference in Dice of two models in each group; a panel a pair, a colour a group.
+
+    A diamond is the mean difference on the group's patients with its 95 % interval; an interval that goes on beyond the
+    axis is cut there. A star at the right marks a group in which the difference is another than in all other groups
+    (corrected p of the interaction < 0.05). With a single pair the numbers stand beside it, if there is room.
+
+    Args:
+        differences: a row a metric, organ, pair and group: n, mean_difference, ci_low, ci_high and p_holm; see
+            `group_differences.group_differences`.
+
+    Returns:
+        A figure of a journal's double column; with a single model, a note that there is nothing to compare.
+    """
+    differences = differences[differences["metric"] == "dice"]
+    organs, groups = list(differences["organ"].unique()), list(differences["group"].unique())
+    organs = organs[:1] if len(organs) == 2 else organs  # of a single organ `all` says nothing more
+    pairs = shown_pairs(differences)
+    columns = max(1, min(3, len(pairs)))
+    rows = max(1, -(-len(pairs) // columns))
+    row_mm = min(2.6 * len(groups) + 2.5, ((PAGE / MM - 15) / rows - 14) / max(1, len(organs)))
+    colours = group_palette(groups)
+    with mpl.rc_context(STYLE):
+        height = rows * (row_mm * len(organs) + 14) + 18  # mm
+        figure = Figure(figsize=(COLUMN, min(PAGE, height * MM)), layout="constrained")
+        if not pairs:
+            figure.text(0.5, 0.5, "One model: nothing to compare", ha="center", va="center")
+            return figure
+        grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+        for axes in grid.flat[len(pairs) :]:
+            axes.remove()
+        reach = axis_reach(differences)
+        numbers = len(pairs) == 1 and 0.8 * row_mm / len(groups) > NUMBERS
+        for (model_a, model_b), axes in zip(pairs, grid.flat, strict=False):
+            own = differences[(differences["model_a"] == model_a) & (differences["model_b"] == model_b)]
+            _pair(axes, own.set_index(["organ", "group"]), organs, colours, numbers)
+            axes.set_xlim(-reach, reach)
+            axes.xaxis.set_major_locator(MaxNLocator(5, symmetric=True))
+            axes.tick_params(labelbottom=True)
+            room = (COLUMN / MM - 45) / columns / 2  # mm, half a panel
+            for model, side, text in ((model_b, 0, "←\xa0{} better"), (model_a, 1, "{} better\xa0→")):
+                place = {"ha": "right" if side else "left", "va": "bottom", "transform": axes.transAxes}
+                axes.text(side, 1.02, wrap(text.format(model), room), **place)
+        figure.supxlabel("Mean difference in Dice coefficient, 95 % CI, on the patients of a group")
+        legend(figure, _keys(colours, differences), "outside upper center")
+    return figure
+
+
+def shown_pairs(differences: pd.DataFrame) -> list[tuple[str, str]]:
+    """The pairs that are drawn: all, or of many those with the model that is ahead over all organs."""
+    pairs = list(dict.fromkeys(zip(differences["model_a"], differences["model_b"], strict=True)))
+    if len(pairs) <= MOST_PAIRS:
+        return pairs
+    overall = differences[differences["organ"] == ALL].dropna(subset="mean_difference")
+    lead = dict.fromkeys(chain.from_iterable(pairs), 0.0)
+    for row in overall.itertuples():
+        lead[row.model_a] += row.n * row.mean_difference
+        lead[row.model_b] -= row.n * row.mean_difference
+    best = max(lead, key=lambda model: lead[model])
+    return [pair for pair in pairs if best in pair]
+
+
+def axis_reach(differences: pd.DataFrame) -> float:
+    """Half the axis: it holds all means and most intervals, as those of two or three patients may be very wide."""
+    ends = differences[["ci_low", "ci_high"]].abs().max(axis=1).dropna()
+    usual = ends.quantile(0.9) if len(ends) else 0.0
+    return 1.08 * float(np.nanmax([differences["mean_difference"].abs().max(), usual, 0.01]))
+
+
+def _pair(axes: Axes, rows: pd.DataFrame, organs: Sequence[str], colours: dict[str, str], numbers: bool) -> None:
+    """Draw a pair's panel: a row an organ, and in it a lane a group."""
+    organ_rows(axes, organs)
+    axes.axvline(0, color="0.3", linewidth=0.6, zorder=1)
+    lane = 0.8 / len(colours)
+    for i, organ in enumerate(organs):
+        for j, (group, colour) in enumerate(colours.items()):
+            row, y = rows.loc[(organ, group)], i + (j - (len(colours) - 1) / 2) * lane
+            axes.plot([row["ci_low"], row["ci_high"]], [y, y], color=colour, linewidth=1.1, zorder=3)
+            axes.plot(row["mean_difference"], y, "D", color=colour, markersize=3, markeredgewidth=0, zorder=4)
+            star = (ANOTHER if row["p_holm"] < ALPHA else "", 5, "center")
+            text = estimate(row["mean_difference"], row["ci_low"], row["ci_high"], "+.3f")
+            beside(axes, y, star, *([(text, 12, "left"), (f"{row['n']:.0f}", 108, "right")] if numbers else []))
+    if numbers:
+        beside(axes, -0.65, ("mean [95 % CI]", 12, "left"), ("n", 108, "right"))
+
+
+def _keys(colours: dict[str, str], differences: pd.DataFrame) -> list[Any]:
+    """The groups' colours, and what a star means where there is one."""
+    handles = model_points(colours)
+    if (differences["p_holm"] < ALPHA).any():
+        label = f"{ANOTHER} another difference than in the other groups (p < {ALPHA:g}, Holm)"
+        handles.append(Line2D([], [], linestyle="", label=label))
+    return handles

@@ -1,0 +1,99 @@
+"""How often resamples of patients and trainings give each model each rank: a panel an organ."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from organbench.colours import palette
+from organbench.figures.style import COLUMN, MM, PAGE, SMALL, STYLE, legend, model_points, words, wrap
+
+SHARES = (0.1, 0.5, 1.0)  # what the legend shows the size of
+INTERVAL: dict[str, Any] = {"color": "0.5", "linewidth": 0.7, "solid_capstyle": "butt"}
+FULL: dict[str, Any] = {"marker": "x", "color": "black", "markersize": 3, "markeredgewidth": 0.8, "linestyle": ""}
+
+
+def rank_stability(stability: pd.DataFrame, models: Sequence[str]) -> Figure:
+    """Draw how stable the ranking by Dice is: the blob plot of challengeR (Wiesenfarth et al. 2021), a panel an organ.
+
+    The area of a blob is the share of resamples in which the model has that rank; a cross is its rank in the study, a
+    line holds the ranks of 95 % of the resamples. Above a panel stand the number of patients and the mean Kendall's
+    tau of the resamples' rankings with the study's.
+
+    Args:
+        stability: a row a metric, organ and model: n, rank, rank_low, rank_high, kendall_tau and share_1, share_2, ...
+        models: the study's models in their order, so that each has its row and its colour of the other figures.
+
+    Returns:
+        A figure of a journal's double column; with a single model, a note that there is nothing to rank.
+    """
+    stability = stability[stability["metric"] == "dice"]
+    organs = list(stability["organ"].unique())
+    organs = organs[:1] if len(organs) == 2 else organs  # of a single organ `all` says nothing more
+    columns = max(1, min(len(organs), 4 if len(models) < 8 else 3))
+    rows = max(1, -(-len(organs) // columns))
+    height = min((PAGE / MM - 20) / rows, 4.5 * len(models) + 13)  # mm, of a panel with its title
+    row_mm = (height - 13) / len(models)
+    named = row_mm > 2.5  # a line of small print; else the legend names the colours, in the order of the rows
+    largest = min(0.95 * row_mm, 110 / columns / len(models))  # mm, the blob of every resample
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(COLUMN, (rows * height + 20) * MM), layout="constrained")
+        if not organs:
+            figure.text(0.5, 0.5, "One model: nothing to rank", ha="center", va="center")
+            return figure
+        grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+        for axes in grid.flat[len(organs) :]:
+            axes.remove()
+        for i, (organ, axes) in enumerate(zip(organs, grid.flat, strict=False)):
+            own = stability[stability["organ"] == organ].set_index("model")
+            _panel(axes, own, models, largest)
+            axes.tick_params(labelbottom=i + columns >= len(organs))
+            axes.set_title(f"{wrap(words(organ), (140 if named else 175) / columns)}\n{_note(own.iloc[0])}")
+            names = [model if named else "" for model in models]
+            axes.set_yticks(range(len(models)), names, fontsize=SMALL if row_mm < 3.2 else None)
+        figure.supxlabel("Rank by mean Dice coefficient (1 is best)")
+        legend(figure, [*_keys(largest), *([] if named else model_points(palette(models)))], "outside upper center")
+    return figure
+
+
+def _panel(axes: Axes, rows: pd.DataFrame, models: Sequence[str], largest: float) -> None:
+    """Draw an organ's panel: a row a model, a column a rank."""
+    colours = palette(models)
+    axes.set_xlim(0.4, len(models) + 0.6)
+    axes.set_ylim(len(models) - 0.4, -0.6)
+    axes.set_xticks(range(1, len(models) + 1, 1 + len(models) // 15))
+    axes.grid(color="0.92", linewidth=0.5)
+    axes.set_axisbelow(True)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    for y, model in enumerate(models):
+        row = rows.loc[model]
+        if np.isnan(row["rank"]):
+            continue
+        axes.plot([row["rank_low"], row["rank_high"]], [y, y], zorder=2, **INTERVAL)
+        for rank in range(1, len(models) + 1):
+            size = largest * np.sqrt(row[f"share_{rank}"]) * MM * 72  # pt
+            axes.plot(rank, y, "o", color=colours[model], markersize=size, markeredgewidth=0, alpha=0.75, zorder=3)
+        axes.plot(row["rank"], y, zorder=4, **FULL)
+
+
+def _note(row: pd.Series) -> str:
+    """What stands in a panel's title below the organ: patients and Kendall's tau."""
+    tau = "" if np.isnan(row["kendall_tau"]) else f", \N{GREEK SMALL LETTER TAU} = {row['kendall_tau']:.2f}"
+    return f"n = {row['n']:.0f}{tau}"
+
+
+def _keys(largest: float) -> list[Any]:
+    """What blobs, crosses and lines mean."""
+    blob: dict[str, Any] = {"marker": "o", "color": "0.5", "linestyle": "", "markeredgewidth": 0}
+    handles: list[Any] = []
+    for share in SHARES:
+        label = f"{100 * share:.0f} %" + ("" if handles else " of the resamples")
+        handles.append(Line2D([], [], markersize=largest * np.sqrt(share) * MM * 72, label=label, **blob))
+    handles.append(Line2D([], [], label="rank in this study", **FULL))
+    return [*handles, Line2D([], [], label="ranks of 95 % of the resamples", **INTERVAL)]

@@ -1,0 +1,79 @@
+"""Which group (centre, scanner, ...) each case belongs to, from a table.
+
+Plain Python, because the workflow checks it while it is parsed.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from organbench.errors import InputError
+from organbench.splits import csv_rows, patients
+
+EMPTY = {
+    *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA"),
+    *("NULL", "NaN", "None", "n/a", "nan", "null"),
+}
+"""What pandas reads as an empty cell."""
+LONGEST_NAME = 100
+
+
+def read(
+    path: str | Path,
+    cases: Sequence[str],
+    *,
+    unusable: Iterable[str] = (),
+    selected: bool = False,
+    patient: str | None = None,
+) -> dict[str, str]:
+    """Read the group of each case from a CSV with the columns case and group.
+
+    Args:
+        path: of the table.
+        cases: names of the study's cases.
+        unusable: those that lack a file; they need no group.
+        selected: the study is about some of a data set's cases (`dataset.cases`); the table may name others, too.
+        patient: what finds the patient in a case's name, see `splits.patients`.
+
+    Returns:
+        The group of each of the study's cases, in the order of the table.
+
+    Raises:
+        InputError: the file or a column is missing, a case is unknown, is there twice or has no group, a group's name
+            cannot be told from an empty cell or cannot be shown, scans of a patient are in several groups, or all cases
+            are in one.
+    """
+    known, found = set(cases), dict[str, str]()
+    lines = dict[str, int]()
+    for number, (case, group) in csv_rows(path, ("case", "group"), "table of groups", "dataset.group"):
+        where = f"{path}, line {number}"
+        if case not in known:
+            if selected:
+                continue
+            raise InputError(
+                f"{where}: there is no case {case[:80]!r} in the data set; correct the name or remove the line"
+            )
+        if case in found:
+            raise InputError(f"{where}: case {case} is also in line {lines[case]}; keep one of the lines")
+        if group in EMPTY:
+            named = f"{group!r} means an empty cell in tables" if group else "is empty"
+            raise InputError(f"{where}: the group of case {case} {named}; give it a name")
+        if not group.isprintable() or len(group) > LONGEST_NAME:
+            raise InputError(
+                f"{where}: group {group[:80]!r} cannot be shown; use up to {LONGEST_NAME} printable characters"
+            )
+        found[case], lines[case] = group, number
+    lacking = [case for case in cases if case not in found and case not in set(unusable)]
+    if lacking:
+        others = f", nor for {len(lacking) - 1} others" if len(lacking) > 1 else ""
+        raise InputError(f"{path}: has no line for case {lacking[0]}{others}; add its group")
+    for name, scans in patients(list(found), patient).items():
+        for scan in scans:
+            if found[scan] != found[scans[0]]:
+                raise InputError(
+                    f"{path}, line {lines[scan]}: patient {name} is in two groups: {scans[0]} in {found[scans[0]]}, "
+                    f"{scan} in {found[scan]}; give all scans of a patient the same"
+                )
+    if len(set(found.values())) < 2:
+        only = next(iter(found.values()), "")
+        raise InputError(f"{path}: all cases are in one group, {only}; name others, or set dataset.group to null")
+    return found

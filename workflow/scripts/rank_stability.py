@@ -1,0 +1,11 @@
+"""Rank the contenders by their means, and say how often resamples of patients and trainings rank them so."""
+
+from organbench import rank_stability, tables
+from organbench.files import atomic
+from organbench.jobs import job_log
+
+with job_log(snakemake.log[0]):
+    per_case = tables.read(snakemake.input.per_case)
+    table = rank_stability.rank_stability(per_case, snakemake.params.metrics)
+    with atomic(snakemake.output.stability) as path:
+        table.to_csv(path, index=False)
