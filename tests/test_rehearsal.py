@@ -49,24 +49,37 @@ def test_a_bottleneck_of_one_voxel_is_refused_where_it_cannot_be_normalised(opti
     assert "\n" not in str(caught.value)
 
 
+def train(folder, network, settings):
+    """Train on a patient."""
+    return training.train(
+        [make_case(folder)],
+        [],
+        options=network,
+        settings=settings,
+        prediction=PREDICTION,
+        window=WINDOW,
+        organs=list(ORGANS),
+        seed=0,
+        device=torch.device("cpu"),
+        checkpoint=folder / "checkpoint.pt",
+        stamp="",
+        logger=logging.getLogger(),
+    )
+
+
 @pytest.mark.parametrize(("changes", "problem"), UNFIT)
 def test_training_refuses_it_too(tmp_path, changes, problem):
-    network, settings = unfit(UNET, 2, changes)
     with pytest.raises(InputError, match=problem):
-        training.train(
-            [make_case(tmp_path)],
-            [],
-            options=network,
-            settings=settings,
-            prediction=PREDICTION,
-            window=WINDOW,
-            organs=list(ORGANS),
-            seed=0,
-            device=torch.device("cpu"),
-            checkpoint=tmp_path / "checkpoint.pt",
-            stamp="",
-            logger=logging.getLogger(),
-        )
+        train(tmp_path, *unfit(UNET, 2, changes))
+
+
+def test_an_error_of_training_that_shapes_do_not_explain_goes_on(tmp_path, monkeypatch):
+    def fail(*args, **options):
+        raise RuntimeError("the device is broken")
+
+    monkeypatch.setattr(training, "learn", fail)
+    with pytest.raises(RuntimeError, match="the device is broken"):
+        train(tmp_path, UNET, training_settings())
 
 
 def test_what_only_prediction_cannot_do_is_refused():

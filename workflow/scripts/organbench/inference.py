@@ -292,14 +292,13 @@ def predict_case(
     Args:
         predictor: a trained network, or several.
         case: the prepared case.
-        smallest_ml: for each organ the volume (ml) below which a connected part of it is taken for a speck and becomes
-            background.
+        smallest_ml: for each organ the volume (ml) below which a connected part of it is a speck: background.
         keep_largest: organ indices of which only the largest connected part stays.
         grid: the grid of the result, in the working orientation; None: the original one.
         what: what a slice is called in the job's log.
         between: called after every few slices.
     """
-    grid = case.oriented if grid is None else grid
+    grid = grid or case.oriented
     prediction = volumes.restore(followed(predictor, case.image, what, between), case.working, grid)
     voxels = {organ: math.ceil(ml / grid.voxel_ml - 1e-6) for organ, ml in enumerate(smallest_ml, start=1)}
     for organ in sorted({organ for organ, smallest in voxels.items() if smallest > 1} | set(keep_largest)):

@@ -119,6 +119,22 @@ def affordable(
     return None
 
 
+@contextmanager
+def explained(explain: Callable[[], None]) -> Iterator[None]:
+    """Ask, where the block fails, whether the study's shapes are at fault; if they are not, its own error goes on.
+
+    Args:
+        explain: raises `InputError` if they are, as `shapes` does.
+    """
+    try:
+        yield
+    except (InputError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception:
+        explain()
+        raise
+
+
 class UnknownShapesError(Exception):
     """A network asks for values on a device that has none."""
 

@@ -337,8 +337,12 @@ def train(
     torch.manual_seed(seed)
     network = build(recipe)
     loss_of = losses.loss(settings["loss"])
-    rehearsal.shapes(network, partial(supervised, loss_of), recipe, settings["batch_size"])
-    size = count(network, recipe["in_channels"], patch)
+
+    def explain() -> None:
+        rehearsal.shapes(build(recipe), partial(supervised, loss_of), recipe, settings["batch_size"])
+
+    with rehearsal.explained(explain):
+        size = count(network, recipe["in_channels"], patch)
     learner = make_learner(network, settings, device=device, precision=precision, share=share)
     predictor = predictor_of(learner.kept, recipe, prediction, device)
     specks = removal(prediction, recipe["organ_ml"], organs)
@@ -426,7 +430,8 @@ def train(
                 share=share,
             )
             clip = settings["gradient_clip"]
-            value = learn(learner, loss_of, inputs, targets, rate=rate, clip=clip, precision=precision, share=share)
+            with rehearsal.explained(explain):
+                value = learn(learner, loss_of, inputs, targets, rate=rate, clip=clip, precision=precision, share=share)
             if first:
                 waiting.append((step, rate, value))
             progress.step += 1
