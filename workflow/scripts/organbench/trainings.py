@@ -1,7 +1,8 @@
 """What every single training of a network scores on the same organs of the same patients.
 
 Patients vary, and so do trainings: another seed gives other weights. `statistics.paired_values` averages trainings
-away; here they stay apart, so that what they vary by can be counted (`verdicts`, `group_differences`) or drawn from (`rank_stability`).
+away; here they stay apart, so that what they vary by can be counted (`verdicts`, `group_differences`) or drawn from
+(`rank_stability`).
 """
 
 from collections.abc import Sequence
@@ -54,7 +55,7 @@ def by_model(values: pd.DataFrame) -> pd.DataFrame:
 
 
 def effects(values: pd.DataFrame) -> pd.DataFrame:
-    """By how much each training's value of a patient lies above its model's own mean: the table of `training_values`."""
+    """By how much each training's value of a patient lies above its model's own mean, in a table of `training_values`."""
     own = by_model(values).reindex(columns=values.columns.get_level_values("model"))
     return values - own.set_axis(values.columns, axis=1)
 
