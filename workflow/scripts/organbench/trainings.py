@@ -55,7 +55,7 @@ def by_model(values: pd.DataFrame) -> pd.DataFrame:
 
 
 def effects(values: pd.DataFrame) -> pd.DataFrame:
-    """By how much each training's value of a patient lies above its model's own mean, in a table of `training_values`."""
+    """By how much each training's value of a patient lies above its model's mean, as a table of `training_values`."""
     own = by_model(values).reindex(columns=values.columns.get_level_values("model"))
     return values - own.set_axis(values.columns, axis=1)
 
