@@ -99,7 +99,7 @@ def shown_pairs(differences: pd.DataFrame) -> list[tuple[str, str]]:
 def axis_reach(differences: pd.DataFrame) -> float:
     """Half the axis: it holds all means and most intervals, as those of two or three patients may be very wide."""
     ends = differences[["ci_low", "ci_high"]].abs().max(axis=1).dropna()
-    usual = ends.quantile(0.9) if len(ends) else 0.0
+    usual = ends.quantile(0.9, interpolation="lower") if len(ends) else 0.0
     return 1.08 * float(np.nanmax([differences["mean_difference"].abs().max(), usual, 0.01]))
 
 
