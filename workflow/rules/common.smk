@@ -4,6 +4,7 @@ import ast
 import csv
 import importlib.util
 import os
+import re
 import sys
 from functools import cache
 from pathlib import Path
@@ -15,7 +16,7 @@ SCRIPTS = WORKFLOW / "scripts"
 if str(SCRIPTS) not in sys.path:
     sys.path.insert(0, str(SCRIPTS))
 
-from organbench import failures, orphans, splits, study
+from organbench import failures, orphans, splits, study, tuning
 from organbench.errors import InputError
 from snakemake.exceptions import WorkflowError
 
@@ -69,6 +70,7 @@ def resolve_study():
             resolved["dataset"], stored(resolved["dataset"])
         )
         folds = splits.without(splits.split(cases, **resolved["split"]), incomplete)
+        tuning.check_folds(resolved, folds)
         if resolved["dataset"]["source"] == "phantom":
             study.check_folder(Path(resolved["dataset"]["root"]))
             study.check_phantoms(resolved["dataset"], cases)
@@ -89,6 +91,9 @@ config.update(STUDY)
 
 RESULTS = f"results/{STUDY['study']}"
 RUN = f"{RESULTS}/runs/{{model}}/fold{{fold}}-seed{{seed}}"
+# Of tuning: a folder a candidate, and which one was chosen. Seed is the study's first.
+TUNING = f"{RESULTS}/runs/{{model}}/tuning/fold{{fold}}-seed{{seed}}"
+CANDIDATES = tuning.candidates(STUDY["training"]["tune"])
 ORGANS = STUDY["dataset"]["organs"]
 TRAINED = study.trained(STUDY)
 DRAWN_METRICS = {"dice": "Dice", "nsd": "Surface Dice", "hd95": "HD95"}
@@ -133,6 +138,8 @@ REPORT_TABLES = {
 }
 if STUDY["dataset"]["on_bad_case"] == "skip":
     REPORT_TABLES["bad_cases"] = "cases that were left out"
+if CANDIDATES:
+    REPORT_TABLES["tuning"] = "tuning: what each candidate reached on validation cases"
 
 
 wildcard_constraints:
@@ -140,6 +147,7 @@ wildcard_constraints:
     model="[A-Za-z0-9][A-Za-z0-9_]*",
     fold=r"\d+",
     seed=r"\d+",
+    candidate="|".join(map(re.escape, CANDIDATES)) or "(?!)",  # or nothing
 
 
 @cache  # thousands of jobs ask for the same few files
@@ -190,6 +198,9 @@ def remove_checkpoints():
     """
     for checkpoint in runs(f"{RUN}/checkpoint.pt"):
         if Path(checkpoint).with_name("weights.pt").exists():
+            Path(checkpoint).unlink(missing_ok=True)
+    for checkpoint in tuning_runs(f"{TUNING}/{{candidate}}/checkpoint.pt"):
+        if Path(checkpoint).with_name("cost.json").exists():
             Path(checkpoint).unlink(missing_ok=True)
 
 
@@ -267,6 +278,40 @@ def runs(pattern):
     )
 
 
+def tuned_runs(pattern):
+    """A path of every choice that tuning makes: for each trained contender and fold, by the first seed."""
+    seed = STUDY["training"]["seeds"][0]
+    return expand(
+        pattern,
+        model=TRAINED if CANDIDATES else [],
+        fold=range(len(FOLDS)),
+        seed=seed,
+        allow_missing=True,
+    )
+
+
+def tuning_runs(pattern):
+    """A path of every training of tuning: each candidate of each choice."""
+    return expand(tuned_runs(pattern), candidate=CANDIDATES)
+
+
+def candidate_settings(wildcards):
+    """The settings of the job's contender with those of its candidate."""
+    settings = settings_of(wildcards.model)
+    candidate = CANDIDATES[wildcards.candidate]
+    return {**settings, "training": settings["training"] | candidate}
+
+
+def chosen(wildcards):
+    """The file that says what tuning chose for the run, once it is there; nothing where nothing is tuned."""
+    if not CANDIDATES:
+        return []
+    seed = STUDY["training"]["seeds"][0]
+    return checkpoints.choose.get(
+        model=wildcards.model, fold=wildcards.fold, seed=seed
+    ).output[0]
+
+
 def bad_cases():
     """The cases that the last check has found to be bad."""
     table = Path(RESULTS, "tables", "bad_cases.csv")
@@ -285,13 +330,15 @@ def left_out():
 
 
 def untrained_runs():
-    """The runs that have no weights yet, by their place below runs/."""
+    """The runs, and candidates of tuning, that have not been trained yet, by their place below runs/."""
+    last = {run: "weights.pt" for run in runs("{model}/fold{fold}-seed{seed}")}
+    for run in tuning_runs("{model}/tuning/fold{fold}-seed{seed}/{candidate}"):
+        last[run] = "cost.json"  # one that diverged has no weights
     return [
         run
-        for run in runs("{model}/fold{fold}-seed{seed}")
+        for run, trained in last.items()
         if not all(
-            Path(RESULTS, "runs", run, file).exists()
-            for file in ("weights.pt", "checked")
+            Path(RESULTS, "runs", run, file).exists() for file in (trained, "checked")
         )
     ]
 
@@ -370,6 +417,8 @@ def figures():
     names = [f"{metric}_by_organ" for metric in DRAWN_METRICS]
     names += ["volume_agreement", "dice_by_volume", "dice_by_spacing", "pareto"]
     names += ["pareto_by_organ", "learning_curves", "dataset", "overlays"]
+    if CANDIDATES:
+        names.append("tuning")
     if len(STUDY["models"]) > 1:
         names.append("paired_differences")
     if len(STUDY["models"]) > 2:

@@ -232,6 +232,7 @@ rule methods:
     input:
         cases=f"{RESULTS}/tables/cases.csv",
         bad=f"{RESULTS}/tables/bad_cases.csv",
+        tuning=f"{RESULTS}/tables/tuning.csv" if CANDIDATES else [],
         costs=expand(
             f"{RUN}/cost.json",
             model=TRAINED,

@@ -17,10 +17,12 @@ with job_log(snakemake.log[0]):
     }
     cases = pd.read_csv(snakemake.input.cases, dtype={"case": str})
     bad = pd.read_csv(snakemake.input.bad, dtype=str)
+    tuning = pd.read_csv(snakemake.input.tuning) if snakemake.input.tuning else None
     with atomic(snakemake.output.configuration) as path:
         path.write_text(params.configuration)
     with atomic(snakemake.output.versions) as path:
         methods.versions(costs).to_csv(path, index=False)
     with atomic(snakemake.output.methods) as path:
         references = Path(snakemake.input.references).read_text()
-        path.write_text(methods.text(params.study, params.settings, params.folds, cases, bad, costs, references))
+        found = params.study, params.settings, params.folds, cases, bad, costs, references, tuning
+        path.write_text(methods.text(*found))

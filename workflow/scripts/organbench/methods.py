@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from organbench import splits
+from organbench import methods_of_tuning, splits
+from organbench.wording import between, duration, listed, spread, words
 
 PACKAGES = ("SimpleITK", "numpy", "scipy", "pandas", "surface-distance")
 
@@ -51,6 +51,7 @@ def text(
     bad: pd.DataFrame,
     costs: Mapping[str, Mapping[str, Any]],
     references: str,
+    tuned: pd.DataFrame | None = None,
 ) -> str:
     """A study's methods as Markdown: a paragraph a topic, then the BibTeX entries of what is cited.
 
@@ -62,6 +63,7 @@ def text(
         bad: `tables/bad_cases.csv`, the cases that were left out.
         costs: `cost.json` of one run of each contender that was trained.
         references: BibTeX entries, of which those that are cited are appended.
+        tuned: `tables/tuning.csv`, where settings were tuned.
     """
     folds = splits.without(folds, dict(zip(bad["case"], bad["reason"], strict=True)))
     sections = {
@@ -69,7 +71,7 @@ def text(
         "Split": division(config["split"], folds),
         "Preprocessing": preprocessing(config["preprocessing"]),
         "Networks": contenders(config, settings, costs),
-        "Training": training(config["training"], settings),
+        "Training": f"{training(config['training'], settings)} {methods_of_tuning.tuning(config, folds, tuned)}",
         "Prediction": prediction(config["prediction"]),
         "Metrics": metrics(config["evaluation"]),
         "Statistics": statistics(config),
@@ -176,28 +178,26 @@ def training(common: Mapping[str, Any], settings: Mapping[str, Mapping[str, Any]
     neighbours = common["context"]
     slices = f"{neighbours} neighbouring slice{'s' * (neighbours > 1)} on each side as channels"
     context = f" with {slices}" if neighbours else ""
-    near = (
-        f"{common['foreground']:.0%} of them near an organ, each organ as often" if common["foreground"] else "anywhere"
-    )
+    share = said(common, "foreground", f"{common['foreground']:.0%}", "a tuned share")
+    near = f"{share} of them near an organ, each organ as often" if common["foreground"] else "anywhere"
+    decay = said(common, "weight_decay", f"weight decay {common['weight_decay']:g}", "a tuned weight decay")
+    clip = said(common, "gradient_clip", f"a norm of {common['gradient_clip']:g}", "a tuned norm")
     sentences = [
         f"Networks were trained for {common['steps']} steps on batches of {common['batch_size']} crops of {crops} "
         f"voxels{context}, {near}, all contenders of these settings on the same crops in the same order.",
-        f"We minimised {LOSSES[common['loss']]} with {OPTIMIZERS[common['optimizer']]} (weight decay "
-        f"{common['weight_decay']:g}, gradients clipped to a norm of {common['gradient_clip']:g}).",
-        f"The learning rate rose over {common['warmup']} steps to {common['learning_rate']:g} and "
-        f"{SCHEDULES[common['schedule']]}."
-        if common["warmup"]
-        else f"The learning rate started at {common['learning_rate']:g} and {SCHEDULES[common['schedule']]}.",
+        f"We minimised {said(common, 'loss', LOSSES[common['loss']], 'a tuned loss')} with "
+        f"{said(common, 'optimizer', OPTIMIZERS[common['optimizer']], 'a tuned optimizer')} ({decay}, gradients "
+        f"clipped to {clip}).",
+        learning_rate(common),
         augmentation(common["augmentation"]),
     ]
     if common["deep_supervision"]:
         sentences.append(
             "Coarser levels of the networks were supervised too, with half the weight a level [@isensee2021nnunet]."
         )
-    if common["ema"]:
-        sentences.append(
-            f"An exponential moving average of the weights (decay {common['ema']:g}) was kept [@polyak1992]."
-        )
+    average = said(common, "ema", f"decay {common['ema']:g}", "a tuned decay, where 0 is none")
+    if average != "decay 0":
+        sentences.append(f"An exponential moving average of the weights ({average}) was kept [@polyak1992].")
     sentences.append(
         "The weights after the last step were kept."
         if common["weights"] == "last"
@@ -213,6 +213,21 @@ def training(common: Mapping[str, Any], settings: Mapping[str, Mapping[str, Any]
         if other := differences(own["training"], common):
             sentences.append(f"For {name} it was {listed(other)}.")
     return " ".join(sentence for sentence in sentences if sentence)
+
+
+def said(common: Mapping[str, Any], key: str, phrase: str, tuned: str) -> str:
+    """A common setting as a phrase, or as another where it was tuned."""
+    return tuned if key in (common.get("tune") or {}) else phrase
+
+
+def learning_rate(common: Mapping[str, Any]) -> str:
+    """The course of the learning rate."""
+    highest = said(common, "learning_rate", f"{common['learning_rate']:g}", "a tuned value")
+    course = said(common, "schedule", SCHEDULES[common["schedule"]], "then followed a tuned schedule")
+    warmup = said(common, "warmup", str(common["warmup"]), "a tuned number of")
+    if warmup == "0":
+        return f"The learning rate started at {highest} and {course}."
+    return f"The learning rate rose over {warmup} steps to {highest} and {course}."
 
 
 def differences(own: Mapping[str, Any], common: Mapping[str, Any], above: str = "") -> list[str]:
@@ -333,31 +348,3 @@ def versions(costs: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
         rows += [(f"training of {name}", part, version) for part, version in cost["versions"].items() if version]
         rows += [(f"training of {name}", part, cost[part]) for part in ("device", "threads", "precision")]
     return pd.DataFrame(rows, columns=["used_by", "software", "version"])
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person says them."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
-
-
-def words(name: str) -> str:
-    """A name of the configuration as words."""
-    return name.replace("_", " ")
-
-
-def listed(parts: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    return " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
-
-
-def spread(values: pd.Series) -> str:
-    """Median and range; one number where all are equal."""
-    low, high = float(values.min()), float(values.max())
-    return f"{low:g}" if np.isclose(low, high) else f"{values.median():.3g} ({low:.3g} to {high:.3g})"
-
-
-def between(counts: Sequence[int]) -> str:
-    """One number, or the range over folds."""
-    return str(counts[0]) if len(set(counts)) == 1 else f"{min(counts)} to {max(counts)}"

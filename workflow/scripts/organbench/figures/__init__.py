@@ -22,6 +22,7 @@ from organbench.figures.slices import (
     telling_slice,
 )
 from organbench.figures.style import COLUMN, MM, PAGE, STYLE, organ_order, save
+from organbench.figures.tuning import tuning
 
 __all__ = [
     "AXIAL",
@@ -49,5 +50,6 @@ __all__ = [
     "telling_dispute",
     "telling_error",
     "telling_slice",
+    "tuning",
     "volume_agreement",
 ]
