@@ -51,7 +51,8 @@ def tuning(
     colours = palette(drawn if models is None else models)
     names = _names(table, keys)
     handles = _handles({model: colours[model] for model in drawn}, failed=bool(table["failed"].any()))
-    row = max(ROW, LINE * max(1 + name.count("\n") for name in names) + 1)  # all rows are as high as the highest
+    lines = max(1 + name.count("\n") for name in names)  # all rows are as high as the highest
+    row = max(ROW, LINE * lines + 1, min(1.4 * len(drawn), 150 / len(names)))
     height = max(row * len(names) + 18, 60) + LINE * 1.6 * legend_rows(handles)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(COLUMN, min(height * MM, PAGE)), layout="constrained")
