@@ -24,13 +24,13 @@ def tuning(config: Mapping[str, Any], folds: Sequence[splits.Fold], tuned: pd.Da
         several = ": networks shared these settings, which may suit one better than another"
         return f"Nothing was tuned by the workflow{several if len(trained) > 1 else ''}."
     keys = listed([words(key) for key in tune])
-    values = listed([f"{words(key)} {', '.join(map(str, tried))}" for key, tried in tune.items()])
+    values = "; ".join(f"{words(key)} {', '.join(map(str, tried[:-1]))} or {tried[-1]}" for key, tried in tune.items())
     count = len(candidates(tune))
     cases = between([len(fold["validation"]) for fold in folds])
     sentences = [
         f"For every network and fold we chose {keys} by the Dice on the fold's {cases} validation "
         f"case{'s' * (cases != '1')} (mean over organs) among the same {count} candidates "
-        f"({values}{', all combinations' * (len(tune) > 1)}), each trained in full with seed "
+        f"({values}{'; all combinations' * (len(tune) > 1)}), each trained in full with seed "
         f"{config['training']['seeds'][0]}. The fewer validation cases, the less certain is such a choice."
     ]
     if tuned is None:
