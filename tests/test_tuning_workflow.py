@@ -28,7 +28,7 @@ STUDY = {
 }
 RUNS = [f"results/tuned/runs/{model}/fold0-seed{seed}" for model in STUDY["models"] for seed in (3, 5)]
 WEIGHTS = [f"{run}/weights.pt" for run in RUNS]
-TOLD = [f"results/tuned/{file}" for file in ("tables/cost.csv", "methods.md", "figures/tuning.png")]
+TOLD = [f"results/tuned/{file}" for file in ("split.csv", "tables/cost.csv", "methods.md", "figures/tuning.png")]
 """What says something of tuning; drawing the rest of a study takes its time and is tested elsewhere."""
 
 
