@@ -92,9 +92,10 @@ def allowed(part: Schema) -> str:
     if "array" in types:
         return words.replace("array", f"{amount(part)}: {allowed(part['items'])}")
     if "object" in types:
-        rest = part["additionalProperties"]
-        names = ", ".join(code(name) for name in part.get("propertyNames", {}).get("enum", [])) or "name"
-        return words.replace("object", f"mapping of {names} to {allowed(rest)}")
+        rest, known = part["additionalProperties"], part.get("properties", {})
+        names = ", ".join(code(name) for name in known or part.get("propertyNames", {}).get("enum", [])) or "name"
+        rest = "a list of values that the key may have" if known else allowed(rest)
+        return words.replace("object", f"mapping of {names} to {rest}")
     limits = [
         f"{word} {part[key]}"
         for key, word in (

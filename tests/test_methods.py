@@ -88,6 +88,31 @@ def test_what_a_contender_has_otherwise_is_said(config):
     assert "For plain" not in text
 
 
+def test_tuned_settings_are_not_said_to_have_the_common_value(config):
+    tune = {
+        "learning_rate": [0.123, 0.2],
+        "weight_decay": [0.345, 0.4],
+        "gradient_clip": [0.567, 1],
+        "foreground": [0.1, 0.2],
+        "ema": [0, 0.9],
+        "loss": ["dice", "ce"],
+        "optimizer": ["adam", "sgd"],
+    }
+    text = written(config({"training": {"tune": {key: values for key, values in tune.items() if key < "loss"}}}))
+    assert "a tuned share of them near an organ" in text
+    assert "gradients clipped to a tuned norm" in text
+    assert "rose over 20 steps to a tuned value" in text
+    assert "An exponential moving average of the weights (a tuned decay, where 0 is none) was kept" in text
+    text = written(config({"training": {"tune": {key: tune[key] for key in ("loss", "optimizer", "weight_decay")}}}))
+    assert (
+        "minimised a tuned loss with a tuned optimizer (a tuned weight decay, gradients clipped to a norm of 1)" in text
+    )
+    assert (
+        "among the same 8 candidates (loss dice or ce; optimizer adam or sgd; weight decay 0.345 or 0.4; all comb"
+        in text
+    )
+
+
 def test_folds_seeds_and_tolerances_are_said(config):
     tolerance = {"liver": 3, "bladder": 2, "lungs": 3, "kidneys": 2, "bone": 1, "brain": 2}
     changes = {

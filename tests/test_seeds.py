@@ -1,7 +1,7 @@
 """Eight trainings of one network on real patients: two groups of its seeds must not pass for two networks.
 
-`data/seeds.csv` holds the Dice of a small 2D U-Net (features 8 to 128, 1500 steps of 8 crops), trained with eight seeds on
-36 patients of OpenKBP and tested on 24 others (Babier et al. 2021, MIT licence).
+`data/seeds.csv` holds the Dice of a small 2D U-Net (features 8 to 128, 1500 steps of 8 crops), trained with eight seeds
+on 36 patients of OpenKBP and tested on 24 others (Babier et al. 2021, MIT licence).
 """
 
 import itertools

@@ -135,7 +135,7 @@ def test_a_contender_overrides_the_training(resolve, defaults):
     }
     config = resolve({"models": models})
     plain, cube = (study.model_settings(config, name) for name in models)
-    common = {key: value for key, value in defaults["training"].items() if key != "seeds"}
+    common = {key: value for key, value in defaults["training"].items() if key not in ("seeds", "tune")}
     assert plain == ({"network": "unet", "dims": 2}, common)
     assert cube[0] == {"network": "ghostunet", "dims": 3, "ratio": 4}
     augmentation = defaults["training"]["augmentation"] | {"flip": ["x"]}

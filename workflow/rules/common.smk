@@ -4,6 +4,7 @@ import ast
 import csv
 import importlib.util
 import os
+import re
 import sys
 from functools import cache
 from pathlib import Path
@@ -16,7 +17,7 @@ REFERENCES = WORKFLOW / "report" / "references.bib"
 if str(SCRIPTS) not in sys.path:
     sys.path.insert(0, str(SCRIPTS))
 
-from organbench import failures, orphans, splits, study
+from organbench import failures, orphans, splits, study, tuning
 from organbench.errors import InputError
 from snakemake.exceptions import WorkflowError
 
@@ -71,6 +72,7 @@ def resolve_study():
             resolved["dataset"], stored(resolved["dataset"])
         )
         folds = splits.without(splits.split(cases, **resolved["split"]), incomplete)
+        tuning.check_folds(resolved, folds)
         if resolved["dataset"]["source"] == "phantom":
             study.check_folder(Path(resolved["dataset"]["root"]))
             study.check_phantoms(resolved["dataset"], cases)
@@ -99,6 +101,9 @@ SHARE_RUN = (
     f"{RESULTS}/learning_curve/share{{share}}/runs/{{model}}/fold{{fold}}-seed{{seed}}"
 )
 SHARE_LOG = "learning_curve/share{share}/{model}-fold{fold}-seed{seed}"
+# Of tuning: a folder a candidate, and which one was chosen. Seed is the study's first.
+TUNING = f"{RESULTS}/runs/{{model}}/tuning/fold{{fold}}-seed{{seed}}"
+CANDIDATES = tuning.candidates(STUDY["training"]["tune"])
 ORGANS = STUDY["dataset"]["organs"]
 TRAINED = study.trained(STUDY)
 FIXED = [model for model in STUDY["models"] if model not in TRAINED]
@@ -152,6 +157,8 @@ if GROUPS:
     REPORT_TABLES["group_differences"] = "groups: every pair of contenders"
 if STUDY["dataset"]["on_bad_case"] == "skip":
     REPORT_TABLES["bad_cases"] = "cases that were left out"
+if CANDIDATES:
+    REPORT_TABLES["tuning"] = "tuning: what each candidate reached on validation cases"
 
 
 wildcard_constraints:
@@ -160,6 +167,7 @@ wildcard_constraints:
     fold=r"\d+",
     seed=r"\d+",
     share="|".join(map(str, SHARES)),
+    candidate="|".join(map(re.escape, CANDIDATES)) or "(?!)",  # or nothing
 
 
 @cache  # thousands of jobs ask for the same few files
@@ -211,6 +219,9 @@ def remove_checkpoints():
     left = runs(f"{RUN}/checkpoint.pt") + of_shares(f"{SHARE_RUN}/checkpoint.pt")
     for checkpoint in left:
         if Path(checkpoint).with_name("weights.pt").exists():
+            Path(checkpoint).unlink(missing_ok=True)
+    for checkpoint in tuning_runs(f"{TUNING}/{{candidate}}/checkpoint.pt"):
+        if Path(checkpoint).with_name("cost.json").exists():
             Path(checkpoint).unlink(missing_ok=True)
 
 
@@ -322,13 +333,15 @@ def left_out():
 
 
 def untrained_runs():
-    """The runs that have no weights yet, by their place below runs/."""
+    """The runs, and candidates of tuning, that have not been trained yet, by their place below runs/."""
+    last = {run: "weights.pt" for run in runs("{model}/fold{fold}-seed{seed}")}
+    for run in tuning_runs("{model}/tuning/fold{fold}-seed{seed}/{candidate}"):
+        last[run] = "cost.json"  # one that diverged has no weights
     return [
         run
-        for run in runs("{model}/fold{fold}-seed{seed}")
+        for run, trained in last.items()
         if not all(
-            Path(RESULTS, "runs", run, file).exists()
-            for file in ("weights.pt", "checked")
+            Path(RESULTS, "runs", run, file).exists() for file in (trained, "checked")
         )
     ]
 
@@ -438,6 +451,8 @@ def figures():
     names = [f"{metric}_by_organ" for metric in DRAWN_METRICS]
     names += ["volume_agreement", "dice_by_volume", "dice_by_spacing", "pareto"]
     names += ["pareto_by_organ", "learning_curves", "dataset", "overlays"]
+    if CANDIDATES:
+        names.append("tuning")
     if len(STUDY["models"]) > 1:
         names += ["paired_differences", "rank_stability"]
     if len(STUDY["models"]) > 1 and GROUPS:

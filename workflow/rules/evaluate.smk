@@ -115,6 +115,7 @@ rule groups:
 rule costs:
     input:
         trainings=runs(f"{RUN}/cost.json"),
+        tunings=tuning_runs(f"{TUNING}/{{candidate}}/cost.json"),
         predictions=tests(f"{RUN}/predictions/{{case}}.json"),
         summary=f"{RESULTS}/tables/summary.csv",
         comparison=f"{RESULTS}/tables/comparison.csv",

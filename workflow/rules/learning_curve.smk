@@ -4,6 +4,7 @@
 use rule train as train_share with:
     input:
         cases=training_files,
+        tuned=chosen,
         # the same networks on cases that are among those of the run with all patients
         checked=f"{RUN}/checked",
         code=training_code,

@@ -279,6 +279,7 @@ rule methods:
         cases=f"{RESULTS}/tables/cases.csv",
         bad=f"{RESULTS}/tables/bad_cases.csv",
         warnings=f"{RESULTS}/tables/warnings.csv",
+        tuning=f"{RESULTS}/tables/tuning.csv" if CANDIDATES else [],
         costs=expand(
             f"{RUN}/cost.json",
             model=TRAINED,

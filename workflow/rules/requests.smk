@@ -9,6 +9,7 @@ from organbench import resources
 BENCHMARKS = {
     "convert": f"{RESULTS}/benchmarks/convert/{{case}}.tsv",
     "train": f"{RESULTS}/benchmarks/train/{{model}}-fold{{fold}}-seed{{seed}}.tsv",
+    "tune": f"{RESULTS}/benchmarks/tune/{{model}}-fold{{fold}}-seed{{seed}}/{{candidate}}.tsv",
     **{
         kind: f"{RESULTS}/benchmarks/{kind}/{{model}}-fold{{fold}}-seed{{seed}}/{{case}}.tsv"
         for kind in ("predict", "evaluate")
@@ -123,6 +124,11 @@ def asked(wildcards):
     kinds = {
         "convert": (conversion_request, CASES, ("case",)),
         "train": (training_request, runs("{model} {fold} {seed}"), run),
+        "tune": (
+            training_request,
+            tuning_runs("{model} {fold} {seed} {candidate}"),
+            (*run, "candidate"),
+        ),
         "predict": (
             prediction_request,
             tested("{model} {fold} {seed} {case}", gone),

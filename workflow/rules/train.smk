@@ -32,13 +32,14 @@ rule check:
     log:
         f"{RESULTS}/logs/check/{{run}}.log",
     wildcard_constraints:
-        run="|".join(untrained_runs()) or "(?!)",  # or nothing
+        run="|".join(map(re.escape, untrained_runs())) or "(?!)",  # or nothing
     localrule: True
 
 
 rule train:
     input:
         cases=training_files,
+        tuned=chosen,
         checked=f"{RUN}/checked",
         code=training_code,
     output:

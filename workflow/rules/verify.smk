@@ -6,6 +6,7 @@ import time
 rule verify_run:
     input:
         cases=training_files,
+        tuned=chosen,
         weights=f"{RUN}/weights.pt",
         history=f"{RUN}/history.csv",
         cost=f"{RUN}/cost.json",

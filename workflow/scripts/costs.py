@@ -22,7 +22,8 @@ def read(paths):
 with job_log(snakemake.log[0]):
     summary = tables.read(snakemake.input.summary)
     trainings, predictions = read(snakemake.input.trainings), read(snakemake.input.predictions)
-    found = costs.table(trainings, predictions, summary, snakemake.params.ensembles)
+    tunings = read(snakemake.input.tunings) if snakemake.input.tunings else None
+    found = costs.table(trainings, predictions, summary, snakemake.params.ensembles, tunings)
     written = {
         snakemake.output.cost: found,
         snakemake.output.pareto: costs.fronts(found, summary),

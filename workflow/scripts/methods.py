@@ -20,13 +20,14 @@ with job_log(snakemake.log[0]):
     fixed = protocol.words(protocol.find(results, values), values)
     warnings = tables.read(snakemake.input.warnings)["words"].tolist()
     converged = convergence.sentence(tables.read(snakemake.input.convergence))
+    tuning = tables.read(snakemake.input.tuning) if snakemake.input.tuning else None
     with atomic(snakemake.output.configuration) as path:
         path.write_text(params.configuration)
     with atomic(snakemake.output.versions) as path:
         methods.versions(costs).to_csv(path, index=False)
     with atomic(snakemake.output.methods) as path:
         references = Path(snakemake.input.references).read_text()
-        told = {"fixed": fixed, "converged": converged, "warnings": warnings}
+        told = {"fixed": fixed, "converged": converged, "warnings": warnings, "tuned": tuning}
         path.write_text(
             methods.text(params.study, params.settings, params.folds, cases, bad, costs, references, **told)
         )

@@ -1,12 +1,14 @@
-"""Train one contender on one fold with one seed; on several GPUs where they are granted."""
+"""Train one contender on one fold with one seed, or a candidate of tuning; on several GPUs where they are granted."""
 
 from pathlib import Path
 
-from organbench import devices, processes, training
+from organbench import devices, processes, training, tuned
 
+choice = getattr(snakemake.input, "tuned", None)  # none where nothing is tuned, and for a candidate
 job = {
     **snakemake.params.folders,
-    **{name: getattr(snakemake.params, name) for name in ("settings", "window", "organs")},
+    **{name: getattr(snakemake.params, name) for name in ("window", "organs")},
+    "settings": tuned.settings_with(snakemake.params.settings, choice),
     # not among the params: where these shape the weights they are among the settings, and otherwise train nothing again
     "prediction": snakemake.config["prediction"],
     # nor this: going on without a bad case in another fold trains nothing again
@@ -17,7 +19,11 @@ job = {
     "code": [str(Path(snakemake.scriptdir, "train.py")), *snakemake.input.code],
     "checkpoint": snakemake.params.checkpoint,
     "log": snakemake.log[0],
-    **{name: getattr(snakemake.output, name) for name in ("weights", "history", "cost")},
+    "candidate": hasattr(snakemake.wildcards, "candidate"),
+    "trained": tuned.folder_of(choice),
+    # no output of a candidate, which may diverge
+    "weights": getattr(snakemake.output, "weights", None) or snakemake.params.weights,
+    **{name: getattr(snakemake.output, name) for name in ("history", "cost")},
 }
 count = devices.reserve(snakemake.resources.gpu)
 if count > 1:

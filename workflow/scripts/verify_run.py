@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from organbench import cases, devices, inference, tables, training, volumes
+from organbench import cases, devices, inference, tables, training, tuned, volumes
 from organbench.jobs import job_log
 
 CONDITIONS = ("device", "precision", "threads", "versions")  # of cost.json: what may move the last bits
@@ -15,7 +15,8 @@ CONDITIONS = ("device", "precision", "threads", "versions")  # of cost.json: wha
 with job_log(snakemake.log[0]) as logger:
     device = devices.prepare(threads=snakemake.threads, gpus=snakemake.resources.gpu)
     recorded = json.loads(Path(snakemake.input.cost).read_text())
-    job = {name: getattr(snakemake.params, name) for name in ("training", "settings", "prediction", "window", "organs")}
+    job = {name: getattr(snakemake.params, name) for name in ("training", "prediction", "window", "organs")}
+    job |= {"settings": tuned.settings_with(snakemake.params.settings, getattr(snakemake.input, "tuned", None))}
     job |= {"skip_bad": snakemake.config["dataset"]["on_bad_case"] == "skip"}
     job |= {"validation": [], "seed": int(snakemake.wildcards.seed), "threads": snakemake.threads, "code": []}
     with tempfile.TemporaryDirectory() as folder:

@@ -32,9 +32,12 @@ Rooms, lowest first; a room imports only from rooms above it in this list:
 | `inference` | whole-volume prediction in bounded memory, back on the original grid |
 | `processes` | one training on several devices |
 | `rehearsal` | whether a training step works, and what it needs, before hours are spent on one |
+| `tuned` | what tuning hands on to a training: the chosen settings, and what was trained with them |
 | `training` | the loop, checkpoint and resume, learning-rate schedule, cost accounting |
 | `resources` | the memory and time that jobs ask a scheduler for |
+| `tuning` | which settings are tuned, the same candidates for every network |
 | `study` | the study's configuration: merge, check, defaults |
+| `choosing` | which of the tuned candidates each network takes, by its validation cases |
 | `statistics` | summaries with intervals, contenders side by side on the same cases |
 | `trainings` | what every single training scores on the same organs of the same patients |
 | `verdicts` | paired tests, and the verdict on every pair and organ by one rule; ranks |
@@ -50,6 +53,8 @@ Rooms, lowest first; a room imports only from rooms above it in this list:
 | `cohort` | which cases to look at, how volumes agree, how scans were made |
 | `figures` | every plot, from tables only |
 | `methods_analyses` | of the methods in words, what is said of rankings, failures and groups |
+| `wording` | numbers, names and lists as a person says them |
+| `methods_of_tuning` | how settings were tuned, in the words of a paper |
 | `methods` | the methods of a study in the words of a paper |
 | `pages` | tables that can be sorted, for the report |
 | `viewer` | what the page for looking at cases shows |

@@ -30,7 +30,11 @@ ADVICE = [
 
 
 def table(
-    trainings: pd.DataFrame, predictions: pd.DataFrame, summary: pd.DataFrame, ensembles: Mapping[str, Sequence[str]]
+    trainings: pd.DataFrame,
+    predictions: pd.DataFrame,
+    summary: pd.DataFrame,
+    ensembles: Mapping[str, Sequence[str]],
+    tunings: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """List what each contender costs beside its mean Dice.
 
@@ -42,13 +46,16 @@ def table(
         predictions: a row a predicted case, with the column model and what `predictions/<case>.json` holds.
         summary: what `statistics.summarise` makes of the study.
         ensembles: the members of each ensemble.
+        tunings: a row a candidate of tuning, with the columns model and training_seconds, where settings were tuned.
 
     Returns:
         A row a model, in the order of the summary: model; device (of its runs; times and energies of different devices
         tell nothing about networks); parameters (of all networks that predict); multiply_adds_per_voxel (of the working
         grid, counted); training_seconds (mean over runs) and training_seconds_total (of all runs); prediction_seconds
         (mean over cases); peak memory in MiB and energy in J of training (mean over runs, memory the largest) and
-        prediction (likewise), where measured; dice, ci_low and ci_high (organ `all`).
+        prediction (likewise), where measured; dice, ci_low and ci_high (organ `all`). Where settings were tuned also
+        tuning_runs (the candidates' trainings) and tuning_seconds_total (of all of them, those too that were chosen and
+        are so the trainings of the first seed).
     """
     trainings, predictions = (_with_energy(rows) for rows in (trainings, predictions))
     trained = trainings.groupby("model").agg(
@@ -66,6 +73,13 @@ def table(
         trained.loc[name, "training_seconds_total"] = own["training_seconds_total"].sum()
         for memory in ("training_host_mib", "training_gpu_mib"):
             trained.loc[name, memory] = own[memory].max()
+    tuned = []
+    if tunings is not None:
+        tuned = ["tuning_runs", "tuning_seconds_total"]
+        trained[tuned] = tunings.groupby("model")["training_seconds"].agg(["size", "sum"])
+        for name, members in ensembles.items():
+            trained.loc[name, tuned] = trained.loc[list(members), tuned].sum()
+        trained["tuning_runs"] = trained["tuning_runs"].astype(int)
     predicted = predictions.groupby("model").agg(
         parameters=("parameters", "max"),
         prediction_seconds=("prediction_seconds", "mean"),
@@ -79,7 +93,8 @@ def table(
     dice = summary[(summary["metric"] == "dice") & (summary["organ"] == ALL)].set_index("model")
     found = dice[["mean", "ci_low", "ci_high"]].rename(columns={"mean": "dice"}).join([trained, predicted, devices])
     columns = ["device", *COSTS, "dice", "ci_low", "ci_high"]
-    columns.insert(columns.index("training_seconds") + 1, "training_seconds_total")
+    place = columns.index("training_seconds") + 1
+    columns[place:place] = ["training_seconds_total", *tuned]
     return found[columns].reset_index()
 
 

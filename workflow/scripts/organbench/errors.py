@@ -7,3 +7,7 @@ class StoppedError(BaseException):
 
 class InputError(ValueError):
     """Something the user can mend: the message is one line that names the file or key, what is wrong and what to do."""
+
+
+class DivergedError(InputError):
+    """A training whose loss is no number any more: other settings, such as a lower learning rate, may mend it."""

@@ -11,9 +11,9 @@ from typing import Any
 import pandas as pd
 
 from organbench import methods_analyses as analyses
-from organbench import splits
+from organbench import methods_of_tuning, splits
 from organbench.methods_statistics import statistics
-from organbench.phrases import between, listed, spread, words
+from organbench.wording import between, duration, listed, spread, words
 
 PACKAGES = ("SimpleITK", "numpy", "scipy", "pandas", "surface-distance")
 
@@ -63,6 +63,7 @@ def text(
     fixed: str = "",
     converged: str = "",
     warnings: Sequence[str] = (),
+    tuned: pd.DataFrame | None = None,
 ) -> str:
     """A study's methods as Markdown: a paragraph a topic, then the BibTeX entries of what is cited.
 
@@ -77,6 +78,7 @@ def text(
         fixed: what was fixed before results were seen, see `protocol.words`.
         converged: whether training had converged, see `convergence.sentence`.
         warnings: what `tables/warnings.csv` says; it stands first.
+        tuned: `tables/tuning.csv`, where settings were tuned.
     """
     folds = splits.without(folds, dict(zip(bad["case"], bad["reason"], strict=True)))
     sections = {"Warnings": f"Before this is used: {'; '.join(warnings)}."} if warnings else {}
@@ -85,7 +87,8 @@ def text(
         "Split": division(config["split"], folds),
         "Preprocessing": preprocessing(config["preprocessing"]),
         "Networks": contenders(config, settings, costs),
-        "Training": f"{training(config['training'], settings)} {converged}".strip(),
+        "Training": training(config["training"], settings)
+        + f" {methods_of_tuning.tuning(config, folds, tuned)} {converged}".rstrip(),
         "Prediction": prediction(config["prediction"]),
         "Metrics": metrics(config["evaluation"]),
         "Statistics": " ".join(
@@ -229,18 +232,17 @@ def training(common: Mapping[str, Any], settings: Mapping[str, Mapping[str, Any]
     neighbours = common["context"]
     slices = f"{neighbours} neighbouring slice{'s' * (neighbours > 1)} on each side as channels"
     context = f" with {slices}" if neighbours else ""
-    near = (
-        f"{common['foreground']:.0%} of them near an organ, each organ as often" if common["foreground"] else "anywhere"
-    )
+    share = said(common, "foreground", f"{common['foreground']:.0%}", "a tuned share")
+    near = f"{share} of them near an organ, each organ as often" if common["foreground"] else "anywhere"
+    decay = said(common, "weight_decay", f"weight decay {common['weight_decay']:g}", "a tuned weight decay")
+    clip = said(common, "gradient_clip", f"a norm of {common['gradient_clip']:g}", "a tuned norm")
     sentences = [
         f"Networks were trained for {common['steps']} steps on batches of {common['batch_size']} crops of {crops} "
         f"voxels{context}, {near}, all contenders of these settings on the same crops in the same order.",
-        f"We minimised {LOSSES[common['loss']]} with {OPTIMIZERS[common['optimizer']]} (weight decay "
-        f"{common['weight_decay']:g}, gradients clipped to a norm of {common['gradient_clip']:g}).",
-        f"The learning rate rose over {common['warmup']} steps to {common['learning_rate']:g} and "
-        f"{SCHEDULES[common['schedule']]}."
-        if common["warmup"]
-        else f"The learning rate started at {common['learning_rate']:g} and {SCHEDULES[common['schedule']]}.",
+        f"We minimised {said(common, 'loss', LOSSES[common['loss']], 'a tuned loss')} with "
+        f"{said(common, 'optimizer', OPTIMIZERS[common['optimizer']], 'a tuned optimizer')} ({decay}, gradients "
+        f"clipped to {clip}).",
+        learning_rate(common),
         augmentation(common["augmentation"]),
     ]
     if common["slices"] == "middle":
@@ -250,10 +252,9 @@ def training(common: Mapping[str, Any], settings: Mapping[str, Mapping[str, Any]
             "Coarser levels of the networks were supervised too, with half the weight a level"
             f"{CITED['deep_supervision']}."
         )
-    if common["ema"]:
-        sentences.append(
-            f"An exponential moving average of the weights (decay {common['ema']:g}) was kept{CITED['ema']}."
-        )
+    average = said(common, "ema", f"decay {common['ema']:g}", "a tuned decay, where 0 is none")
+    if average != "decay 0":
+        sentences.append(f"An exponential moving average of the weights ({average}) was kept{CITED['ema']}.")
     sentences.append(
         "The weights after the last step were kept."
         if common["weights"] == "last"
@@ -269,6 +270,21 @@ def training(common: Mapping[str, Any], settings: Mapping[str, Mapping[str, Any]
         if other := differences(own["training"], common):
             sentences.append(f"For {name} it was {listed(other)}.")
     return " ".join(sentence for sentence in sentences if sentence)
+
+
+def said(common: Mapping[str, Any], key: str, phrase: str, tuned: str) -> str:
+    """A common setting as a phrase, or as another where it was tuned."""
+    return tuned if key in (common.get("tune") or {}) else phrase
+
+
+def learning_rate(common: Mapping[str, Any]) -> str:
+    """The course of the learning rate."""
+    highest = said(common, "learning_rate", f"{common['learning_rate']:g}", "a tuned value")
+    course = said(common, "schedule", SCHEDULES[common["schedule"]], "then followed a tuned schedule")
+    warmup = said(common, "warmup", str(common["warmup"]), "a tuned number of")
+    if warmup == "0":
+        return f"The learning rate started at {highest} and {course}."
+    return f"The learning rate rose over {warmup} steps to {highest} and {course}."
 
 
 def differences(own: Mapping[str, Any], common: Mapping[str, Any], above: str = "") -> list[str]:
@@ -370,10 +386,3 @@ def versions(costs: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
         rows += [(f"training of {name}", part, version) for part, version in cost["versions"].items() if version]
         rows += [(f"training of {name}", part, cost[part]) for part in ("device", "threads", "precision")]
     return pd.DataFrame(rows, columns=["used_by", "software", "version"])
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person says them."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from organbench.evidence import LEAST_ORGANS
-from organbench.phrases import listed
+from organbench.wording import listed
 
 
 def statistics(config: Mapping[str, Any]) -> str:

@@ -17,11 +17,11 @@ from typing import Any
 import jsonschema
 import yaml
 
-from organbench import groups, networks, splits
+from organbench import groups, networks, splits, tuning
 from organbench.errors import InputError
 
-# given whole: the organs, networks or margins of two studies do not mix
-REPLACED = (("models",), ("dataset", "organs"), ("evaluation", "margin"))
+# given whole: the organs, networks, margins or tuned settings of two studies do not mix
+REPLACED = (("models",), ("dataset", "organs"), ("evaluation", "margin"), ("training", "tune"))
 CASE_NAME = r"[A-Za-z0-9][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*"  # no slash and no "..", so a case stays in its folder
 SCHEMES = {"s3": "s3", "http": "http", "https": "http"}  # of addresses, and the storage plugin of each
 FETCHING = ".fetching"  # folder below root for patients that are being fetched
@@ -58,6 +58,8 @@ def resolve(given: Mapping[str, Any], defaults: Mapping[str, Any], schema: Mappi
     config = merge(copy.deepcopy(dict(defaults)), coerce(given, schema))
     config = fill(config, schema)
     check_names(config)
+    if isinstance(config.get("training"), Mapping):
+        tuning.check_keys(config["training"].get("tune"), schema)
     errors = sorted(Validator(schema).iter_errors(config), key=lambda error: [str(part) for part in error.path])
     if errors:
         raise InputError(describe(errors[0], schema))
@@ -69,6 +71,7 @@ def resolve(given: Mapping[str, Any], defaults: Mapping[str, Any], schema: Mappi
             check_ensemble(name, model, config)
         else:
             check_model(name, model, config)
+    tuning.check(config)
     check_values(config)
     return config
 
@@ -279,7 +282,8 @@ def model_settings(config: Config, name: str) -> tuple[Config, Config]:
     """
     entry = dict(config["models"][name])
     training = copy.deepcopy(config["training"])
-    training.pop("seeds")
+    for common in ("seeds", "tune"):
+        training.pop(common)
     if entry["network"] not in networks.available():
         raise InputError(
             f"config: there is no network {entry['network']!r}; available: {', '.join(networks.available())}"

@@ -23,9 +23,21 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.flop_counter import FlopCounterMode
 
-from organbench import augmentation, cases, devices, losses, networks, overlaps, processes, rehearsal, sampling, volumes
+from organbench import (
+    augmentation,
+    cases,
+    devices,
+    losses,
+    networks,
+    overlaps,
+    processes,
+    rehearsal,
+    sampling,
+    tuned,
+    volumes,
+)
 from organbench.cases import Case
-from organbench.errors import InputError, StoppedError
+from organbench.errors import DivergedError, InputError, StoppedError
 from organbench.files import atomic
 from organbench.inference import Ensemble, Predictor, predict_case, predictor_of, read_archive, removal, run_of, save
 from organbench.jobs import Pace, job_log, termination
@@ -220,18 +232,27 @@ def run(job: Mapping[str, Any]) -> None:
         job: training and validation (folders of prepared cases) and skip_bad (whether those that could not be prepared
             are left out, or else refused); settings, prediction, window, organs and seed as for `train`;
             threads and gpus that the workflow granted; code (files that shape the weights); checkpoint, log; weights,
-            history and cost (the files to write).
+            history and cost (the files to write). Where settings are tuned, candidate (whether this is one, which may
+            diverge) or else trained (the folder of the candidate that was chosen).
     """
-    rank = processes.local_rank()
+    rank, started = processes.local_rank(), time.monotonic()
     with job_log(job["log"], quiet=rank > 0) as logger:
         device = devices.prepare(threads=job["threads"], gpus=job["gpus"], rank=rank)
         checkpoint = Path(job["checkpoint"])
         with processes.joined(device) as share:
             logger.info("training on %d x %s, %d threads", share.world, device, job["threads"])
             seconds = float(os.environ.get("ORGANBENCH_CHECKPOINT_SECONDS", CHECKPOINT_SECONDS))
-            network, recipe, rows, cost = train_files(
-                job, device=device, checkpoint=checkpoint, checkpoint_seconds=seconds, share=share, logger=logger
-            )
+            try:
+                network, recipe, rows, cost = train_files(
+                    job, device=device, checkpoint=checkpoint, checkpoint_seconds=seconds, share=share, logger=logger
+                )
+            except DivergedError as error:
+                if not job.get("candidate"):
+                    raise
+                logger.warning("this candidate fails: %s", error)
+                if rank == 0:
+                    tuned.write_failure(job, error, time.monotonic() - started)
+                return
         if rank > 0:
             return
         buffer = io.BytesIO()  # so that the archive does not hold the file's temporary name
@@ -248,6 +269,18 @@ def train_files(
 ) -> tuple[nn.Module, dict[str, Any], list[dict[str, float]], dict[str, Any]]:
     """Train a contender from prepared cases: `train`, for a job as `run` describes it."""
     train_on, validate_on = (cases.load_all(job[role], skip_bad=job["skip_bad"]) for role in ("training", "validation"))
+    name = stamp(
+        job["settings"],
+        job["window"],
+        job["seed"],
+        [[case.name, case.info["checksums"]] for case in train_on],
+        [[case.name, case.info["checksums"]] for case in validate_on],
+        devices.describe(device),
+        share.world,
+        *map(Path, job["code"]),
+    )
+    if job.get("trained") and (found := tuned.trained(job["trained"], name, device, options["logger"])):
+        return found
     return train(
         train_on,
         validate_on,
@@ -258,16 +291,7 @@ def train_files(
         organs=job["organs"],
         seed=job["seed"],
         device=device,
-        stamp=stamp(
-            job["settings"],
-            job["window"],
-            job["seed"],
-            [[case.name, case.info["checksums"]] for case in train_on],
-            [[case.name, case.info["checksums"]] for case in validate_on],
-            devices.describe(device),
-            share.world,
-            *map(Path, job["code"]),
-        ),
+        stamp=name,
         workers=max(1, job["threads"] // 2),
         share=share,
         **options,
@@ -472,13 +496,14 @@ def train(
         **progress.joules,
         "fingerprint": progress.fingerprint,
         "predicts_only_background": progress.only_background,
+        "stamp": stamp,
         **devices.peak_memory(device),
         **devices.describe(device),
     }
     return learner.kept, recipe | size, progress.rows, cost
 
 
-def diverged(what: str, rate: float, precision: str) -> InputError:
+def diverged(what: str, rate: float, precision: str) -> DivergedError:
     """What to say of a training whose loss or weights are no numbers.
 
     Args:
@@ -487,7 +512,7 @@ def diverged(what: str, rate: float, precision: str) -> InputError:
         precision: that is computed in.
     """
     exact = "" if precision == "fp32" else ", set training.precision to fp32"
-    return InputError(
+    return DivergedError(
         f"{what}, at a learning rate of {rate:.2e}; lower training.learning_rate{exact}, or check that the HU in "
         "tables/cases.csv are those that preprocessing.window expects (the same settings would end here again)"
     )

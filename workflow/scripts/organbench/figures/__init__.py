@@ -24,6 +24,7 @@ from organbench.figures.slices import (
 )
 from organbench.figures.stability import rank_stability
 from organbench.figures.style import COLUMN, MM, PAGE, STYLE, organ_order, save
+from organbench.figures.tuning import tuning
 
 __all__ = [
     "AXIAL",
@@ -54,5 +55,6 @@ __all__ = [
     "telling_dispute",
     "telling_error",
     "telling_slice",
+    "tuning",
     "volume_agreement",
 ]

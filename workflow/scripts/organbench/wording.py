@@ -1,9 +1,16 @@
-"""Names, lists and ranges as a person writes them."""
+"""Numbers, names and lists as a person says them."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def words(name: str) -> str:

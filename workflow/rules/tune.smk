@@ -1,0 +1,101 @@
+"""Settings that are chosen for each network by its validation cases: `training.tune`; nothing where that is null."""
+
+if CANDIDATES:
+
+    # A training like any other, with a candidate's settings; its weights are kept, as one of them is the final training.
+    use rule train as tune with:
+        input:
+            cases=training_files,
+            checked=f"{TUNING}/{{candidate}}/checked",
+            code=training_code,
+        output:
+            history=f"{TUNING}/{{candidate}}/history.csv",
+            cost=f"{TUNING}/{{candidate}}/cost.json",
+        log:
+            f"{RESULTS}/logs/tune/{{model}}-fold{{fold}}-seed{{seed}}/{{candidate}}.log",
+        benchmark:
+            BENCHMARKS["tune"]
+        params:
+            settings=candidate_settings,
+            checkpoint=lambda wildcards: f"{TUNING}/{{candidate}}/checkpoint.pt".format(
+                **wildcards
+            ),
+            # no output, because a candidate that diverges has none
+            weights=lambda wildcards: f"{TUNING}/{{candidate}}/weights.pt".format(
+                **wildcards
+            ),
+
+    # A checkpoint, so that what is trained is decided when the choice is known: the same choice trains nothing again.
+    checkpoint choose:
+        input:
+            candidates=lambda wildcards: expand(
+                f"{TUNING}/{{candidate}}/{{file}}",
+                candidate=CANDIDATES,
+                file=["history.csv", "cost.json"],
+                **wildcards,
+            ),
+            code=code("choose.py"),
+        output:
+            f"{TUNING}/chosen.json",
+        log:
+            f"{RESULTS}/logs/choose/{{model}}-fold{{fold}}-seed{{seed}}.log",
+        wildcard_constraints:
+            model="|".join(TRAINED),
+        localrule: True
+        conda:
+            "../../envs/imaging.yaml"
+        params:
+            tune=STUDY["training"]["tune"],
+            weights=lambda wildcards: settings_of(wildcards.model)["training"][
+                "weights"
+            ],
+        script:
+            "../scripts/choose.py"
+
+    rule tuning_tables:
+        input:
+            candidates=tuning_runs(f"{TUNING}/{{candidate}}/history.csv"),
+            costs=tuning_runs(f"{TUNING}/{{candidate}}/cost.json"),
+            choices=tuned_runs(f"{TUNING}/chosen.json"),
+            code=code("tuning_tables.py"),
+        output:
+            tuning=f"{RESULTS}/tables/tuning.csv",
+            curves=f"{RESULTS}/tables/tuning_curves.csv",
+        log:
+            f"{RESULTS}/logs/tuning_tables.log",
+        conda:
+            "../../envs/imaging.yaml"
+        resources:
+            **growing(mem_mb=2000, runtime=15),
+        params:
+            tune=STUDY["training"]["tune"],
+            weights={
+                model: settings_of(model)["training"]["weights"] for model in TRAINED
+            },
+        script:
+            "../scripts/tuning_tables.py"
+
+    rule figure_tuning:
+        input:
+            tuning=f"{RESULTS}/tables/tuning.csv",
+            curves=f"{RESULTS}/tables/tuning_curves.csv",
+            code=code("figure_tuning.py"),
+        output:
+            png=report(
+                f"{RESULTS}/figures/tuning.png",
+                caption="../report/tuning.rst",
+                category="Cost",
+                labels={"figure": "Tuning"},
+            ),
+            svg=f"{RESULTS}/figures/tuning.svg",
+        log:
+            f"{RESULTS}/logs/figure_tuning.log",
+        conda:
+            "../../envs/figures.yaml"
+        resources:
+            **growing(mem_mb=2000, runtime=15),
+        params:
+            models=list(STUDY["models"]),
+            tuned=list(STUDY["training"]["tune"]),
+        script:
+            "../scripts/figure_tuning.py"

@@ -1,0 +1,9 @@
+"""Draw what the candidates of tuning reached on the validation cases, and which were chosen."""
+
+from organbench import figures, tables
+from organbench.jobs import job_log
+
+with job_log(snakemake.log[0]):
+    table, curves = tables.read(snakemake.input.tuning), tables.read(snakemake.input.curves)
+    figure = figures.tuning(table, curves, snakemake.params.tuned, snakemake.params.models)
+    figures.save(figure, snakemake.output.png, snakemake.output.svg)

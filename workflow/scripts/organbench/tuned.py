@@ -1,0 +1,76 @@
+"""What tuning hands on to a training: the chosen settings, and what was trained with them already."""
+
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import nn
+
+from organbench import inference, tables, volumes
+from organbench.errors import DivergedError
+from organbench.files import atomic
+
+Training = tuple[nn.Module, dict[str, Any], list[dict[str, Any]], dict[str, Any]]
+"""What `training.train` returns: the network, its recipe, a row a step, and the cost."""
+
+
+def settings_with(settings: Mapping[str, Any], choice: str | Path | None) -> dict[str, Any]:
+    """A contender's settings with those that were chosen for it; as they are where nothing was tuned.
+
+    Args:
+        settings: its `network` options and its `training`.
+        choice: the file that says what was chosen, if anything was.
+    """
+    chosen = json.loads(Path(choice).read_text())["settings"] if choice else {}
+    return {**settings, "training": settings["training"] | chosen}
+
+
+def folder_of(choice: str | Path | None) -> str | None:
+    """Where the training of the chosen candidate lies: beside the file that says what was chosen."""
+    return str(Path(choice).with_name(json.loads(Path(choice).read_text())["candidate"])) if choice else None
+
+
+def trained(folder: str | Path, stamp: str, device: torch.device, logger: logging.Logger) -> Training | None:
+    """The training that a candidate has had, where it is the very one that is wanted.
+
+    Args:
+        folder: of the candidate: `weights.pt`, `history.csv` and `cost.json`, which is written last.
+        stamp: of everything that shapes the weights that are wanted.
+        device: where the network is to be.
+        logger: hears where they come from.
+
+    Returns:
+        What `training.train` has returned; None where it was another training, or is not there any more.
+    """
+    folder = Path(folder)
+    try:
+        cost = json.loads((folder / "cost.json").read_text())
+        if cost.get("stamp") != stamp:
+            return None
+        network, recipe = inference.load(folder / "weights.pt", device)
+        if recipe["run"] != inference.run_of(folder / "weights.pt"):
+            return None
+        rows = tables.read(folder / "history.csv").to_dict("records")
+    except (OSError, ValueError):  # an InputError is a ValueError
+        return None
+    logger.info("trained before, as a candidate of tuning: %s", folder)
+    return network, recipe, rows, cost
+
+
+def write_failure(job: Mapping[str, Any], error: DivergedError, seconds: float) -> None:
+    """Write what a candidate leaves that diverged: a history without rows, and a cost that says why.
+
+    Args:
+        job: what `training.run` was given.
+        error: what it ended with.
+        seconds: how long that took.
+    """
+    columns = ["step", "learning_rate", "loss", *(f"dice_{organ}" for organ in job["organs"]), "seconds"]
+    Path(job["weights"]).unlink(missing_ok=True)
+    with atomic(job["history"]) as path:
+        pd.DataFrame(columns=columns).to_csv(path, index=False)
+    volumes.write_json({"failed": str(error), "training_seconds": round(seconds, 3)}, job["cost"])

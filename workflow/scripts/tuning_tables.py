@@ -1,0 +1,26 @@
+"""List what every candidate of tuning reached on the validation cases, and which one was chosen."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from organbench import choosing, tuning
+from organbench.files import atomic
+from organbench.jobs import job_log
+
+with job_log(snakemake.log[0]):
+    candidates = tuning.candidates(snakemake.params.tune)
+    scores, curves = [], []
+    for choice in map(Path, snakemake.input.choices):
+        model, fold = choice.parts[-4], int(choice.parts[-2].removeprefix("fold").partition("-seed")[0])
+        name = json.loads(choice.read_text())["candidate"]
+        table = choosing.assess(choice.parent, candidates, snakemake.params.weights[model])
+        table.insert(table.columns.get_loc("failed"), "chosen", [candidate == name for candidate in candidates])
+        for found, rows in ((scores, table), (curves, choosing.curves(choice.parent, candidates))):
+            rows.insert(0, "model", model)
+            rows.insert(1, "fold", fold)
+            found.append(rows)
+    for output, tables in ((snakemake.output.tuning, scores), (snakemake.output.curves, curves)):
+        with atomic(output) as path:
+            pd.concat(tables, ignore_index=True).to_csv(path, index=False)
