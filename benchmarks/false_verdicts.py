@@ -125,7 +125,7 @@ def cells() -> list[Cell]:
         )
         if not shift or folds * seeds > 1  # with one training nothing is said of networks
     ]
-    for (folds, seeds), patients in itertools.product(designs[1:], (24, 60)):
+    for (folds, seeds), patients in itertools.product(designs[1:], (60,)):
         found.append(Cell(folds, seeds, patients, (0.5, 0.5, 1.0, 1.0, 3.0, 3.0), 3.0))
         found.append(Cell(folds, seeds, patients, (0.0, 0.0, 1.5, 1.5, 1.5, 1.5), 3.0))
         found.append(Cell(folds, seeds, patients, 1.5, 3.0, ratio=1 / 3))
@@ -139,11 +139,14 @@ def main() -> None:
     """Simulate all cells and keep their counts in results/."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--studies", type=int, default=1000, help="of each kind without a difference")
-    parser.add_argument("--power-studies", type=int, default=200, help="of each kind with one")
+    parser.add_argument(
+        "--power-studies", type=int, default=200, help="of each kind with one, or with one training each"
+    )
     parser.add_argument("--processes", type=int, default=2)
     arguments = parser.parse_args()
     kinds = cells()
-    studies = [arguments.power_studies if cell.shift else arguments.studies for cell in kinds]
+    untold = [cell.shift > 0 or cell.folds * cell.seeds == 1 for cell in kinds]
+    studies = [arguments.power_studies if few else arguments.studies for few in untold]
     counted = []
     with ProcessPoolExecutor(arguments.processes) as pool:
         for found in pool.map(count, kinds, studies, range(len(kinds))):
