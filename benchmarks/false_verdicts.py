@@ -4,7 +4,10 @@ Simulates whole studies and judges them with the library's own functions. A netw
 patient has (which cancels), what the training has (normal, of the stated standard deviation, anew for every organ), and
 a residual of network, training and patient. All in Dice points; six organs and their mean.
 
-Usage: python benchmarks/false_verdicts.py [--studies 1000] [--processes 2] && python benchmarks/report.py
+Usage: python benchmarks/false_verdicts.py [--studies 1000] [--processes 2]
+
+It takes about half an hour on two cores, writes results/false_verdicts.json, and from that the tables of
+docs/metrics.md; with `--tables` only the latter.
 """
 
 import argparse
@@ -19,12 +22,15 @@ import numpy as np
 import pandas as pd
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
+sys.path[:0] = [str(ROOT / "workflow" / "scripts"), str(ROOT / "docs")]
 
+import marked  # noqa: E402
 from organbench import verdicts  # noqa: E402
 from organbench.evidence import Paired, evidence  # noqa: E402
 from organbench.statistics import ALL  # noqa: E402
 
+RESULTS = ROOT / "benchmarks" / "results" / "false_verdicts.json"
+BEGIN = "<!-- false verdicts, by benchmarks/false_verdicts.py -->\n"
 ORGANS = 6
 POINT = 0.01  # of Dice
 
@@ -135,29 +141,118 @@ def cells() -> list[Cell]:
     return found
 
 
-def main() -> None:
+def simulate_all(studies: int, power_studies: int, processes: int) -> None:
     """Simulate all cells and keep their counts in results/."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--studies", type=int, default=1000, help="of each kind without a difference")
-    parser.add_argument(
-        "--power-studies", type=int, default=200, help="of each kind with one, or with one training each"
-    )
-    parser.add_argument("--processes", type=int, default=2)
-    arguments = parser.parse_args()
     kinds = cells()
     untold = [cell.shift > 0 or cell.folds * cell.seeds == 1 for cell in kinds]
-    studies = [arguments.power_studies if few else arguments.studies for few in untold]
     counted = []
-    with ProcessPoolExecutor(arguments.processes) as pool:
-        for found in pool.map(count, kinds, studies, range(len(kinds))):
+    with ProcessPoolExecutor(processes) as pool:
+        sizes = [power_studies if few else studies for few in untold]
+        for found in pool.map(count, kinds, sizes, range(len(kinds))):
             counted.append(found)
             print(f"{len(counted)} of {len(kinds)}", end="\r", file=sys.stderr, flush=True)
     rows = [
-        {**asdict(cell), "studies": number, **found}
-        for cell, number, found in zip(kinds, studies, counted, strict=True)
+        {**asdict(cell), "studies": number, **found} for cell, number, found in zip(kinds, sizes, counted, strict=True)
     ]
-    path = ROOT / "benchmarks" / "results" / "false_verdicts.json"
-    path.write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
+    RESULTS.write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table."""
+    return "\n" + "".join(f"| {' | '.join(row)} |\n" for row in [head, ["---"] * len(head), *rows])
+
+
+def named(folds: int, seeds: int) -> str:
+    """A design in words."""
+    trained = f"{seeds} seed{'s' * (seeds > 1)}"
+    return f"5 folds, {trained}" if folds > 1 else f"holdout, {trained}"
+
+
+def plain(rows: pd.DataFrame) -> pd.Series:
+    """Which cells are of the plain kind: every organ's trainings vary alike, and nothing else is odd."""
+    alike = rows["training_sd"].isin(["0.5", "1.5", "3.0"]) & (rows["ratio"] == 1)
+    return alike & (rows["common"] == 0) & (rows["interaction_sd"] == 0)
+
+
+def errors(rows: pd.DataFrame, designs: list[tuple[int, int]]) -> str:
+    """False verdicts on equal networks, and what tests over patients alone say."""
+    largest = rows.loc[rows["any"].idxmax()]
+    keys = ["folds", "seeds", "patients", "training_sd"]
+    share = 100 * rows.groupby(keys)[["any", "any_weights"]].max()
+    patients = sorted(rows["patients"].unique())
+    cells = []
+    for design in designs:
+        row = [named(*design)]
+        for n in patients:
+            networks, weights = share.loc[(*design, n), "any"], share.loc[(*design, n), "any_weights"]
+            row.append(" / ".join(f"{v:.1f}" for v in networks) + f" ({' / '.join(f'{v:.0f}' for v in weights)})")
+        cells.append(row)
+    return (
+        'Share of studies of equal networks with any "better" or "worse", in %, where trainings vary by a standard '
+        "deviation of 0.5 / 1.5 / 3 Dice points, for the larger of residuals of 3 and 4 points; in brackets by the "
+        f"tests over patients alone. {rows['studies'].max()} studies each (100 where each network is trained once); "
+        f"the largest is {100 * largest['any']:.1f} %.\n" + table(["", *(f"{n} patients" for n in patients)], cells)
+    )
+
+
+def power(rows: pd.DataFrame, designs: list[tuple[int, int]]) -> str:
+    """How often networks that differ are found to."""
+    place = rows.set_index(["folds", "seeds", "patients", "training_sd", "shift"])
+    kinds = list(itertools.product((24, 60), ("0.5", "1.5", "3.0")))
+    cells = []
+    for design in designs:
+        row = [named(*design)]
+        for n, deviation in kinds:
+            both = [place.loc[(*design, n, deviation, shift)] for shift in (2.0, 5.0)]
+            two, five = (f"{own['organ']:.2f}, {own['all']:.2f}".replace("0.", ".") for own in both)
+            row.append(f"{two} ({five})")
+        cells.append(row)
+    return (
+        "\nPower where the first network is 2 (in brackets 5) points better on every organ, with a residual of 3 points: "
+        "the share of organs that are found better and, after the comma, that of `all`. "
+        f"{rows['studies'].min()} studies each.\n"
+        + table(["", *(f"{n} patients, SD {deviation}" for n, deviation in kinds)], cells)
+    )
+
+
+def oddities(rows: pd.DataFrame, designs: list[tuple[int, int]]) -> str:
+    """False verdicts on equal networks in studies that are less tidy."""
+    kinds = {
+        "organs' trainings vary by 0.5, 0.5, 1, 1, 3 and 3 points": rows["training_sd"].str.startswith("[0.5"),
+        "by 0, 0, 1.5, 1.5, 1.5 and 1.5 points": rows["training_sd"].str.startswith("[0.0"),
+        "the second network's vary a third as much as the first's": rows["ratio"] < 1,
+        "networks differ from patient to patient by 3 points": rows["interaction_sd"] > 0,
+        "seeds of a fold have half their variance in common": rows["common"] > 0,
+    }
+    cells = []
+    for name, chosen in kinds.items():
+        values = rows[chosen].set_index(["folds", "seeds"])["any"]
+        cells.append([name, *(f"{100 * values[design]:.1f}" if design in values else "" for design in designs)])
+    head = ["", *(named(*design) for design in designs)]
+    return f"\nThe same in %, with {rows['patients'].max()} patients, in studies that are less tidy:\n" + table(head, cells)
+
+
+def tables(rows: pd.DataFrame) -> str:
+    """What docs/metrics.md shows of the counts."""
+    rows = rows.assign(training_sd=rows["training_sd"].map(str))
+    tidy, equal = plain(rows), rows["shift"] == 0
+    designs = list(rows.drop_duplicates(["folds", "seeds"])[["folds", "seeds"]].itertuples(index=False, name=None))
+    several = [(folds, seeds) for folds, seeds in designs if folds * seeds > 1]
+    parts = [errors(rows[tidy & equal], designs), power(rows[tidy & ~equal & (rows["residual_sd"] == 3)], several)]
+    return "\n" + "".join([*parts, oddities(rows[~tidy], several)]) + "\n"
+
+
+def main() -> None:
+    """Simulate, unless only the tables are asked for, and write the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--studies", type=int, default=1000, help="of each kind without a difference")
+    parser.add_argument("--power-studies", type=int, default=100, help="of each kind with a difference, or once
+    trained") parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--tables", action="store_true", help="simulate nothing, write the tables anew")
+    arguments = parser.parse_args()
+    if not arguments.tables:
+        simulate_all(arguments.studies, arguments.power_studies, arguments.processes)
+    marked.replace(ROOT / "docs" / "metrics.md", BEGIN, tables(pd.DataFrame(json.loads(RESULTS.read_text()))))
 
 
 if __name__ == "__main__":
