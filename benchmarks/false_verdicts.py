@@ -208,8 +208,8 @@ def power(rows: pd.DataFrame, designs: list[tuple[int, int]]) -> str:
             row.append(f"{two} ({five})")
         cells.append(row)
     return (
-        "\nPower where the first network is 2 (in brackets 5) points better on every organ, with a residual of 3 points: "
-        "the share of organs that are found better and, after the comma, that of `all`. "
+        "\nPower where the first network is 2 (in brackets 5) points better on every organ, with a residual of 3 "
+        "points: the share of organs that are found better and, after the comma, that of `all`. "
         f"{rows['studies'].min()} studies each.\n"
         + table(["", *(f"{n} patients, SD {deviation}" for n, deviation in kinds)], cells)
     )
@@ -229,7 +229,8 @@ def oddities(rows: pd.DataFrame, designs: list[tuple[int, int]]) -> str:
         values = rows[chosen].set_index(["folds", "seeds"])["any"]
         cells.append([name, *(f"{100 * values[design]:.1f}" if design in values else "" for design in designs)])
     head = ["", *(named(*design) for design in designs)]
-    return f"\nThe same in %, with {rows['patients'].max()} patients, in studies that are less tidy:\n" + table(head, cells)
+    words = f"\nThe same in %, with {rows['patients'].max()} patients, in studies that are less tidy:\n"
+    return words + table(head, cells)
 
 
 def tables(rows: pd.DataFrame) -> str:
@@ -246,8 +247,8 @@ def main() -> None:
     """Simulate, unless only the tables are asked for, and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--studies", type=int, default=1000, help="of each kind without a difference")
-    parser.add_argument("--power-studies", type=int, default=100, help="of each kind with a difference, or once
-    trained") parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--power-studies", type=int, default=100, help="with a difference, or once trained")
+    parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--tables", action="store_true", help="simulate nothing, write the tables anew")
     arguments = parser.parse_args()
     if not arguments.tables:
