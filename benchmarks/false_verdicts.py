@@ -25,6 +25,7 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "workflow" / "scripts"), str(ROOT / "docs")]
 
 import marked  # noqa: E402
+
 from organbench import verdicts  # noqa: E402
 from organbench.evidence import Paired, evidence  # noqa: E402
 from organbench.statistics import ALL  # noqa: E402

@@ -40,7 +40,11 @@ Rooms, lowest first; a room imports only from rooms above it in this list:
 | `choosing` | which of the tuned candidates each network takes, by its validation cases |
 | `statistics` | summaries with intervals, contenders side by side on the same cases |
 | `trainings` | what every single training scores on the same organs of the same patients |
-| `verdicts` | paired tests, and the verdict on every pair and organ by one rule; ranks |
+| `evidence` | what patients and trainings say of a difference: variance, tests, intervals |
+| `planning` | how many more patients or trainings would decide |
+| `verdicts` | the verdict on every pair and organ, by one rule |
+| `ranks` | average ranks of three or more models |
+| `comparing` | per-case tables from anywhere, made ready to be judged |
 | `convergence` | whether the validation Dice still rose when training ended |
 | `rank_stability` | whether the ranking would be the same with other patients and trainings |
 | `group_differences` | what contenders score in each group, and whether their difference is another there |
@@ -55,9 +59,11 @@ Rooms, lowest first; a room imports only from rooms above it in this list:
 | `methods_analyses` | of the methods in words, what is said of rankings, failures and groups |
 | `wording` | numbers, names and lists as a person says them |
 | `methods_of_tuning` | how settings were tuned, in the words of a paper |
+| `methods_statistics` | of the methods in words, what is said of tests and verdicts |
 | `methods` | the methods of a study in the words of a paper |
 | `pages` | tables that can be sorted, for the report |
 | `viewer` | what the page for looking at cases shows |
+| `cli` | the command line |
 
 Torch is imported only by the rooms from `augmentation` to `training`; conversion, metrics and figures start without it.
 """
