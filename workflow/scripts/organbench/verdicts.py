@@ -21,7 +21,7 @@ their mean (docs/metrics.md has what was simulated).
 """
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -251,10 +251,11 @@ def compare(
     for metric in metrics if pairs else []:
         rows = []
         for pair in pairs:
-            samples = paired(per_case, metric, pair, fixed)
-            missed = misses(per_case, metric, pair).groupby("organ").sum()
-            index = paired_values(per_case, metric, pair).index
-            lacking = with_dice[pair].difference(index).to_frame(index=False)
+            values, missed = paired_values(per_case, metric, pair), misses(per_case, metric, pair)
+            above = effects(training_values(per_case, metric, pair)).reindex(values.index)
+            samples = paired(values, missed, above, [None if model in fixed else model for model in pair])
+            missed = missed.groupby("organ").sum()
+            lacking = with_dice[pair].difference(values.index).to_frame(index=False)
             for organ in organs:
                 rows.append(
                     {
@@ -262,7 +263,7 @@ def compare(
                         "organ": organ,
                         "model_a": pair[0],
                         "model_b": pair[1],
-                        **evidence(samples[organ], sign(metric), (margins or {}).get(metric)),
+                        **evidence(samples(organ), sign(metric), (margins or {}).get(metric)),
                         "missing": lacking.loc[(lacking["organ"] == organ) | (organ == ALL), "case"].nunique(),
                         **{f"missed_{side}": missed.loc[organ, model] for side, model in zip("ab", pair, strict=True)},
                         **{f"seed_std_{s}": spread.loc[(m, organ), metric] for s, m in zip("ab", pair, strict=True)},
@@ -272,33 +273,34 @@ def compare(
     return pd.concat(tables[1:] or tables, ignore_index=True)
 
 
-def paired(per_case: pd.DataFrame, metric: str, pair: Sequence[str], fixed: Collection[str] = ()) -> dict[str, Paired]:
-    """What two models score on the same patients, for each organ and `all`.
+def paired(
+    values: pd.DataFrame, missed: pd.DataFrame, above: pd.DataFrame, trained: Sequence[str | None]
+) -> Callable[[str], Paired]:
+    """What two models score on the same patients: a function of the organ, or `all`.
 
     Args:
-        per_case: see `compare`.
-        metric: one of its metrics.
-        pair: model a and model b.
-        fixed: see `compare`.
+        values: see `statistics.paired_values`; model a and model b.
+        missed: see `statistics.misses`.
+        above: see `trainings.effects`; the rows of `values`.
+        trained: of both models their name, or None where it is judged as the fixed thing it is.
     """
-    values = paired_values(per_case, metric, pair)
-    above = effects(training_values(per_case, metric, pair)).reindex(values.index)
-    missed = misses(per_case, metric, pair).round(6)
-    ahead = np.sign(missed[pair[1]] - missed[pair[0]])
+    shares = missed.round(6)
+    ahead = np.sign(shares.iloc[:, 1] - shares.iloc[:, 0])
     lost = ahead[(ahead != 0) & ~ahead.index.isin(values.index)]
     ahead = ahead.reindex(values.index, fill_value=0.0)
-    folds, own = [], []
-    for model in pair:
+    own, folds = [], []
+    for model in trained:
         columns = above.columns[above.columns.get_level_values("model") == model]
+        own.append(None if model is None else above[columns])
         folds.append(columns.get_level_values("fold").to_numpy())
-        own.append(None if model in fixed else above[columns])
-    found = {}
-    for organ in [*per_case["organ"].unique(), ALL]:
+
+    def sample(organ: str) -> Paired:
+        """The patients of one organ."""
         a, b = (None if part is None else of_organ(part, organ) for part in own)
-        found[organ] = Paired(
-            of_organ(values, organ), (a, b), (folds[0], folds[1]), of_organ(ahead, organ), of_organ(lost, organ)
-        )
-    return found
+        both, whose = (folds[0], folds[1]), of_organ(ahead, organ)
+        return Paired(of_organ(values, organ), (a, b), both, whose, of_organ(lost, organ))
+
+    return sample
 
 
 def of_organ(values: pd.Series | pd.DataFrame, organ: str) -> np.ndarray:
