@@ -302,7 +302,9 @@ def test_words_where_there_is_nothing_to_say():
     assert one["words"] == "undecided between a and b on the liver: a - b is 10.0 Dice points"
     twins = on_the_liver(study(np.zeros(4)))
     assert twins["more_patients"] == math.inf
-    assert "more than 10000 more patients" in twins["words"]
+    assert twins["words"].endswith("; neither more patients nor more trainings alone would decide")
+    fixed = on_the_liver(compare(study(np.zeros(4), seeds=[0]), fixed=["a", "b"]))
+    assert "more than 10000 more patients" in fixed["words"]
 
 
 # --- simulated studies: six organs that share patients, as the rows of one family

@@ -128,6 +128,8 @@ def what_would_decide(row: Mapping[str, Any]) -> str:
     if patients > MANY:
         if math.isfinite(trainings):
             return f"; more patients alone would not decide, about {several} would"
+        if row["scope"] == "networks":
+            return "; neither more patients nor more trainings alone would decide"
         return f"; more than {MANY} more patients would have to decide"
     if not patients > 0:
         return ""
