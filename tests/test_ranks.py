@@ -76,3 +76,22 @@ def test_two_networks_have_no_ranks_and_no_values_have_none():
     empty = rank(ranked_study([[NAN] * 3]))
     assert empty["average_rank"].isna().all()
     assert (empty["n"] == 0).all()
+
+
+def test_a_miss_ranks_last():
+    """A network that misses the organ on its hardest cases would otherwise be ranked on the easy ones only."""
+    columns = ("model", "seed", "case", "organ", "dice", "hd95")
+    rows = []
+    for i in range(10):
+        hard = i >= 6
+        rows.append(("a", 0, f"c{i}", "liver", 0.0 if hard else 0.9, NAN if hard else 2.0))
+        rows += [(model, 0, f"c{i}", "liver", 0.8, distance) for model, distance in (("b", 3.0), ("c", 4.0))]
+    found = rank(table(rows, columns)).query("metric == 'hd95' and organ == 'liver'").set_index("model")
+    assert (found["n"] == 10).all()
+    assert found.loc["a", "average_rank"] == pytest.approx((6 * 1 + 4 * 3) / 10)
+    assert found.loc["b", "average_rank"] == pytest.approx((6 * 2 + 4 * 1) / 10)
+
+
+def test_values_that_differ_in_the_last_bits_share_a_rank():
+    found = rank(ranked_study([[0.9 - 0.8, 0.1, 0.5 - 0.4]] * 4)).query("organ == 'liver'")
+    assert found["average_rank"].tolist() == [2, 2, 2]

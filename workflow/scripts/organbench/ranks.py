@@ -79,11 +79,9 @@ def advantages_of(per_case: pd.DataFrame, metric: str, models: list[str]) -> pd.
     partial = rows.groupby([rows[name] for name in ("organ", unit_of(rows), "model")])["value"].mean().unstack("model")
     partial = partial.rename_axis(index={unit_of(rows): "case"}).reindex(columns=values.columns)
     partial = pd.concat([partial, pd.concat({ALL: partial.groupby("case").mean()}, names=["organ"])])
-    lacking = ~partial.index.isin(values.index)
-    told = partial[
-        lacking & (partial.notna() | (missed > 0)).all(axis=1).to_numpy() & partial.notna().any(axis=1).to_numpy()
-    ]
-    values = pd.concat([values, told.fillna(0.0)])
+    partial = partial[~partial.index.isin(values.index)].dropna(how="all")
+    there = partial.notna() | (missed.reindex(partial.index, fill_value=0.0) > 0)
+    values = pd.concat([values, partial[there.all(axis=1)].fillna(0.0)])
     return (sign(metric) * values).round(DIGITS) - WORST * missed.reindex(values.index, fill_value=0.0)
 
 
