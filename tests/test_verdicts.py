@@ -1,6 +1,7 @@
 """The verdict on every pair: its rule, its words, what it is about, and its rate in simulated families."""
 
 import math
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -371,3 +372,51 @@ def test_a_known_difference_is_found_on_the_right_side():
 def test_equivalent_networks_are_found_to_be_so():
     found = families(20, 60, 0.001, draw=lambda rng, n: rng.normal(0, 0.01, n), margin=0.01)
     assert (found == "equivalent").mean() > 0.9
+
+
+# --- trainings without a value
+
+
+def varied(folds=1, seeds=2, cases=20, organs=("liver", "brain")):
+    """Two networks that are equal on average, whose trainings vary."""
+    rng = np.random.default_rng(3)
+    luck = {key: rng.normal(0, 3) for key in product("ab", range(folds), range(seeds), organs)}
+    rows = [
+        (model, fold, seed, f"c{case:02}", organ, 0.8, 10 + luck[model, fold, seed, organ] + rng.normal(0, 0.5))
+        for (model, fold, seed, organ), case in product(luck, range(cases))
+        if case % folds == fold
+    ]
+    return pd.DataFrame(rows, columns=["model", "fold", "seed", "case", "organ", "dice", "hd95"])
+
+
+def test_a_training_that_lacks_the_organ_shows_no_spread():
+    """Lent the other's values it would seem to repeat them: one training each would be judged as a network."""
+    frame = varied()
+    frame.loc[(frame["organ"] == "liver") & (frame["seed"] == 1), "hd95"] = NAN
+    found = compare(frame).set_index(["metric", "organ"])
+    liver, brain = found.loc[("hd95", "liver")], found.loc[("hd95", "brain")]
+    assert (liver["trainings_a"], liver["trainings_b"], liver["n"]) == (1, 1, 20)
+    assert (liver["scope"], liver["verdict"]) == ("weights", "undecided")
+    assert liver["verdict_weights"] in ("better", "worse")
+    assert "one training each" in liver["words"]
+    assert (brain["scope"], brain["trainings_a"]) == ("networks", 2)
+
+
+def test_folds_that_do_not_show_an_organ_are_no_trainings_of_it():
+    frame = varied(folds=5)
+    some = frame[(frame["organ"] != "brain") | (frame["fold"] < 3)]
+    brain = on_the_brain(some)
+    assert (brain["n"], brain["trainings_a"], brain["scope"]) == (12, 6, "networks")
+    expected = on_the_brain(some[some["fold"] < 3])  # a study that never had the other folds
+    for column in ("std_trainings", "ci_low", "p_mean", "more_trainings"):
+        assert brain[column] == pytest.approx(expected[column], nan_ok=True)
+
+
+def test_a_fold_that_one_network_lacks_leaves_the_others_to_compare():
+    frame = varied(folds=5)
+    brain = on_the_brain(frame[(frame["model"] == "a") | (frame["fold"] > 0)])
+    assert (brain["n"], brain["trainings_a"], brain["trainings_b"], brain["scope"]) == (16, 8, 8, "networks")
+
+
+def on_the_brain(frame):
+    return compare(frame).set_index(["metric", "organ"]).loc[("hd95", "brain")]

@@ -34,8 +34,8 @@ class Paired:
     Attributes:
         values: of model a and b, mean over trainings, (patient, 2), without NaN.
         effects: of each model, by how much each training lies above that mean, (patient, training); NaN where a
-            training did not test the patient. None where the model has no trainings of its own: it is judged as the
-            fixed thing it is.
+            training has no value of its own on the patient. None where the model has no trainings of its own: it is
+            judged as the fixed thing it is.
         folds: of each model, each training's fold, (training,).
         ahead: who is ahead on a patient since the other misses the organ in more runs: 1 (a), -1 (b) or 0, (patient,).
         lost: the same of patients that have no values, because one misses the organ in all runs, (other patient,).

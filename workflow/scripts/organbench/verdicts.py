@@ -252,7 +252,8 @@ def compare(
         rows = []
         for pair in pairs:
             values, missed = paired_values(per_case, metric, pair), misses(per_case, metric, pair)
-            above = effects(training_values(per_case, metric, pair)).reindex(values.index)
+            own = training_values(per_case, metric, pair, filled=False).notna()  # a lent value shows no spread
+            above = effects(training_values(per_case, metric, pair)).where(own).reindex(values.index)
             samples = paired(values, missed, above, [None if model in fixed else model for model in pair])
             missed = missed.groupby("organ").sum()
             lacking = with_dice[pair].difference(values.index).to_frame(index=False)
@@ -281,7 +282,7 @@ def paired(
     Args:
         values: see `statistics.paired_values`; model a and model b.
         missed: see `statistics.misses`.
-        above: see `trainings.effects`; the rows of `values`.
+        above: see `trainings.effects`; the rows of `values`. NaN where a training has no value of its own.
         trained: of both models their name, or None where it is judged as the fixed thing it is.
     """
     shares = missed.round(6)
@@ -295,10 +296,17 @@ def paired(
         folds.append(columns.get_level_values("fold").to_numpy())
 
     def sample(organ: str) -> Paired:
-        """The patients of one organ."""
-        a, b = (None if part is None else of_organ(part, organ) for part in own)
-        both, whose = (folds[0], folds[1]), of_organ(ahead, organ)
-        return Paired(of_organ(values, organ), (a, b), both, whose, of_organ(lost, organ))
+        """The patients of one organ, and the trainings that have a value on one of them."""
+        parts, whose = [], []
+        for part, fold in zip(own, folds, strict=True):
+            found = None if part is None else of_organ(part, organ)
+            if found is not None and len(found):
+                known = ~np.isnan(found).all(axis=0)
+                found, fold = found[:, known], fold[known]
+            parts.append(found)
+            whose.append(fold)
+        both = (parts[0], parts[1]), (whose[0], whose[1])
+        return Paired(of_organ(values, organ), *both, of_organ(ahead, organ), of_organ(lost, organ))
 
     return sample
 
