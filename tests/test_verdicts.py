@@ -129,7 +129,7 @@ def test_a_distance_that_one_lacks_is_left_out_and_counted():
     assert found.loc[("dice", "liver"), ["n", "missing"]].tolist() == [6, 0]
     assert found.loc[("hd95", "liver"), ["n", "missing"]].tolist() == [4, 2]
     assert found.loc[("hd95", "all"), ["n", "missing"]].tolist() == [4, 2]
-    assert "2 cases without a value are left out" in found.loc[("hd95", "liver"), "words"]
+    assert "2 patients without a value are left out" in found.loc[("hd95", "liver"), "words"]
 
 
 def test_all_is_over_the_organs_that_both_have():
@@ -232,7 +232,7 @@ def test_a_network_that_misses_an_organ_on_its_hardest_cases_does_not_win_on_dis
     assert row["mean_difference"] == pytest.approx(-0.2)  # of the cases on which both found it, a is ahead
     assert row["verdict"] == row["verdict_weights"] == "undecided"
     assert row["p_value"] > 0.05  # its five misses rank as its worst cases
-    assert "a misses it more often, so it cannot be better" in row["words"]
+    assert "a misses the organ more often, so it cannot be better" in row["words"]
 
 
 def test_who_misses_less_may_win():
@@ -296,14 +296,14 @@ def test_words_have_no_negative_zero():
 def test_words_where_there_is_nothing_to_say():
     frame = table([("a", 0, "x", "right_eye", NAN), ("b", 0, "x", "right_eye", NAN)])
     assert compare(frame)["words"].tolist() == [
-        "no case gives both a and b a value on the right eye",
-        "no case gives both a and b a value over all organs",
+        "no patient gives both a and b a value on the right eye",
+        "no patient gives both a and b a value over all organs",
     ]
     one = on_the_liver(study([0.1]))
     assert one["words"] == "undecided between a and b on the liver: a - b is 10.0 Dice points"
     twins = on_the_liver(study(np.zeros(4)))
     assert twins["more_patients"] == math.inf
-    assert "more than 10000 more patients" in twins["words"]
+    assert twins["words"].endswith("; neither more patients nor more trainings alone would decide")
 
 
 # --- simulated studies: six organs that share patients, as the rows of one family
@@ -372,6 +372,56 @@ def test_a_known_difference_is_found_on_the_right_side():
 def test_equivalent_networks_are_found_to_be_so():
     found = families(20, 60, 0.001, draw=lambda rng, n: rng.normal(0, 0.01, n), margin=0.01)
     assert (found == "equivalent").mean() > 0.9
+
+
+# --- what would decide
+
+
+def test_nothing_decides_in_favour_of_who_misses_more():
+    frame = varied(seeds=3, organs=("liver",))
+    frame["hd95"] = frame["hd95"] / 10 - 0.5 * (frame["model"] == "a")
+    frame.loc[(frame["model"] == "a") & (frame["seed"] == 0) & (frame["case"] < "c05"), "hd95"] = NAN
+    liver = compare(frame, {"hd95": 5.0}).set_index(["metric", "organ"]).loc[("hd95", "liver")]
+    assert (liver["verdict"], liver["more_patients"], liver["more_trainings"]) == ("undecided", math.inf, math.inf)
+    assert "neither more patients nor more trainings alone would decide" in liver["words"]
+    assert "a misses the organ more often, so it cannot be better" in liver["words"]
+
+
+def test_nothing_decides_where_ranks_contradict_the_mean():
+    liver = on_the_liver(study([*np.linspace(0.01, 0.02, 18), -0.4, -0.4]))
+    assert liver["mean_difference"] < 0 < liver["effect_size"]
+    assert (liver["verdict"], liver["more_patients"]) == ("undecided", math.inf)
+
+
+def test_what_decides_cannot_be_told_where_every_fold_has_one_patient():
+    brain = on_the_brain(varied(folds=12, seeds=1, cases=12))
+    assert (brain["n"], brain["scope"], brain["verdict"]) == (12, "networks", "undecided")
+    assert np.isnan(brain[["more_patients", "more_trainings", "std_trainings"]].to_numpy(float)).all()
+    assert "decide" not in brain["words"].removeprefix("undecided")
+
+
+@pytest.mark.parametrize(
+    ("patients", "trainings", "fixed", "words"),
+    [
+        (1, math.inf, False, "; about 1 more patient would decide"),
+        (2, 1, False, "; about 2 more patients or 1 more training of each would decide"),
+        (math.inf, 2, True, "; more patients alone would not decide, about 2 more trainings of a would"),
+        (20_000, math.inf, False, "; it would take more than 10000 more patients"),
+        (math.inf, NAN, False, "; more patients would not decide"),
+        (NAN, NAN, False, ""),
+    ],
+)
+def test_words_about_what_would_decide(patients, trainings, fixed, words):
+    row = {"model_a": "a", "model_b": "b", "more_patients": patients, "more_trainings": trainings}
+    assert verdicts.what_would_decide(row | {"trainings_a": 3, "trainings_b": 0 if fixed else 3}) == words
+
+
+def test_words_where_one_never_finds_the_organ():
+    frame = varied(seeds=3)
+    frame.loc[frame["model"] == "a", "hd95"] = NAN
+    assert on_the_brain(frame)["words"] == (
+        "no patient gives both a and b a value on the brain; a misses the organ more often, so it cannot be better"
+    )
 
 
 # --- trainings without a value

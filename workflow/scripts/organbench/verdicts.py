@@ -84,6 +84,13 @@ def verdict(row: Mapping[str, Any], of: str = "") -> str:
     return "undecided"
 
 
+def open_ways(row: Mapping[str, Any]) -> list[str]:
+    """Which of `planning.WAYS` a row can be decided in, if its means, ranks and misses stay as they are."""
+    advantage, more_missed = sign(row["metric"]) * row["mean_difference"], round(row["missed_a"] - row["missed_b"], 6)
+    different = advantage * row["effect_size"] > 0 and advantage * more_missed <= 0
+    return [way for way, is_open in zip(planning.WAYS, (different, not more_missed), strict=True) if is_open]
+
+
 def sentence(row: Mapping[str, Any]) -> str:
     """Say in words what a row of the comparison table found.
 
@@ -99,15 +106,15 @@ def sentence(row: Mapping[str, Any]) -> str:
     a, b, measure = row["model_a"], row["model_b"], MEASURES[row["metric"]]
     organ = "over all organs" if row["organ"] == ALL else f"on the {row['organ'].replace('_', ' ')}"
     difference, low, high = (measure.scale * row[key] for key in ("mean_difference", "ci_low", "ci_high"))
-    if row["n"] == 0:
-        return f"no case gives both {a} and {b} a value {organ}"
     if row["verdict"] in ("better", "worse") and difference < 0:
         difference, low, high = -difference, -high, -low
     digits = 1 if not high - low < 0.5 else 2
     size = f"{difference:z.{digits}f} {measure.unit}"
     if not math.isnan(low):
         size += f" [{low:z.{digits}f}, {high:z.{digits}f}]"
-    if row["verdict"] in ("better", "worse"):
+    if row["n"] == 0:
+        told = f"no patient gives both {a} and {b} a value {organ}"
+    elif row["verdict"] in ("better", "worse"):
         told = f"{a} is {row['verdict']} than {b} {organ} by {size}"
     elif row["verdict"] == "equivalent":
         told = f"{a} and {b} are equivalent {organ}: {a} - {b} is {size}, within {measure.scale * row['margin']:g}"
@@ -115,24 +122,34 @@ def sentence(row: Mapping[str, Any]) -> str:
         told = f"undecided between {a} and {b} {organ}: {a} - {b} is {size}{what_would_decide(row)}"
     more_missed = round(row["missed_a"] - row["missed_b"], 6)
     if more_missed:
-        told += f"; {a if more_missed > 0 else b} misses it more often, so it cannot be better"
-    if row["missing"]:
-        told += f"; {row['missing']} cases without a value are left out"
+        it = "organs" if row["organ"] == ALL else "the organ"
+        told += f"; {a if more_missed > 0 else b} misses {it} more often, so it cannot be better"
+    if row["missing"] and row["n"]:
+        one = row["missing"] == 1
+        told += (
+            f"; {row['missing']} {'patient' if one else 'patients'} without a value {'is' if one else 'are'} left out"
+        )
     return told + true_of(row)
 
 
 def what_would_decide(row: Mapping[str, Any]) -> str:
     """The end of an undecided row's sentence: how many more patients, or trainings, would decide."""
     patients, trainings = row["more_patients"], row["more_trainings"]
-    several = f"{trainings:.0f} more training{'s' if trainings > 1 else ''} of each"
+    trained = [row[f"model_{side}"] for side in "ab" if row[f"trainings_{side}"]]
+    whose = trained[0] if len(trained) == 1 else "each"
+    several = f"{trainings:.0f} more training{'s' if trainings > 1 else ''} of {whose}"
     if patients > MANY:
         if math.isfinite(trainings):
             return f"; more patients alone would not decide, about {several} would"
-        return f"; more than {MANY} more patients would have to decide"
+        if math.isfinite(patients):
+            return f"; it would take more than {MANY} more patients"
+        if math.isnan(trainings):
+            return "; more patients would not decide"
+        return "; neither more patients nor more trainings alone would decide"
     if not patients > 0:
         return ""
     count = round(patients, 1 - math.floor(math.log10(patients)))  # two digits
-    told = f"; about {count:.0f} more patients"
+    told = f"; about {count:.0f} more patient{'s' if count > 1 else ''}"
     return f"{told} or {several} would decide" if math.isfinite(trainings) else f"{told} would decide"
 
 
@@ -216,8 +233,9 @@ def judge(family: pd.DataFrame) -> pd.DataFrame:
     rows = decided(tested(family))
     for row in rows:
         unsure = row["verdict"] == "undecided" and can_be_decided(row)
-        row["more_patients"] = planning.more_patients(row, alpha) if unsure else math.nan
-        row["more_trainings"] = planning.more_trainings(row, alpha) if unsure else math.nan
+        ways = open_ways(row)
+        row["more_patients"] = planning.more_patients(row, alpha, ways) if unsure else math.nan
+        row["more_trainings"] = planning.more_trainings(row, alpha, ways) if unsure else math.nan
         row["words"] = sentence(row)
     return pd.DataFrame(rows)
 
