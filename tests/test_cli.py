@@ -9,6 +9,8 @@ import pytest
 
 from organbench import cli, verdicts
 
+NAN = np.nan
+
 
 def table(model, shift=0.0, *, cases=12, seeds=3, organs=("liver", "spleen"), first=0):
     rng = np.random.default_rng(5)
@@ -92,6 +94,12 @@ def changed(**columns):
         (changed(dice="high"), [], "line 2: dice is 'high', which is no finite number"),
         (changed(dice=np.inf), [], "line 2: dice is 'inf', which is no finite number"),
         (changed(case=np.nan), [], "line 2: names no case"),
+        (changed(seed=[NAN, *range(143)]), [], "line 2: names no seed; fill the cell"),
+        (changed().head(0), [], "has no rows"),
+        (changed(dice=lambda rows: rows["dice"] * 100), [], "line 2: dice is 77.5942; give a number from 0 to 1"),
+        (changed(hd95=-1), [], "line 2: hd95 is -1; give a number of 0 or more"),
+        (changed(volume_error=-1.5), [], "line 2: volume_error is -1.5; give a number of -1 or more"),
+        (changed(patient=lambda rows: rows["model"]), [], "case 000 is of two patients"),
         (changed(seed=0), [], "line 26: a has a second row of case 000 and organ liver"),
         (changed(), ["--metric", "dicee"], "--metric dicee: is not known; the metrics are dice"),
         (changed(), ["--metric", "nsd"], "has no column nsd; its metrics are dice"),

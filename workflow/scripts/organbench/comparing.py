@@ -42,6 +42,10 @@ def gather(paths: Sequence[Path], metrics: Sequence[str]) -> tuple[pd.DataFrame,
     if "patient" in per_case and per_case["patient"].isna().any():
         bare = next(path for path, table in found.items() if "patient" not in table or table["patient"].isna().any())
         raise InputError(f"{bare}: names no patient, or not of every case, as another table does; give all the column")
+    if "patient" in per_case:
+        whose = per_case.groupby("case")["patient"].nunique()
+        if (whose > 1).any():
+            raise InputError(f"{paths[0]}: case {whose.idxmax()} is of two patients; a case has one, in all tables")
     if len(per_case["model"].unique()) < 2:
         raise InputError(f"{paths[0]}: has a single model, {models[0]}; give a table of another one as well")
     return with_dice(per_case), [*unshared(per_case, "case"), *unshared(per_case, "organ")]
@@ -67,14 +71,16 @@ def one_table(path: Path, metrics: Sequence[str]) -> pd.DataFrame:
     lacking = [column for column in NEEDED if column not in table]
     if lacking:
         raise InputError(f"{path}: has no column {lacking[0]}; the first line must name model, case, organ and metrics")
+    if table.empty:
+        raise InputError(f"{path}: has no rows; is it the right table?")
     here = metrics_of(table)
     for metric in metrics or here[:1] or ["dice"]:
         if metric not in MEASURES:
             raise InputError(f"--metric {metric}: is not known; the metrics are {', '.join(MEASURES)}")
         if metric not in here:
             raise InputError(f"{path}: has no column {metric}; its metrics are {', '.join(here) or 'unknown'}")
-    for column in NEEDED:
-        if table[column].isna().any():
+    for column in KEYS:
+        if column in table and table[column].isna().any():
             raise InputError(f"{path}, line {table[column].isna().idxmax() + 2}: names no {column}; fill the cell")
     for metric in here:
         numbers = pd.to_numeric(table[metric], errors="coerce")
@@ -85,6 +91,14 @@ def one_table(path: Path, metrics: Sequence[str]) -> pd.DataFrame:
                 f"{path}, line {line + 2}: {metric} is {str(table[metric][line])[:40]!r}, which is no finite number; "
                 "correct it, or leave the cell empty where there is no value"
             )
+        outside = numbers.lt(-1 if metric == "volume_error" else 0)
+        if MEASURES[metric].best:
+            outside |= numbers.gt(1 + 1e-9)
+        if outside.any():
+            line = int(outside.idxmax())
+            allowed = "from 0 to 1 (no percents)" if MEASURES[metric].best else "of 0 or more"
+            allowed = "of -1 or more" if metric == "volume_error" else allowed
+            raise InputError(f"{path}, line {line + 2}: {metric} is {numbers[line]:g}; give a number {allowed}")
         table = table.assign(**{metric: numbers})
     for column in ("fold", "seed"):
         table[column] = table.get(column, 0)
