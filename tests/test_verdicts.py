@@ -450,6 +450,7 @@ def test_a_training_that_lacks_the_organ_shows_no_spread():
     assert liver["verdict_weights"] in ("better", "worse")
     assert "one training each" in liver["words"]
     assert (brain["scope"], brain["trainings_a"]) == ("networks", 2)
+    assert found.loc[("hd95", "all"), "scope"] == "weights"  # half of it shows no spread
 
 
 def test_folds_that_do_not_show_an_organ_are_no_trainings_of_it():

@@ -32,8 +32,8 @@ def training_values(per_case: pd.DataFrame, metric: str, models: Sequence[str], 
         per_case: see `statistics.case_values`; needs the columns fold, seed and dice, and may have patient.
         metric: one of its metrics.
         models: which models.
-        filled: False leaves what a training lacks NaN, so that it shows what is its own; its value of `all` is then the
-            mean over the organs on which it has one.
+        filled: False leaves what a training lacks NaN, so that it shows what is its own; also its value of `all`, where
+            it lacks one of the organs.
 
     Returns:
         A row an organ and patient (the index) where each of the models has a value, those of organ `all` last; a column
@@ -47,8 +47,8 @@ def training_values(per_case: pd.DataFrame, metric: str, models: Sequence[str], 
     wide = wide[by_model(wide).reindex(columns=list(models)).notna().all(axis=1)]
     if filled:
         wide = wide.fillna(wide.T.groupby(level=["model", "fold"]).transform("mean").T)
-    everything = pd.concat({ALL: wide.groupby("patient").mean()}, names=["organ"])
-    return pd.concat([wide, everything])
+    everything = wide.groupby("patient").mean().mask(wide.isna().groupby("patient").any())
+    return pd.concat([wide, pd.concat({ALL: everything}, names=["organ"])])
 
 
 def by_model(values: pd.DataFrame) -> pd.DataFrame:
