@@ -65,7 +65,7 @@ def test_other_programs_tables_have_neither_folds_nor_seeds(tmp_path, capsys):
     path = write(tmp_path, "product.csv", product[["model", "case", "organ", "dice"]])
     ours = write(tmp_path, "ours.csv", network)
     _, out, _ = run(path, ours, capsys=capsys)
-    assert "one training each: true of these weights only" in out
+    assert "one training of product: true of these weights only" in out
     _, out, _ = run(path, ours, "--fixed", "product", capsys=capsys)
     assert "product is better than unet on the liver" in out
     assert "product judged as fixed" in out

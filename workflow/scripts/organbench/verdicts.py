@@ -166,9 +166,11 @@ def true_of(row: Mapping[str, Any]) -> str:
         "equivalent": "; these weights are equivalent",
     }
     told += words.get(row["verdict_weights"], "")
-    if min(row["trainings_a"] or math.inf, row["trainings_b"] or math.inf) > 1:
+    once = [model for model, side in ((a, "a"), (b, "b")) if row[f"trainings_{side}"] == 1]
+    if not once:
         return f"{told}; not tested in the same folds: true of these weights only"
-    return f"{told}; one training each: true of these weights only; train more seeds"
+    whose = "each" if len(once) == 2 else f"of {once[0]}"
+    return f"{told}; one training {whose}: true of these weights only; train more seeds"
 
 
 def tested(rows: pd.DataFrame) -> pd.DataFrame:
