@@ -9,6 +9,8 @@ import pytest
 
 from organbench import cli, verdicts
 
+NAN = np.nan
+
 
 def table(model, shift=0.0, *, cases=12, seeds=3, organs=("liver", "spleen"), first=0):
     rng = np.random.default_rng(5)
@@ -63,7 +65,7 @@ def test_other_programs_tables_have_neither_folds_nor_seeds(tmp_path, capsys):
     path = write(tmp_path, "product.csv", product[["model", "case", "organ", "dice"]])
     ours = write(tmp_path, "ours.csv", network)
     _, out, _ = run(path, ours, capsys=capsys)
-    assert "one training each: true of these weights only" in out
+    assert "one training of product: true of these weights only" in out
     _, out, _ = run(path, ours, "--fixed", "product", capsys=capsys)
     assert "product is better than unet on the liver" in out
     assert "product judged as fixed" in out
@@ -92,6 +94,12 @@ def changed(**columns):
         (changed(dice="high"), [], "line 2: dice is 'high', which is no finite number"),
         (changed(dice=np.inf), [], "line 2: dice is 'inf', which is no finite number"),
         (changed(case=np.nan), [], "line 2: names no case"),
+        (changed(seed=[NAN, *range(143)]), [], "line 2: names no seed; fill the cell"),
+        (changed().head(0), [], "has no rows"),
+        (changed(dice=lambda rows: rows["dice"] * 100), [], "line 2: dice is 77.5942; give a number from 0 to 1"),
+        (changed(hd95=-1), [], "line 2: hd95 is -1; give a number of 0 or more"),
+        (changed(volume_error=-1.5), [], "line 2: volume_error is -1.5; give a number of -1 or more"),
+        (changed(patient=lambda rows: rows["model"]), [], "case 000 is of two patients"),
         (changed(seed=0), [], "line 26: a has a second row of case 000 and organ liver"),
         (changed(), ["--metric", "dicee"], "--metric dicee: is not known; the metrics are dice"),
         (changed(), ["--metric", "nsd"], "has no column nsd; its metrics are dice"),
@@ -131,3 +139,12 @@ def test_help_needs_no_library_beside_python(tmp_path):
     code = f"import sys; sys.path.insert(0, {place!r}); from organbench import cli; cli.main(['compare', '--help'])"
     told = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True)
     assert "PER_CASE.csv" in told.stdout
+
+
+def test_a_table_given_twice_and_tables_without_a_common_case(tmp_path, capsys):
+    paths = [write(tmp_path, f"{name}.csv", table(name, first=first, cases=5)) for name, first in (("a", 0), ("b", 10))]
+    status, _, err = run(paths[0], paths[0], capsys=capsys)
+    assert (status, "a.csv: is given twice" in err) == (2, True)
+    status, _, err = run(*paths, capsys=capsys)
+    assert (status, err.count("\n")) == (2, 1)
+    assert "no two models have a value on the same case and organ" in err

@@ -1,6 +1,7 @@
 """The verdict on every pair: its rule, its words, what it is about, and its rate in simulated families."""
 
 import math
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -128,7 +129,7 @@ def test_a_distance_that_one_lacks_is_left_out_and_counted():
     assert found.loc[("dice", "liver"), ["n", "missing"]].tolist() == [6, 0]
     assert found.loc[("hd95", "liver"), ["n", "missing"]].tolist() == [4, 2]
     assert found.loc[("hd95", "all"), ["n", "missing"]].tolist() == [4, 2]
-    assert "2 cases without a value are left out" in found.loc[("hd95", "liver"), "words"]
+    assert "2 patients without a value are left out" in found.loc[("hd95", "liver"), "words"]
 
 
 def test_all_is_over_the_organs_that_both_have():
@@ -231,7 +232,7 @@ def test_a_network_that_misses_an_organ_on_its_hardest_cases_does_not_win_on_dis
     assert row["mean_difference"] == pytest.approx(-0.2)  # of the cases on which both found it, a is ahead
     assert row["verdict"] == row["verdict_weights"] == "undecided"
     assert row["p_value"] > 0.05  # its five misses rank as its worst cases
-    assert "a misses it more often, so it cannot be better" in row["words"]
+    assert "a misses the organ more often, so it cannot be better" in row["words"]
 
 
 def test_who_misses_less_may_win():
@@ -295,16 +296,14 @@ def test_words_have_no_negative_zero():
 def test_words_where_there_is_nothing_to_say():
     frame = table([("a", 0, "x", "right_eye", NAN), ("b", 0, "x", "right_eye", NAN)])
     assert compare(frame)["words"].tolist() == [
-        "no case gives both a and b a value on the right eye",
-        "no case gives both a and b a value over all organs",
+        "no patient gives both a and b a value on the right eye",
+        "no patient gives both a and b a value over all organs",
     ]
     one = on_the_liver(study([0.1]))
     assert one["words"] == "undecided between a and b on the liver: a - b is 10.0 Dice points"
     twins = on_the_liver(study(np.zeros(4)))
     assert twins["more_patients"] == math.inf
     assert twins["words"].endswith("; neither more patients nor more trainings alone would decide")
-    fixed = on_the_liver(compare(study(np.zeros(4), seeds=[0]), fixed=["a", "b"]))
-    assert "more than 10000 more patients" in fixed["words"]
 
 
 # --- simulated studies: six organs that share patients, as the rows of one family
@@ -373,3 +372,102 @@ def test_a_known_difference_is_found_on_the_right_side():
 def test_equivalent_networks_are_found_to_be_so():
     found = families(20, 60, 0.001, draw=lambda rng, n: rng.normal(0, 0.01, n), margin=0.01)
     assert (found == "equivalent").mean() > 0.9
+
+
+# --- what would decide
+
+
+def test_nothing_decides_in_favour_of_who_misses_more():
+    frame = varied(seeds=3, organs=("liver",))
+    frame["hd95"] = frame["hd95"] / 10 - 0.5 * (frame["model"] == "a")
+    frame.loc[(frame["model"] == "a") & (frame["seed"] == 0) & (frame["case"] < "c05"), "hd95"] = NAN
+    liver = compare(frame, {"hd95": 5.0}).set_index(["metric", "organ"]).loc[("hd95", "liver")]
+    assert (liver["verdict"], liver["more_patients"], liver["more_trainings"]) == ("undecided", math.inf, math.inf)
+    assert "neither more patients nor more trainings alone would decide" in liver["words"]
+    assert "a misses the organ more often, so it cannot be better" in liver["words"]
+
+
+def test_nothing_decides_where_ranks_contradict_the_mean():
+    liver = on_the_liver(study([*np.linspace(0.01, 0.02, 18), -0.4, -0.4]))
+    assert liver["mean_difference"] < 0 < liver["effect_size"]
+    assert (liver["verdict"], liver["more_patients"]) == ("undecided", math.inf)
+
+
+def test_what_decides_cannot_be_told_where_every_fold_has_one_patient():
+    brain = on_the_brain(varied(folds=12, seeds=1, cases=12))
+    assert (brain["n"], brain["scope"], brain["verdict"]) == (12, "networks", "undecided")
+    assert np.isnan(brain[["more_patients", "more_trainings", "std_trainings"]].to_numpy(float)).all()
+    assert "decide" not in brain["words"].removeprefix("undecided")
+
+
+@pytest.mark.parametrize(
+    ("patients", "trainings", "fixed", "words"),
+    [
+        (1, math.inf, False, "; about 1 more patient would decide"),
+        (2, 1, False, "; about 2 more patients or 1 more training of each would decide"),
+        (math.inf, 2, True, "; more patients alone would not decide, about 2 more trainings of a would"),
+        (20_000, math.inf, False, "; it would take more than 10000 more patients"),
+        (math.inf, NAN, False, "; more patients would not decide"),
+        (NAN, NAN, False, ""),
+    ],
+)
+def test_words_about_what_would_decide(patients, trainings, fixed, words):
+    row = {"model_a": "a", "model_b": "b", "more_patients": patients, "more_trainings": trainings}
+    assert verdicts.what_would_decide(row | {"trainings_a": 3, "trainings_b": 0 if fixed else 3}) == words
+
+
+def test_words_where_one_never_finds_the_organ():
+    frame = varied(seeds=3)
+    frame.loc[frame["model"] == "a", "hd95"] = NAN
+    assert on_the_brain(frame)["words"] == (
+        "no patient gives both a and b a value on the brain; a misses the organ more often, so it cannot be better"
+    )
+
+
+# --- trainings without a value
+
+
+def varied(folds=1, seeds=2, cases=20, organs=("liver", "brain")):
+    """Two networks that are equal on average, whose trainings vary."""
+    rng = np.random.default_rng(3)
+    luck = {key: rng.normal(0, 3) for key in product("ab", range(folds), range(seeds), organs)}
+    rows = [
+        (model, fold, seed, f"c{case:02}", organ, 0.8, 10 + luck[model, fold, seed, organ] + rng.normal(0, 0.5))
+        for (model, fold, seed, organ), case in product(luck, range(cases))
+        if case % folds == fold
+    ]
+    return pd.DataFrame(rows, columns=["model", "fold", "seed", "case", "organ", "dice", "hd95"])
+
+
+def test_a_training_that_lacks_the_organ_shows_no_spread():
+    """Lent the other's values it would seem to repeat them: one training each would be judged as a network."""
+    frame = varied()
+    frame.loc[(frame["organ"] == "liver") & (frame["seed"] == 1), "hd95"] = NAN
+    found = compare(frame).set_index(["metric", "organ"])
+    liver, brain = found.loc[("hd95", "liver")], found.loc[("hd95", "brain")]
+    assert (liver["trainings_a"], liver["trainings_b"], liver["n"]) == (1, 1, 20)
+    assert (liver["scope"], liver["verdict"]) == ("weights", "undecided")
+    assert liver["verdict_weights"] in ("better", "worse")
+    assert "one training each" in liver["words"]
+    assert (brain["scope"], brain["trainings_a"]) == ("networks", 2)
+    assert found.loc[("hd95", "all"), "scope"] == "weights"  # half of it shows no spread
+
+
+def test_folds_that_do_not_show_an_organ_are_no_trainings_of_it():
+    frame = varied(folds=5)
+    some = frame[(frame["organ"] != "brain") | (frame["fold"] < 3)]
+    brain = on_the_brain(some)
+    assert (brain["n"], brain["trainings_a"], brain["scope"]) == (12, 6, "networks")
+    expected = on_the_brain(some[some["fold"] < 3])  # a study that never had the other folds
+    for column in ("std_trainings", "ci_low", "p_mean", "more_trainings"):
+        assert brain[column] == pytest.approx(expected[column], nan_ok=True)
+
+
+def test_a_fold_that_one_network_lacks_leaves_the_others_to_compare():
+    frame = varied(folds=5)
+    brain = on_the_brain(frame[(frame["model"] == "a") | (frame["fold"] > 0)])
+    assert (brain["n"], brain["trainings_a"], brain["trainings_b"], brain["scope"]) == (16, 8, 8, "networks")
+
+
+def on_the_brain(frame):
+    return compare(frame).set_index(["metric", "organ"]).loc[("hd95", "brain")]

@@ -31,6 +31,10 @@ def gather(paths: Sequence[Path], metrics: Sequence[str]) -> tuple[pd.DataFrame,
     Raises:
         InputError: a table cannot be read, lacks a column, has a row twice or a value that is no number.
     """
+    if len(set(paths)) < len(paths):
+        raise InputError(
+            f"{next(path for path in paths if paths.count(path) > 1)}: is given twice; give each table once"
+        )
     found = {path: one_table(path, metrics) for path in paths}
     names = unique_names(paths)
     models = [model for table in found.values() for model in table["model"].unique()]
@@ -41,7 +45,11 @@ def gather(paths: Sequence[Path], metrics: Sequence[str]) -> tuple[pd.DataFrame,
     per_case = pd.concat(parts, ignore_index=True)
     if "patient" in per_case and per_case["patient"].isna().any():
         bare = next(path for path, table in found.items() if "patient" not in table or table["patient"].isna().any())
-        raise InputError(f"{bare}: names no patient, or not of every case, as another table does; give all the column")
+        raise InputError(f"{bare}: the column patient is empty for some case; fill it for all, in every table")
+    if "patient" in per_case:
+        whose = per_case.groupby("case")["patient"].nunique()
+        if (whose > 1).any():
+            raise InputError(f"{paths[0]}: case {whose.idxmax()} is of two patients; a case has one, in all tables")
     if len(per_case["model"].unique()) < 2:
         raise InputError(f"{paths[0]}: has a single model, {models[0]}; give a table of another one as well")
     return with_dice(per_case), [*unshared(per_case, "case"), *unshared(per_case, "organ")]
@@ -67,14 +75,16 @@ def one_table(path: Path, metrics: Sequence[str]) -> pd.DataFrame:
     lacking = [column for column in NEEDED if column not in table]
     if lacking:
         raise InputError(f"{path}: has no column {lacking[0]}; the first line must name model, case, organ and metrics")
+    if table.empty:
+        raise InputError(f"{path}: has no rows; is it the right table?")
     here = metrics_of(table)
     for metric in metrics or here[:1] or ["dice"]:
         if metric not in MEASURES:
             raise InputError(f"--metric {metric}: is not known; the metrics are {', '.join(MEASURES)}")
         if metric not in here:
             raise InputError(f"{path}: has no column {metric}; its metrics are {', '.join(here) or 'unknown'}")
-    for column in NEEDED:
-        if table[column].isna().any():
+    for column in KEYS:
+        if column in table and table[column].isna().any():
             raise InputError(f"{path}, line {table[column].isna().idxmax() + 2}: names no {column}; fill the cell")
     for metric in here:
         numbers = pd.to_numeric(table[metric], errors="coerce")
@@ -85,6 +95,14 @@ def one_table(path: Path, metrics: Sequence[str]) -> pd.DataFrame:
                 f"{path}, line {line + 2}: {metric} is {str(table[metric][line])[:40]!r}, which is no finite number; "
                 "correct it, or leave the cell empty where there is no value"
             )
+        outside = numbers.lt(-1 if metric == "volume_error" else 0)
+        if MEASURES[metric].best:
+            outside |= numbers.gt(1 + 1e-9)
+        if outside.any():
+            line = int(outside.idxmax())
+            allowed = "from 0 to 1 (no percents)" if MEASURES[metric].best else "of 0 or more"
+            allowed = "of -1 or more" if metric == "volume_error" else allowed
+            raise InputError(f"{path}, line {line + 2}: {metric} is {numbers[line]:g}; give a number {allowed}")
         table = table.assign(**{metric: numbers})
     for column in ("fold", "seed"):
         table[column] = table.get(column, 0)
@@ -133,7 +151,7 @@ def judge(
         fixed: models that were not trained.
 
     Raises:
-        InputError: a margin or a fixed model is of nothing that the tables have.
+        InputError: a margin or a fixed model is of nothing that the tables have, or no two models share a case.
     """
     known = list(per_case["model"].unique())
     for model in fixed:
@@ -145,4 +163,7 @@ def judge(
             raise InputError(f"--margin {metric}: is of no metric that is compared; these are {', '.join(chosen)}")
     others = [metric for metric in metrics_of(per_case) if metric not in (*chosen, "dice")]
     found = verdicts.compare(per_case.drop(columns=others), margins, fixed)
-    return found[found["metric"].isin(chosen)].reset_index(drop=True)
+    found = found[found["metric"].isin(chosen)].reset_index(drop=True)
+    if not found["n"].any():
+        raise InputError("no two models have a value on the same case and organ; do the tables name them alike?")
+    return found

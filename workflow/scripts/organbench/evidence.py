@@ -34,8 +34,8 @@ class Paired:
     Attributes:
         values: of model a and b, mean over trainings, (patient, 2), without NaN.
         effects: of each model, by how much each training lies above that mean, (patient, training); NaN where a
-            training did not test the patient. None where the model has no trainings of its own: it is judged as the
-            fixed thing it is.
+            training has no value of its own on the patient. None where the model has no trainings of its own: it is
+            judged as the fixed thing it is.
         folds: of each model, each training's fold, (training,).
         ahead: who is ahead on a patient since the other misses the organ in more runs: 1 (a), -1 (b) or 0, (patient,).
         lost: the same of patients that have no values, because one misses the organ in all runs, (other patient,).
@@ -201,16 +201,18 @@ def _spread_over_folds(paired: Paired, v_patients: float) -> dict[str, float]:
     means = np.nansum(table * weights, axis=0) / share
     v_folds = float((share**2 * (means - means @ share) ** 2).sum()) * folds / (folds - 1)
     alone = (~np.isnan(table)).sum(axis=1).max() == 1
-    within = float(np.nansum((table - means) ** 2 / max(1, n - folds))) / n if alone else v_patients
+    within = v_patients
+    if alone:  # NaN where every fold has one patient: they cannot be told apart
+        within = float(np.nansum((table - means) ** 2)) / (n - folds) / n if n > folds else math.nan
     repeats = sum(1 / count for count in paired.trainings if count)
     return {
         "v_patients": 0.0 if alone else v_patients,
         "df_patients": n - 1.0,
         "v_trainings": v_folds,
         "df_trainings": folds - 1.0,
-        "v_within": min(within, v_folds) if alone else math.nan,
+        "v_within": float(np.minimum(within, v_folds)) if alone else math.nan,
         "folds": float(folds) if alone else math.nan,
-        "std_trainings": math.sqrt(max(0.0, v_folds - (within if alone else 0.0)) / repeats),
+        "std_trainings": math.sqrt(np.maximum(0.0, v_folds - (within if alone else 0.0)) / repeats),
     }
 
 

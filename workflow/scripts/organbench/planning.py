@@ -1,7 +1,7 @@
 """How many more patients, or trainings of each network, would decide what is undecided."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,10 @@ POWER = 0.8  # with which a study of the size that is asked for decides
 EFFICIENCY = 0.92  # of patients, as two tests have to agree: Pitman's 3 / pi of the signed-rank test, and a little more
 STEPS = np.unique(np.rint(np.concatenate([np.arange(1, 500), np.geomspace(500, 1e6, 800)])))  # how many more are tried
 MOST_TRAININGS = 100  # more are not asked for
+WAYS = ("different", "equivalent")  # to decide: better or worse, and equivalent
 
 
-def more_patients(row: Mapping[str, Any], alpha: float) -> float:
+def more_patients(row: Mapping[str, Any], alpha: float, ways: Collection[str] = WAYS) -> float:
     """About how many more patients would decide, with the trainings that there are.
 
     That is for 80 % power, if the mean difference and all spreads stayed what they are, and for whichever verdict takes
@@ -25,29 +26,30 @@ def more_patients(row: Mapping[str, Any], alpha: float) -> float:
     Args:
         row: with the columns n, mean_difference, margin and v_weights, and those of `evidence.spread_over_trainings`.
         alpha: level that the test has to reach.
+        ways: which of `WAYS` are open.
 
     Returns:
         Patients besides those there are, 1 or more; infinity where no number of them would do; NaN for fewer than two
-        patients.
+        patients, or where every fold has just one: what comes of patients cannot be told then.
     """
     n = row["n"]
-    if n < 2:
+    if n < 2 or one_each(row):
         return math.nan
     patients, trainings = parts(row)
     sizes = n + STEPS
-    return first(row, alpha, sizes, patients * n / sizes, np.full(len(STEPS), trainings), row["df_trainings"])
+    return first(row, alpha, sizes, patients * n / sizes, np.full(len(STEPS), trainings), row["df_trainings"], ways)
 
 
-def more_trainings(row: Mapping[str, Any], alpha: float) -> float:
+def more_trainings(row: Mapping[str, Any], alpha: float, ways: Collection[str] = WAYS) -> float:
     """About how many more trainings of each network would decide, on the same patients.
 
     Of each network and, in k folds, in each fold. As `more_patients`, whose other arguments it has.
 
     Returns:
         Trainings besides those there are, 1 or more; infinity where `MOST_TRAININGS` would not do; NaN where nothing is
-        known of the spread over trainings, or for fewer than two patients.
+        known of the spread over trainings, for fewer than two patients, or where every fold has just one.
     """
-    if row["n"] < 2 or math.isnan(row["v_trainings"]):
+    if row["n"] < 2 or math.isnan(row["v_trainings"]) or one_each(row):
         return math.nan
     patients, trainings = parts(row)
     more, df = STEPS[STEPS <= MOST_TRAININGS], row["df_trainings"]
@@ -58,7 +60,12 @@ def more_trainings(row: Mapping[str, Any], alpha: float) -> float:
     else:
         seeds = max(1.0, min(counts) / row["folds"])
         factor = seeds / (seeds + more)
-    return first(row, alpha, np.full(len(more), row["n"]), np.full(len(more), patients), trainings * factor, df)
+    return first(row, alpha, np.full(len(more), row["n"]), np.full(len(more), patients), trainings * factor, df, ways)
+
+
+def one_each(row: Mapping[str, Any]) -> bool:
+    """Whether every fold was tested on one patient: that patients vary and that trainings do is one thing then."""
+    return not math.isnan(row["folds"]) and math.isnan(row["v_within"])
 
 
 def parts(row: Mapping[str, Any]) -> tuple[float, float]:
@@ -78,6 +85,7 @@ def first(
     patients: np.ndarray,
     trainings: np.ndarray,
     df_trainings: float | np.ndarray,
+    ways: Collection[str],
 ) -> float:
     """The first of `STEPS` with which a study would decide; infinity where none would.
 
@@ -88,6 +96,7 @@ def first(
         patients: the part of the variance of its mean difference that comes of patients, (step,).
         trainings: that which comes of trainings, (step,).
         df_trainings: degrees of freedom of the latter; NaN where there is none.
+        ways: which of `WAYS` are open.
     """
     mean = abs(row["mean_difference"])
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -96,11 +105,11 @@ def first(
     if not math.isnan(row["folds"]):
         df = np.broadcast_to(np.asarray(df_trainings, float), sizes.shape)
     enough = np.zeros(len(sizes), bool)
-    for shift, level, power, least, efficiency in (
-        (mean, alpha / 2, POWER, 1 - math.log2(alpha), EFFICIENCY),
-        (row["margin"] - mean, alpha, (1 + POWER) / 2, -math.log2(alpha), 1.0),
+    for way, shift, level, power, least, efficiency in (
+        ("different", mean, alpha / 2, POWER, 1 - math.log2(alpha), EFFICIENCY),
+        ("equivalent", row["margin"] - mean, alpha, (1 + POWER) / 2, -math.log2(alpha), 1.0),
     ):
-        if not shift > 0:
+        if way not in ways or not shift > 0:
             continue
         found = chance(shift, patients / efficiency + trainings, df, level)
         if math.isnan(row["folds"]):

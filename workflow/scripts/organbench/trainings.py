@@ -20,7 +20,7 @@ def patients_of(per_case: pd.DataFrame) -> pd.Series:
     return per_case[unit_of(per_case)].rename("patient")
 
 
-def training_values(per_case: pd.DataFrame, metric: str, models: Sequence[str]) -> pd.DataFrame:
+def training_values(per_case: pd.DataFrame, metric: str, models: Sequence[str], *, filled: bool = True) -> pd.DataFrame:
     """Give the values of each training of several models on the same organs of the same patients.
 
     The rules are those of `statistics.paired_values`, and the means over a model's trainings are its values. A training
@@ -32,6 +32,8 @@ def training_values(per_case: pd.DataFrame, metric: str, models: Sequence[str]) 
         per_case: see `statistics.case_values`; needs the columns fold, seed and dice, and may have patient.
         metric: one of its metrics.
         models: which models.
+        filled: False leaves what a training lacks NaN, so that it shows what is its own; also its value of `all`, where
+            it lacks one of the organs.
 
     Returns:
         A row an organ and patient (the index) where each of the models has a value, those of organ `all` last; a column
@@ -43,10 +45,10 @@ def training_values(per_case: pd.DataFrame, metric: str, models: Sequence[str]) 
     wide = rows["value"].groupby(keys).mean().unstack(TRAINING)  # first over a patient's scans
     wide = wide.sort_index(axis=1).reindex(columns=list(models), level="model")
     wide = wide[by_model(wide).reindex(columns=list(models)).notna().all(axis=1)]
-    of_fold = wide.T.groupby(level=["model", "fold"]).transform("mean").T
-    wide = wide.fillna(of_fold)
-    everything = pd.concat({ALL: wide.groupby("patient").mean()}, names=["organ"])
-    return pd.concat([wide, everything])
+    if filled:
+        wide = wide.fillna(wide.T.groupby(level=["model", "fold"]).transform("mean").T)
+    everything = wide.groupby("patient").mean().mask(wide.isna().groupby("patient").any())
+    return pd.concat([wide, pd.concat({ALL: everything}, names=["organ"])])
 
 
 def by_model(values: pd.DataFrame) -> pd.DataFrame:

@@ -84,6 +84,13 @@ def verdict(row: Mapping[str, Any], of: str = "") -> str:
     return "undecided"
 
 
+def open_ways(row: Mapping[str, Any]) -> list[str]:
+    """Which of `planning.WAYS` a row can be decided in, if its means, ranks and misses stay as they are."""
+    advantage, more_missed = sign(row["metric"]) * row["mean_difference"], round(row["missed_a"] - row["missed_b"], 6)
+    different = advantage * row["effect_size"] > 0 and advantage * more_missed <= 0
+    return [way for way, is_open in zip(planning.WAYS, (different, not more_missed), strict=True) if is_open]
+
+
 def sentence(row: Mapping[str, Any]) -> str:
     """Say in words what a row of the comparison table found.
 
@@ -99,15 +106,15 @@ def sentence(row: Mapping[str, Any]) -> str:
     a, b, measure = row["model_a"], row["model_b"], MEASURES[row["metric"]]
     organ = "over all organs" if row["organ"] == ALL else f"on the {row['organ'].replace('_', ' ')}"
     difference, low, high = (measure.scale * row[key] for key in ("mean_difference", "ci_low", "ci_high"))
-    if row["n"] == 0:
-        return f"no case gives both {a} and {b} a value {organ}"
     if row["verdict"] in ("better", "worse") and difference < 0:
         difference, low, high = -difference, -high, -low
     digits = 1 if not high - low < 0.5 else 2
     size = f"{difference:z.{digits}f} {measure.unit}"
     if not math.isnan(low):
         size += f" [{low:z.{digits}f}, {high:z.{digits}f}]"
-    if row["verdict"] in ("better", "worse"):
+    if row["n"] == 0:
+        told = f"no patient gives both {a} and {b} a value {organ}"
+    elif row["verdict"] in ("better", "worse"):
         told = f"{a} is {row['verdict']} than {b} {organ} by {size}"
     elif row["verdict"] == "equivalent":
         told = f"{a} and {b} are equivalent {organ}: {a} - {b} is {size}, within {measure.scale * row['margin']:g}"
@@ -115,26 +122,34 @@ def sentence(row: Mapping[str, Any]) -> str:
         told = f"undecided between {a} and {b} {organ}: {a} - {b} is {size}{what_would_decide(row)}"
     more_missed = round(row["missed_a"] - row["missed_b"], 6)
     if more_missed:
-        told += f"; {a if more_missed > 0 else b} misses it more often, so it cannot be better"
-    if row["missing"]:
-        told += f"; {row['missing']} cases without a value are left out"
+        it = "organs" if row["organ"] == ALL else "the organ"
+        told += f"; {a if more_missed > 0 else b} misses {it} more often, so it cannot be better"
+    if row["missing"] and row["n"]:
+        one = row["missing"] == 1
+        told += (
+            f"; {row['missing']} {'patient' if one else 'patients'} without a value {'is' if one else 'are'} left out"
+        )
     return told + true_of(row)
 
 
 def what_would_decide(row: Mapping[str, Any]) -> str:
     """The end of an undecided row's sentence: how many more patients, or trainings, would decide."""
     patients, trainings = row["more_patients"], row["more_trainings"]
-    several = f"{trainings:.0f} more training{'s' if trainings > 1 else ''} of each"
+    trained = [row[f"model_{side}"] for side in "ab" if row[f"trainings_{side}"]]
+    whose = trained[0] if len(trained) == 1 else "each"
+    several = f"{trainings:.0f} more training{'s' if trainings > 1 else ''} of {whose}"
     if patients > MANY:
         if math.isfinite(trainings):
             return f"; more patients alone would not decide, about {several} would"
-        if row["scope"] == "networks":
-            return "; neither more patients nor more trainings alone would decide"
-        return f"; more than {MANY} more patients would have to decide"
+        if math.isfinite(patients):
+            return f"; it would take more than {MANY} more patients"
+        if math.isnan(trainings):
+            return "; more patients would not decide"
+        return "; neither more patients nor more trainings alone would decide"
     if not patients > 0:
         return ""
     count = round(patients, 1 - math.floor(math.log10(patients)))  # two digits
-    told = f"; about {count:.0f} more patients"
+    told = f"; about {count:.0f} more patient{'s' if count > 1 else ''}"
     return f"{told} or {several} would decide" if math.isfinite(trainings) else f"{told} would decide"
 
 
@@ -151,9 +166,11 @@ def true_of(row: Mapping[str, Any]) -> str:
         "equivalent": "; these weights are equivalent",
     }
     told += words.get(row["verdict_weights"], "")
-    if min(row["trainings_a"] or math.inf, row["trainings_b"] or math.inf) > 1:
+    once = [model for model, side in ((a, "a"), (b, "b")) if row[f"trainings_{side}"] == 1]
+    if not once:
         return f"{told}; not tested in the same folds: true of these weights only"
-    return f"{told}; one training each: true of these weights only; train more seeds"
+    whose = "each" if len(once) == 2 else f"of {once[0]}"
+    return f"{told}; one training {whose}: true of these weights only; train more seeds"
 
 
 def tested(rows: pd.DataFrame) -> pd.DataFrame:
@@ -218,8 +235,9 @@ def judge(family: pd.DataFrame) -> pd.DataFrame:
     rows = decided(tested(family))
     for row in rows:
         unsure = row["verdict"] == "undecided" and can_be_decided(row)
-        row["more_patients"] = planning.more_patients(row, alpha) if unsure else math.nan
-        row["more_trainings"] = planning.more_trainings(row, alpha) if unsure else math.nan
+        ways = open_ways(row)
+        row["more_patients"] = planning.more_patients(row, alpha, ways) if unsure else math.nan
+        row["more_trainings"] = planning.more_trainings(row, alpha, ways) if unsure else math.nan
         row["words"] = sentence(row)
     return pd.DataFrame(rows)
 
@@ -254,7 +272,8 @@ def compare(
         rows = []
         for pair in pairs:
             values, missed = paired_values(per_case, metric, pair), misses(per_case, metric, pair)
-            above = effects(training_values(per_case, metric, pair)).reindex(values.index)
+            own = training_values(per_case, metric, pair, filled=False).notna()  # a lent value shows no spread
+            above = effects(training_values(per_case, metric, pair)).where(own).reindex(values.index)
             samples = paired(values, missed, above, [None if model in fixed else model for model in pair])
             missed = missed.groupby("organ").sum()
             lacking = with_dice[pair].difference(values.index).to_frame(index=False)
@@ -283,7 +302,7 @@ def paired(
     Args:
         values: see `statistics.paired_values`; model a and model b.
         missed: see `statistics.misses`.
-        above: see `trainings.effects`; the rows of `values`.
+        above: see `trainings.effects`; the rows of `values`. NaN where a training has no value of its own.
         trained: of both models their name, or None where it is judged as the fixed thing it is.
     """
     shares = missed.round(6)
@@ -297,10 +316,17 @@ def paired(
         folds.append(columns.get_level_values("fold").to_numpy())
 
     def sample(organ: str) -> Paired:
-        """The patients of one organ."""
-        a, b = (None if part is None else of_organ(part, organ) for part in own)
-        both, whose = (folds[0], folds[1]), of_organ(ahead, organ)
-        return Paired(of_organ(values, organ), (a, b), both, whose, of_organ(lost, organ))
+        """The patients of one organ, and the trainings that have a value on one of them."""
+        parts, whose = [], []
+        for part, fold in zip(own, folds, strict=True):
+            found = None if part is None else of_organ(part, organ)
+            if found is not None and len(found):
+                known = ~np.isnan(found).all(axis=0)
+                found, fold = found[:, known], fold[known]
+            parts.append(found)
+            whose.append(fold)
+        both = (parts[0], parts[1]), (whose[0], whose[1])
+        return Paired(of_organ(values, organ), *both, of_organ(ahead, organ), of_organ(lost, organ))
 
     return sample
 
