@@ -40,8 +40,8 @@ def gather(paths: Sequence[Path], metrics: Sequence[str]) -> tuple[pd.DataFrame,
     models = [model for table in found.values() for model in table["model"].unique()]
     parts = []
     for path, table in found.items():
-        twice = {model: f"{model} ({names[path]})" for model in table["model"].unique() if models.count(model) > 1}
-        parts.append(table.assign(model=table["model"].replace(twice)))
+        alike = {model: f"{model} ({names[path]})" for model in table["model"].unique() if models.count(model) > 1}
+        parts.append(table.assign(model=table["model"].replace(alike)))
     per_case = pd.concat(parts, ignore_index=True)
     if "patient" in per_case and per_case["patient"].isna().any():
         bare = next(path for path, table in found.items() if "patient" not in table or table["patient"].isna().any())
