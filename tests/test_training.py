@@ -939,7 +939,12 @@ def run_script(name, folder, *, inputs, outputs, params, **others):
         log=[str(folder / f"{name}.log")],
         threads=1,
         resources=SimpleNamespace(gpu=0),
-        config={"dataset": {"on_bad_case": "stop"}, "prediction": PREDICTION},
+        config={
+            "study": "tiny",
+            "dataset": {"on_bad_case": "stop", "organs": ORGANS},
+            "prediction": PREDICTION,
+            "evaluation": {"decides": "dice", "margin": {"dice": 0.01}, "tolerance_mm": 2.0},
+        },
         scriptdir=str(SCRIPTS),
         **others,
     )
@@ -1020,8 +1025,9 @@ def test_an_interrupted_job_gives_the_same_file(trained, monkeypatch):
     assert (resumed / "weights.pt").read_bytes() == (run / "weights.pt").read_bytes()
 
 
-def test_the_prediction_script_writes_a_label_map(trained):
+def test_the_prediction_script_writes_a_label_map(trained, monkeypatch):
     folder, run = trained
+    monkeypatch.chdir(folder)  # where the protocol is written
     target = run.parent / "a.nii.gz"
     run_script(
         "predict",
@@ -1041,6 +1047,7 @@ def test_the_prediction_script_writes_a_label_map(trained):
     assert cost["voxels"] == 6 * 24 * 20
     assert cost["prediction_seconds"] > 0
     assert cost["peak_host_mib"] > 50
+    assert (folder / "results/tiny/protocol.json").exists()
 
 
 def test_weights_in_another_runs_folder_are_refused(trained):

@@ -11,7 +11,7 @@ import pytest
 import torch
 from conftest import ROOT
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from tiny import ORGANS, UNET, WINDOW, make_case, training_settings
+from tiny import ORGANS, PREDICTION, UNET, WINDOW, make_case, training_settings
 
 from organbench import choosing, costs, figures, methods_of_tuning, study, training, tuned, tuning
 from organbench.errors import DivergedError, InputError
@@ -221,6 +221,7 @@ def job(tmp_path):
             "validation": [str(tmp_path / "held_out")],
             "skip_bad": False,
             "settings": {"network": UNET, "training": training_settings(learning_rate=rate)},
+            "prediction": PREDICTION,
             "window": list(WINDOW),
             "organs": list(ORGANS),
             "seed": 0,
