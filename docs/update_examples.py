@@ -13,7 +13,7 @@ from PIL import Image
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
-from organbench import tables  # noqa: E402
+from organbench.core import tables  # noqa: E402
 
 FIGURES = {
     "phantom": {name: name for name in ("dice_by_organ", "paired_differences", "overlays")},

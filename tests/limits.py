@@ -17,7 +17,7 @@ import yaml
 from snakemake.common.configfile import load_configfile
 
 from organbench import cases, inference, splits, study, training
-from organbench.errors import InputError
+from organbench.core.errors import InputError
 
 ROOT = Path(__file__).parents[1]
 ORGANS = {"liver": [1], "brain": [2]}

@@ -9,7 +9,7 @@ import pytest
 import SimpleITK as sitk
 
 from organbench import cases, volumes
-from organbench.errors import InputError
+from organbench.core.errors import InputError
 from organbench.volumes import Grid
 
 ORGANS = {"liver": [1], "lungs": [3, 4], "bone": [7]}

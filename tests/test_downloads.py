@@ -6,7 +6,7 @@ import pytest
 from serving import serving
 
 from organbench import downloads
-from organbench.errors import InputError
+from organbench.core.errors import InputError
 
 CONTENT = bytes(range(256)) * 1000
 LIMIT = 10**6

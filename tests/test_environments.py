@@ -169,7 +169,7 @@ def test_an_environment_has_nothing_that_no_script_imports(path):
 def test_following_imports_finds_what_is_imported_by_name():
     """The tests above would prove little if they followed too few imports."""
     found = {file.relative_to(SCRIPTS).as_posix() for file in reachable("train.py")}
-    assert {"train.py", "organbench/errors.py", "organbench/networks/ghostunet.py"} <= found
+    assert {"train.py", "organbench/core/errors.py", "organbench/networks/ghostunet.py"} <= found
     assert SCRIPTS / "organbench/figures/style.py" in reachable("figure_metrics.py")
     assert {"torch", "numpy", "SimpleITK", "pandas"} <= third_party(reachable("train.py"))
     assert "scipy" in third_party(reachable("tables.py"))

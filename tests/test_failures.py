@@ -8,7 +8,7 @@ import numpy as np
 import yaml
 from conftest import ROOT
 
-from organbench import failures
+from organbench.core import failures
 
 SCRIPTS = ROOT / "workflow" / "scripts"
 SNAKEFILE = """
@@ -33,8 +33,8 @@ JOB = f"""
 import os, pathlib, signal, sys
 
 sys.path.insert(0, {str(SCRIPTS)!r})
-from organbench.errors import InputError, StoppedError
-from organbench.jobs import job_log
+from organbench.core.errors import InputError, StoppedError
+from organbench.core.jobs import job_log
 
 how = snakemake.wildcards.how
 if how == "unable":

@@ -8,8 +8,8 @@ import pytest
 import SimpleITK as sitk
 
 from organbench import volumes
-from organbench.errors import InputError
-from organbench.files import atomic, unchanged
+from organbench.core.errors import InputError
+from organbench.core.files import atomic, unchanged
 
 
 @pytest.mark.parametrize("failure", [ValueError, KeyboardInterrupt])

@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from organbench import study
-from organbench.errors import InputError
+from organbench.core.errors import InputError
 from organbench.group_differences import group_differences, group_summaries, interaction, interactions, t_test
 from organbench.groups import read
 from organbench.verdicts import compare, holm

@@ -26,7 +26,7 @@ from limits import ORGANS, convert, find_cases, limited, load_case, load_weights
 from tiny import examples
 
 from organbench import cases, splits, study, volumes
-from organbench.errors import InputError
+from organbench.core.errors import InputError
 
 SHAPE = (8, 10, 12)  # z y x
 NAN, INFINITE = float("nan"), float("inf")

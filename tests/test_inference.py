@@ -14,7 +14,7 @@ from tiny import ORGANS, UNET, WINDOW, Pointwise, examples, label_map, make_case
 from torch import nn
 
 from organbench import cases, devices, inference, networks
-from organbench.errors import InputError
+from organbench.core.errors import InputError
 from organbench.inference import Ensemble, Predictor, body_box, gaussian, predict_case, starts
 
 CPU = torch.device("cpu")

@@ -9,10 +9,10 @@ import time
 
 import pytest
 
-from organbench import jobs, orphans
-from organbench.errors import InputError
-from organbench.files import atomic
-from organbench.jobs import Pace, job_log, termination
+from organbench.core import jobs, orphans
+from organbench.core.errors import InputError
+from organbench.core.files import atomic
+from organbench.core.jobs import Pace, job_log, termination
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from organbench import methods, study
-from organbench.errors import InputError
+from organbench.core.errors import InputError
 
 ROOT = Path(__file__).parent.parent
 REFERENCES = (ROOT / "workflow" / "report" / "references.bib").read_text()

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from organbench import protocol
-from organbench.errors import InputError
+from organbench.core.errors import InputError
 
 ORGANS = ["liver", "left_lung"]
 EVALUATION = {"decides": "dice", "margin": {"dice": 0.01, "nsd": 0}, "tolerance_mm": 2.0}

@@ -16,7 +16,7 @@ from tiny import GHOSTUNET, ORGANS, PREDICTION, UNET, WINDOW, make_case, trainin
 from torch import nn
 
 from organbench import losses, networks, rehearsal, study, training
-from organbench.errors import InputError
+from organbench.core.errors import InputError
 
 SCRIPTS = ROOT / "workflow" / "scripts"
 DEEP = {"features": [4, 8, 16]}  # divides sizes by 4

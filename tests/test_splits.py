@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from organbench import splits
-from organbench.errors import InputError
+from organbench.core.errors import InputError
 
 CT_ORG = [str(case) for case in range(140)]
 

@@ -8,7 +8,7 @@ import yaml
 from conftest import ROOT
 
 from organbench import splits, study
-from organbench.errors import InputError
+from organbench.core.errors import InputError
 from organbench.statistics import MEASURES
 
 MINIMAL = {

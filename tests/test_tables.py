@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
-from organbench import tables
+from organbench.core import tables
 
 
 @pytest.mark.parametrize("column", tables.NAMES)
@@ -30,7 +30,7 @@ def test_nothing_else_reads_a_studys_tables():
     places = [*(ROOT / "workflow" / "scripts").rglob("*.py"), *(ROOT / "docs").glob("*.py")]
     readers = {path.relative_to(ROOT).as_posix() for path in places if re.search(r"\bread_csv\(", path.read_text())}
     assert readers == {
-        "workflow/scripts/organbench/tables.py",
+        "workflow/scripts/organbench/core/tables.py",
         "workflow/scripts/organbench/openkbp.py",  # others' data
         "workflow/scripts/resources.py",  # Snakemake's benchmarks
     }

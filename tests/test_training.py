@@ -30,7 +30,7 @@ from tiny import (
 from torch import nn
 
 from organbench import augmentation, cases, devices, inference, losses, networks, overlaps, sampling, training
-from organbench.errors import InputError, StoppedError
+from organbench.core.errors import InputError, StoppedError
 
 SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
 CPU = torch.device("cpu")

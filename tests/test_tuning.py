@@ -14,7 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from tiny import ORGANS, PREDICTION, UNET, WINDOW, make_case, training_settings
 
 from organbench import choosing, costs, figures, methods_of_tuning, study, training, tuned, tuning
-from organbench.errors import DivergedError, InputError
+from organbench.core.errors import DivergedError, InputError
 from organbench.figures import style
 
 NAN = float("nan")

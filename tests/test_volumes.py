@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from organbench import volumes
-from organbench.errors import InputError
+from organbench.core.errors import InputError
 from organbench.volumes import Grid, Resampler
 
 ORGANS = {"liver": [1], "lungs": [3, 4]}

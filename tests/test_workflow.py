@@ -18,7 +18,8 @@ import SimpleITK as sitk
 import torch
 import yaml
 
-from organbench import metrics, orphans
+from organbench import metrics
+from organbench.core import orphans
 
 REPOSITORY = Path(__file__).parent.parent
 FIGURES = {

@@ -17,7 +17,7 @@ sys.path[:0] = [str(TESTS), str(TESTS.parent / "workflow" / "scripts")]
 
 with atheris.instrument_imports(include=["organbench"]):
     from organbench import splits, study, volumes
-    from organbench.errors import InputError
+    from organbench.core.errors import InputError
 
 ORGANS = {"liver": [1], "brain": [2]}
 NAMES = ["a.nii", "a.nii.gz", "a.mha", "a.nrrd"]  # the first byte chooses one

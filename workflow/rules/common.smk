@@ -17,8 +17,10 @@ REFERENCES = WORKFLOW / "report" / "references.bib"
 if str(SCRIPTS) not in sys.path:
     sys.path.insert(0, str(SCRIPTS))
 
-from organbench import failures, orphans, splits, study, tuning
-from organbench.errors import InputError
+from organbench import splits, study, tuning
+from organbench.core import failures
+from organbench.core import orphans
+from organbench.core.errors import InputError
 from snakemake.exceptions import WorkflowError
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pandas as pd
 
 from organbench import cases, splits
-from organbench.errors import InputError
-from organbench.files import atomic
-from organbench.jobs import job_log
+from organbench.core.errors import InputError
+from organbench.core.files import atomic
+from organbench.core.jobs import job_log
 
 with job_log(snakemake.log[0]) as logger:
     params = snakemake.params

@@ -4,8 +4,8 @@ import shutil
 from pathlib import Path
 
 from organbench import cases, splits
-from organbench.errors import InputError
-from organbench.jobs import job_log
+from organbench.core.errors import InputError
+from organbench.core.jobs import job_log
 
 with job_log(snakemake.log[0]) as logger:
     params = snakemake.params

@@ -3,9 +3,9 @@
 import pandas as pd
 
 from organbench import devices, training
-from organbench.errors import InputError
-from organbench.files import atomic
-from organbench.jobs import job_log
+from organbench.core.errors import InputError
+from organbench.core.files import atomic
+from organbench.core.jobs import job_log
 
 with job_log(snakemake.log[0]) as logger:
     devices.prepare(threads=snakemake.threads, gpus=0)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from organbench import choosing, tuning
-from organbench.jobs import job_log
+from organbench.core.jobs import job_log
 from organbench.volumes import write_json
 
 with job_log(snakemake.log[0]) as logger:

@@ -1,8 +1,9 @@
 """Say of each network whether its validation Dice still rose when training ended."""
 
-from organbench import convergence, tables
-from organbench.files import atomic
-from organbench.jobs import job_log
+from organbench import convergence
+from organbench.core import tables
+from organbench.core.files import atomic
+from organbench.core.jobs import job_log
 
 with job_log(snakemake.log[0]) as logger:
     params = snakemake.params

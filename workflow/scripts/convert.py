@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from organbench import cases
-from organbench.errors import InputError
-from organbench.files import unchanged
-from organbench.jobs import job_log
+from organbench.core.errors import InputError
+from organbench.core.files import unchanged
+from organbench.core.jobs import job_log
 
 originals = snakemake.input.volume, snakemake.input.labels
 with job_log(snakemake.log[0]) as logger, unchanged(*originals):

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from organbench import costs, tables
-from organbench.files import atomic
-from organbench.jobs import job_log
+from organbench import costs
+from organbench.core import tables
+from organbench.core.files import atomic
+from organbench.core.jobs import job_log
 
 
 def read(paths):

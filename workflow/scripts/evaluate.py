@@ -1,8 +1,8 @@
 """Measure one prediction against the original labels."""
 
 from organbench import metrics, volumes
-from organbench.files import atomic, unchanged
-from organbench.jobs import job_log
+from organbench.core.files import atomic, unchanged
+from organbench.core.jobs import job_log
 
 with job_log(snakemake.log[0]), unchanged(snakemake.input.labels, snakemake.input.prediction):
     organs = snakemake.params.organs

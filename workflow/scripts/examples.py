@@ -2,9 +2,10 @@
 
 import pandas as pd
 
-from organbench import cohort, tables
-from organbench.files import atomic
-from organbench.jobs import job_log
+from organbench import cohort
+from organbench.core import tables
+from organbench.core.files import atomic
+from organbench.core.jobs import job_log
 
 with job_log(snakemake.log[0]):
     agreements = pd.concat([tables.read(path) for path in snakemake.input.agreements], ignore_index=True)

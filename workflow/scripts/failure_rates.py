@@ -1,8 +1,9 @@
 """Count the patients on whom the contenders fail, and compare them."""
 
-from organbench import failure_rates, tables
-from organbench.files import atomic
-from organbench.jobs import job_log
+from organbench import failure_rates
+from organbench.core import tables
+from organbench.core.files import atomic
+from organbench.core.jobs import job_log
 
 with job_log(snakemake.log[0]):
     per_case = tables.read(snakemake.input.per_case)

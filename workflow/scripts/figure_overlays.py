@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from organbench import figures, tables, volumes
-from organbench.files import unchanged
-from organbench.jobs import job_log
+from organbench import figures, volumes
+from organbench.core import tables
+from organbench.core.files import unchanged
+from organbench.core.jobs import job_log
 
 with job_log(snakemake.log[0]), unchanged(*snakemake.input.volumes, *snakemake.input.labels):
     params = snakemake.params

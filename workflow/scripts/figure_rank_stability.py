@@ -1,7 +1,8 @@
 """Draw how often resamples give each contender each rank."""
 
-from organbench import figures, tables
-from organbench.jobs import job_log
+from organbench import figures
+from organbench.core import tables
+from organbench.core.jobs import job_log
 
 with job_log(snakemake.log[0]):
     stability = tables.read(snakemake.input.stability)

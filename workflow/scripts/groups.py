@@ -1,8 +1,9 @@
 """Summarise and compare the contenders in each group of patients."""
 
-from organbench import group_differences, tables
-from organbench.files import atomic
-from organbench.jobs import job_log
+from organbench import group_differences
+from organbench.core import tables
+from organbench.core.files import atomic
+from organbench.core.jobs import job_log
 
 with job_log(snakemake.log[0]):
     params = snakemake.params

@@ -4,9 +4,10 @@ import re
 
 import pandas as pd
 
-from organbench import learning_curve, statistics, tables
-from organbench.files import atomic
-from organbench.jobs import job_log
+from organbench import learning_curve, statistics
+from organbench.core import tables
+from organbench.core.files import atomic
+from organbench.core.jobs import job_log
 
 with job_log(snakemake.log[0]):
     found = []

@@ -3,9 +3,10 @@
 import json
 from pathlib import Path
 
-from organbench import convergence, methods, protocol, tables
-from organbench.files import atomic
-from organbench.jobs import job_log
+from organbench import convergence, methods, protocol
+from organbench.core import tables
+from organbench.core.files import atomic
+from organbench.core.jobs import job_log
 
 with job_log(snakemake.log[0]):
     params = snakemake.params

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from organbench import phantoms, volumes
-from organbench.jobs import job_log
+from organbench.core.jobs import job_log
 
 with job_log(snakemake.log[0]):
     volume, labels = phantoms.phantom(

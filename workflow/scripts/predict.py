@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from organbench import cases, devices, inference, protocol, volumes
-from organbench.jobs import job_log
+from organbench.core.jobs import job_log
 
 with job_log(snakemake.log[0]) as logger:
     # The config and not the params: what is fixed before results are seen must not remake a prediction when it changes.

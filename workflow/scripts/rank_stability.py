@@ -1,8 +1,9 @@
 """Rank the contenders by their means, and say how often resamples of patients and trainings rank them so."""
 
-from organbench import rank_stability, tables
-from organbench.files import atomic
-from organbench.jobs import job_log
+from organbench import rank_stability
+from organbench.core import tables
+from organbench.core.files import atomic
+from organbench.core.jobs import job_log
 
 with job_log(snakemake.log[0]):
     per_case = tables.read(snakemake.input.per_case)

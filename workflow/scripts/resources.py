@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from organbench.errors import InputError
-from organbench.jobs import job_log
+from organbench.core.errors import InputError
+from organbench.core.jobs import job_log
 
 SAMPLED = 2.0  # s that a job must last for its memory to be known: Snakemake looks twice a second
 

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from organbench import pages, tables
-from organbench.files import atomic
-from organbench.jobs import job_log
+from organbench import pages
+from organbench.core import tables
+from organbench.core.files import atomic
+from organbench.core.jobs import job_log
 
 with job_log(snakemake.log[0]):
     template = Path(snakemake.input.template).read_text()

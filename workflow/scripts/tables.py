@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from organbench import cohort, conventions, ranks, statistics, tables, verdicts
-from organbench.errors import InputError
-from organbench.files import atomic
-from organbench.jobs import job_log
+from organbench import cohort, conventions, ranks, statistics, verdicts
+from organbench.core import tables
+from organbench.core.errors import InputError
+from organbench.core.files import atomic
+from organbench.core.jobs import job_log
 
 
 def read(path):

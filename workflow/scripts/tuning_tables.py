@@ -6,8 +6,8 @@ from pathlib import Path
 import pandas as pd
 
 from organbench import choosing, tuning
-from organbench.files import atomic
-from organbench.jobs import job_log
+from organbench.core.files import atomic
+from organbench.core.jobs import job_log
 
 with job_log(snakemake.log[0]):
     candidates = tuning.candidates(snakemake.params.tune)

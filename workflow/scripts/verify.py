@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from organbench.errors import InputError
-from organbench.jobs import job_log
+from organbench.core.errors import InputError
+from organbench.core.jobs import job_log
 
 with job_log(snakemake.log[0]) as logger:
     different = []

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from organbench import cases, devices, inference, tables, training, tuned, volumes
-from organbench.jobs import job_log
+from organbench import cases, devices, inference, training, tuned, volumes
+from organbench.core import tables
+from organbench.core.jobs import job_log
 
 CONDITIONS = ("device", "precision", "threads", "versions")  # of cost.json: what may move the last bits
 

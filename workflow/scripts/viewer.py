@@ -2,9 +2,10 @@
 
 import shutil
 
-from organbench import tables, viewer
-from organbench.files import atomic
-from organbench.jobs import job_log
+from organbench import viewer
+from organbench.core import tables
+from organbench.core.files import atomic
+from organbench.core.jobs import job_log
 
 with job_log(snakemake.log[0]):
     params = snakemake.params

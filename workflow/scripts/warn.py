@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from organbench import caveats, tables
-from organbench.files import atomic
-from organbench.jobs import job_log
+from organbench import caveats
+from organbench.core import tables
+from organbench.core.files import atomic
+from organbench.core.jobs import job_log
 
 
 def training(path):

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from organbench import headers, volumes
-from organbench.errors import InputError
-from organbench.files import atomic
+from organbench.core.errors import InputError
+from organbench.core.files import atomic
 from organbench.volumes import Array, Grid
 
 POINTS = 1024  # voxels of each organ that are remembered for sampling

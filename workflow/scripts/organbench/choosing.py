@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from organbench import tables
-from organbench.errors import InputError
+from organbench.core import tables
+from organbench.core.errors import InputError
 from organbench.tuning import Candidate
 
 DICE = "dice_"  # what a history's columns of an organ's validation Dice begin with

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from organbench.errors import InputError
+from organbench.core.errors import InputError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -75,7 +75,7 @@ def compare(given: argparse.Namespace) -> None:
         print(f"{metric}:")
         print("".join(f"  {words}\n" for words in rows["words"]), end="")
     if given.output:
-        from organbench.files import atomic
+        from organbench.core.files import atomic
 
         with atomic(given.output) as path:
             found.to_csv(path, index=False)

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from organbench import tables, verdicts
-from organbench.errors import InputError
+from organbench import verdicts
+from organbench.core import tables
+from organbench.core.errors import InputError
 from organbench.statistics import ALL, MEASURES, metrics_of
 
 KEYS = ["model", "fold", "seed", "case", "organ"]

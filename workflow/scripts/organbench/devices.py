@@ -13,7 +13,7 @@ from filelock import FileLock
 from torch import nn
 
 from organbench import claims, energy
-from organbench.errors import InputError
+from organbench.core.errors import InputError
 
 DTYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 

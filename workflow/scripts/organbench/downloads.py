@@ -9,7 +9,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
-from organbench.errors import InputError
+from organbench.core.errors import InputError
 
 AGENT = "OrganBench (a Snakemake workflow that compares segmentation networks)"
 BUSY = (429, 500, 502, 503, 504)  # answers that may be another one later

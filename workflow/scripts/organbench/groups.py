@@ -6,7 +6,7 @@ Plain Python, because the workflow checks it while it is parsed.
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from organbench.errors import InputError
+from organbench.core.errors import InputError
 from organbench.splits import csv_rows, patients
 
 EMPTY = {

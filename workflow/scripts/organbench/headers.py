@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from organbench.errors import InputError
+from organbench.core.errors import InputError
 
 LARGEST_SIZE = 4096  # voxels of an axis; photon-counting scanners have 2048
 LARGEST_BYTES = 4 << 30  # of all voxels as they are stored: 1024 x 1024 x 2048 of 16 bits

@@ -17,8 +17,8 @@ from organbench import devices, networks, sampling, volumes
 from organbench.augmentation import scaled
 from organbench.cases import Case
 from organbench.cases import load as load_case
-from organbench.errors import InputError
-from organbench.jobs import Pace
+from organbench.core.errors import InputError
+from organbench.core.jobs import Pace
 from organbench.volumes import Array, Grid
 
 BODY_HU = -500  # half-way between air and water; lungs lie within the body's box

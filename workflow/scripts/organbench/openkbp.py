@@ -16,7 +16,7 @@ import pandas as pd
 import SimpleITK as sitk
 
 from organbench import downloads, volumes
-from organbench.errors import InputError
+from organbench.core.errors import InputError
 from organbench.volumes import AIR_HU, Array, Grid
 
 CUBE = (128, 128, 128)

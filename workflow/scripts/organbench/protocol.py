@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from organbench.errors import InputError
-from organbench.files import atomic
+from organbench.core.errors import InputError
+from organbench.core.files import atomic
 
 FILE = "protocol.json"  # in a study's folder of results
 RESULTS = ("runs/*/*/predictions/*.nii.gz", "runs/*/*/metrics/*.csv", "tables/per_case.csv")

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
-from organbench.errors import InputError
+from organbench.core.errors import InputError
 
 MOST_BYTES = 1 << 30  # that a real step on a small node may keep for its backward pass
 MOST_MULTIPLY_ADDS = 3e11  # of a real step: some ten seconds of one core

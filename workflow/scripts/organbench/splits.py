@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from organbench.errors import InputError
+from organbench.core.errors import InputError
 
 ROLES = ("train", "validation", "test")
 OFFICIAL = [str(case) for case in range(140)]  # CT-ORG (Rister et al. 2020)

@@ -18,7 +18,7 @@ import jsonschema
 import yaml
 
 from organbench import groups, networks, splits, tuning
-from organbench.errors import InputError
+from organbench.core.errors import InputError
 
 # given whole: the organs, networks, margins or tuned settings of two studies do not mix
 REPLACED = (("models",), ("dataset", "organs"), ("evaluation", "margin"), ("training", "tune"))

@@ -37,10 +37,10 @@ from organbench import (
     volumes,
 )
 from organbench.cases import Case
-from organbench.errors import DivergedError, InputError, StoppedError
-from organbench.files import atomic
+from organbench.core.errors import DivergedError, InputError, StoppedError
+from organbench.core.files import atomic
+from organbench.core.jobs import Pace, job_log, termination
 from organbench.inference import Ensemble, Predictor, predict_case, predictor_of, read_archive, removal, run_of, save
-from organbench.jobs import Pace, job_log, termination
 from organbench.sampling import WHOLE, Share
 
 CHECKPOINT_SECONDS = 300.0  # between checkpoints; ORGANBENCH_CHECKPOINT_SECONDS changes it without changing results

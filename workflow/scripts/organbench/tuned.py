@@ -10,9 +10,10 @@ import pandas as pd
 import torch
 from torch import nn
 
-from organbench import inference, tables, volumes
-from organbench.errors import DivergedError
-from organbench.files import atomic
+from organbench import inference, volumes
+from organbench.core import tables
+from organbench.core.errors import DivergedError
+from organbench.core.files import atomic
 
 Training = tuple[nn.Module, dict[str, Any], list[dict[str, Any]], dict[str, Any]]
 """What `training.train` returns: the network, its recipe, a row a step, and the cost."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from organbench import splits
-from organbench.errors import InputError
+from organbench.core.errors import InputError
 
 MOST_CANDIDATES = 40  # each is a whole training for every network and fold, and a row of the figure
 

@@ -20,7 +20,7 @@ import SimpleITK as sitk
 from organbench import volumes
 from organbench.cohort import disagreement
 from organbench.colours import organ_palette
-from organbench.files import atomic
+from organbench.core.files import atomic
 from organbench.statistics import ALL
 from organbench.volumes import Array, Grid
 

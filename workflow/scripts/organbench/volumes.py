@@ -20,8 +20,8 @@ import numpy as np
 import SimpleITK as sitk
 
 from organbench import headers
-from organbench.errors import InputError
-from organbench.files import atomic
+from organbench.core.errors import InputError
+from organbench.core.files import atomic
 from organbench.headers import Header, TextHeader, rounded
 
 ORIENTATION = "LPS"

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from organbench.files import atomic
+from organbench.core.files import atomic
 from organbench.statistics import ALL
 
 MM = 1 / 25.4  # inches

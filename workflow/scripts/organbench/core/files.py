@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from organbench.errors import InputError
+from organbench.core.errors import InputError
 
 LEFT_SECONDS = 60.0  # a temporary file that nobody has written to for so long was left behind by a job that was killed
 

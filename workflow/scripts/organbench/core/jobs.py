@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from organbench import orphans
-from organbench.errors import InputError, StoppedError
+from organbench.core import orphans
+from organbench.core.errors import InputError, StoppedError
 
 ENDINGS = (signal.SIGTERM, signal.SIGINT)
 TERMINATED = 128 + signal.SIGTERM  # what a shell reports of a process that SIGTERM ended
