@@ -37,7 +37,8 @@ def draw(work: Path, number: int) -> dict[str, float]:
 
     MB are those of both files.
     """
-    from organbench import phantoms, volumes
+    from organbench import phantoms
+    from organbench.data import volumes
 
     files = files_of(work, number)
     for image, file in zip(phantoms.phantom(number, seed=4, size=SIZE), files, strict=True):
@@ -50,7 +51,8 @@ def convert(work: Path, number: int) -> dict[str, float]:
 
     MB are those of the prepared case.
     """
-    from organbench import cases, phantoms
+    from organbench import phantoms
+    from organbench.data import cases
 
     folder = work / "cases" / str(number)
     organs = {organ: [value] for organ, value in phantoms.ORGANS.items()}
@@ -68,7 +70,8 @@ def train(work: Path, number: int) -> dict[str, float]:
 
     import torch
 
-    from organbench import cases, devices, phantoms, training
+    from organbench import devices, phantoms, training
+    from organbench.data import cases
 
     settings = inputs.default_study()["training"] | {"steps": STEPS, "validate_every": STEPS + 1, "precision": "fp32"}
     settings.pop("seeds")

@@ -21,7 +21,7 @@ def organbench(work: Path) -> dict[str, float]:
     statistics, voxel counts and sampling points; the case written. BLAS has one thread, as in the rule `convert`.
     """
     os.environ["OMP_NUM_THREADS"] = "1"  # before numpy is imported
-    from organbench import cases
+    from organbench.data import cases
 
     folder = work / f"ct-{CLASSES}"
     started = time.perf_counter()

@@ -52,7 +52,8 @@ def default_study() -> dict[str, Any]:
 
 def make_phantoms(work: Path) -> None:
     """The default study's patients as NIfTI files and as prepared cases, in `work/phantoms` and `work/cases`."""
-    from organbench import cases, phantoms, volumes
+    from organbench import phantoms
+    from organbench.data import cases, volumes
 
     study = default_study()
     settings = study["dataset"]["phantom"]
@@ -82,7 +83,7 @@ def make_ct(work: Path, ct: Path, classes: int) -> Path:
     import numpy as np
     import SimpleITK as sitk
 
-    from organbench import volumes
+    from organbench.data import volumes
 
     folder = work / f"ct-{classes}"
     if (folder / "labels.nii.gz").exists():
@@ -112,7 +113,8 @@ def make_weights(work: Path, ct: Path, classes: int, steps: int = 150) -> None:
     """
     import torch
 
-    from organbench import cases, devices, inference, training
+    from organbench import devices, inference, training
+    from organbench.data import cases
 
     folder = make_ct(work, ct, classes)
     if (folder / "weights.pt").exists():
@@ -161,7 +163,7 @@ def make_long_scan(work: Path, ct: Path, classes: int, slices: int = 900) -> Non
     import numpy as np
     import SimpleITK as sitk
 
-    from organbench import cases, volumes
+    from organbench.data import cases, volumes
 
     folder = make_ct(work, ct, classes)
     if (folder / "long" / "case.json").exists():

@@ -18,7 +18,8 @@ def predict(work: Path, classes: int) -> dict[str, float]:
     """
     import torch
 
-    from organbench import cases, devices, inference
+    from organbench import devices, inference
+    from organbench.data import cases
 
     folder = work / f"ct-{classes}"
     started = time.perf_counter()

@@ -82,7 +82,8 @@ def monai(work: Path) -> dict[str, float]:
 
 def whole_body(work: Path) -> dict[str, float]:
     """All that workflow/scripts/evaluate.py does with a scan of 512 x 512 x 900 voxels."""
-    from organbench import metrics, volumes
+    from organbench import metrics
+    from organbench.data import volumes
 
     started = time.perf_counter()
     files = [work / "metrics" / f"{what}.nii.gz" for what in ("long-labels", "long-prediction")]
@@ -125,7 +126,7 @@ def prepare(work: Path, ct: Path) -> None:
     import numpy as np
     import SimpleITK as sitk
 
-    from organbench import volumes
+    from organbench.data import volumes
 
     folder = work / "metrics"
     if (folder / "spacing.json").exists():

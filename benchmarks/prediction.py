@@ -61,7 +61,8 @@ def organbench(work: Path) -> dict[str, float]:
     organ's probability is resampled to the original grid (linear), then argmax; specks removed; NIfTI written. bf16
     where the processor has it, channels last.
     """
-    from organbench import cases, inference
+    from organbench import inference
+    from organbench.data import cases
 
     folder = work / f"ct-{CLASSES}"
     started = time.perf_counter()
@@ -85,7 +86,8 @@ def organbench_image_only(work: Path) -> dict[str, float]:
     """As above, but the labels are not looked at and no case is written: just what the peers do, too."""
     import SimpleITK as sitk
 
-    from organbench import cases, inference, volumes
+    from organbench import inference
+    from organbench.data import cases, volumes
 
     folder = work / f"ct-{CLASSES}"
     started = time.perf_counter()

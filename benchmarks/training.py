@@ -25,7 +25,8 @@ def organbench(work: Path) -> dict[str, float]:
     """
     import torch
 
-    from organbench import cases, devices, training
+    from organbench import devices, training
+    from organbench.data import cases
 
     options, settings = inputs.training_settings()
     settings |= {"steps": WARMUP + STEPS, "validate_every": WARMUP}  # the seconds are told at these steps

@@ -16,8 +16,9 @@ import torch
 import yaml
 from snakemake.common.configfile import load_configfile
 
-from organbench import cases, inference, splits, study, training
+from organbench import inference, study, training
 from organbench.core.errors import InputError
+from organbench.data import cases, splits
 
 ROOT = Path(__file__).parents[1]
 ORGANS = {"liver": [1], "brain": [2]}

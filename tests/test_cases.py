@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from organbench import cases, volumes
 from organbench.core.errors import InputError
-from organbench.volumes import Grid
+from organbench.data import cases, volumes
+from organbench.data.volumes import Grid
 
 ORGANS = {"liver": [1], "lungs": [3, 4], "bone": [7]}
 TORSO_ORGANS = {"liver": [1], "bladder": [2], "lungs": [3], "kidneys": [4], "bone": [5], "brain": [6]}

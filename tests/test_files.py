@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 import SimpleITK as sitk
 
-from organbench import volumes
 from organbench.core.errors import InputError
 from organbench.core.files import atomic, unchanged
+from organbench.data import volumes
 
 
 @pytest.mark.parametrize("failure", [ValueError, KeyboardInterrupt])

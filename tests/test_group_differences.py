@@ -7,8 +7,8 @@ from scipy import stats
 
 from organbench import study
 from organbench.core.errors import InputError
+from organbench.data.groups import read
 from organbench.group_differences import group_differences, group_summaries, interaction, interactions, t_test
-from organbench.groups import read
 from organbench.verdicts import compare, holm
 
 NAN = np.nan

@@ -25,8 +25,9 @@ from hypothesis import strategies as st
 from limits import ORGANS, convert, find_cases, limited, load_case, load_weights, read_split, resolve, resume
 from tiny import examples
 
-from organbench import cases, splits, study, volumes
+from organbench import study
 from organbench.core.errors import InputError
+from organbench.data import cases, splits, volumes
 
 SHAPE = (8, 10, 12)  # z y x
 NAN, INFINITE = float("nan"), float("inf")

@@ -78,7 +78,7 @@ def finish(process):
 @pytest.mark.parametrize("world", [2, 4])
 @pytest.mark.parametrize("patch", [(8, 8), (4, 8, 8)])
 def test_the_shares_of_a_batch_are_the_batch(patients, patch, world):
-    from organbench import cases
+    from organbench.data import cases
 
     read = [cases.load(patients / name) for name in "abc"]
     margin = augmentation.margin(patch, AUGMENTATION)

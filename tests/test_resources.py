@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import examples
 
-from organbench import resources, volumes
+from organbench import resources
+from organbench.data import volumes
 from organbench.resources import USUAL, Scan
 
 SIZES = st.tuples(*[st.integers(1, 600)] * 3)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from tiny import examples, label_map, make_case
 
 from organbench import sampling
+from organbench.data.volumes import AIR_HU
 from organbench.sampling import Sampling, batch, batches, centres, clamp, crop, neighbours
-from organbench.volumes import AIR_HU
 
 
 def drawing(**changes):

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from organbench import splits
 from organbench.core.errors import InputError
+from organbench.data import splits
 
 CT_ORG = [str(case) for case in range(140)]
 

@@ -12,7 +12,7 @@ from conftest import ROOT
 from serving import serving
 
 from organbench import study as studies
-from organbench import volumes
+from organbench.data import volumes
 
 CASES = ["1", "2", "3"]
 TABLE = "results/small/tables/per_case.csv"

@@ -7,8 +7,9 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from organbench import splits, study
+from organbench import study
 from organbench.core.errors import InputError
+from organbench.data import splits
 from organbench.statistics import MEASURES
 
 MINIMAL = {

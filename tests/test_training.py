@@ -29,8 +29,9 @@ from tiny import (
 )
 from torch import nn
 
-from organbench import augmentation, cases, devices, inference, losses, networks, overlaps, sampling, training
+from organbench import augmentation, devices, inference, losses, networks, overlaps, sampling, training
 from organbench.core.errors import InputError, StoppedError
+from organbench.data import cases
 
 SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
 CPU = torch.device("cpu")

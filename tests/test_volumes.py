@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from organbench import volumes
 from organbench.core.errors import InputError
-from organbench.volumes import Grid, Resampler
+from organbench.data import volumes
+from organbench.data.volumes import Grid, Resampler
 
 ORGANS = {"liver": [1], "lungs": [3, 4]}
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)

@@ -16,8 +16,9 @@ TESTS = Path(__file__).parents[1]
 sys.path[:0] = [str(TESTS), str(TESTS.parent / "workflow" / "scripts")]
 
 with atheris.instrument_imports(include=["organbench"]):
-    from organbench import splits, study, volumes
+    from organbench import study
     from organbench.core.errors import InputError
+    from organbench.data import splits, volumes
 
 ORGANS = {"liver": [1], "brain": [2]}
 NAMES = ["a.nii", "a.nii.gz", "a.mha", "a.nrrd"]  # the first byte chooses one

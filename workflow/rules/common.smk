@@ -17,7 +17,8 @@ REFERENCES = WORKFLOW / "report" / "references.bib"
 if str(SCRIPTS) not in sys.path:
     sys.path.insert(0, str(SCRIPTS))
 
-from organbench import splits, study, tuning
+from organbench import study, tuning
+from organbench.data import splits
 from organbench.core import failures
 from organbench.core import orphans
 from organbench.core.errors import InputError

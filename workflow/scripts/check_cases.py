@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from organbench import cases, splits
 from organbench.core.errors import InputError
 from organbench.core.files import atomic
 from organbench.core.jobs import job_log
+from organbench.data import cases, splits
 
 with job_log(snakemake.log[0]) as logger:
     params = snakemake.params

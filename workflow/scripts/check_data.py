@@ -3,9 +3,9 @@
 import shutil
 from pathlib import Path
 
-from organbench import cases, splits
 from organbench.core.errors import InputError
 from organbench.core.jobs import job_log
+from organbench.data import cases, splits
 
 with job_log(snakemake.log[0]) as logger:
     params = snakemake.params

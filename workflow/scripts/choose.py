@@ -4,7 +4,7 @@ from pathlib import Path
 
 from organbench import choosing, tuning
 from organbench.core.jobs import job_log
-from organbench.volumes import write_json
+from organbench.data.volumes import write_json
 
 with job_log(snakemake.log[0]) as logger:
     candidates, wildcards = tuning.candidates(snakemake.params.tune), snakemake.wildcards

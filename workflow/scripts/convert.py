@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from organbench import cases
 from organbench.core.errors import InputError
 from organbench.core.files import unchanged
 from organbench.core.jobs import job_log
+from organbench.data import cases
 
 originals = snakemake.input.volume, snakemake.input.labels
 with job_log(snakemake.log[0]) as logger, unchanged(*originals):

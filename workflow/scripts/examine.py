@@ -1,8 +1,8 @@
 """Check one case as its conversion would, and keep nothing but what was found."""
 
-from organbench import cases, volumes
 from organbench.core.errors import InputError
 from organbench.core.jobs import job_log
+from organbench.data import cases, volumes
 
 with job_log(snakemake.log[0]) as logger:
     try:

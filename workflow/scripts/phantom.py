@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from organbench import phantoms, volumes
+from organbench import phantoms
 from organbench.core.jobs import job_log
+from organbench.data import volumes
 
 with job_log(snakemake.log[0]):
     volume, labels = phantoms.phantom(

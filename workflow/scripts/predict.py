@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from organbench import cases, devices, inference, protocol, volumes
+from organbench import devices, inference, protocol
 from organbench.core.jobs import job_log
+from organbench.data import cases, volumes
 
 with job_log(snakemake.log[0]) as logger:
     # The config and not the params: what is fixed before results are seen must not remake a prediction when it changes.

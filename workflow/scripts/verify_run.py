@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from organbench import cases, devices, inference, training, tuned, volumes
+from organbench import devices, inference, training, tuned
 from organbench.core import tables
 from organbench.core.jobs import job_log
+from organbench.data import cases, volumes
 
 CONDITIONS = ("device", "precision", "threads", "versions")  # of cost.json: what may move the last bits
 

@@ -2,9 +2,10 @@
 
 import SimpleITK as sitk
 
-from organbench import cohort, viewer, volumes
+from organbench import cohort, viewer
 from organbench.core.files import atomic, unchanged
 from organbench.core.jobs import job_log
+from organbench.data import volumes
 
 with job_log(snakemake.log[0]), unchanged(snakemake.input.volume, snakemake.input.labels):
     organs, case = snakemake.params.organs, snakemake.wildcards.case

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from organbench.data.splits import natural
 from organbench.evidence import holm
-from organbench.splits import natural
 from organbench.statistics import ALL, CONFIDENCE, interval, metrics_of, patient_values
 from organbench.trainings import parts, patients_of, training_values
 from organbench.verdicts import compare

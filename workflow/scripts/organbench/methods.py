@@ -11,7 +11,8 @@ from typing import Any
 import pandas as pd
 
 from organbench import methods_analyses as analyses
-from organbench import methods_of_tuning, splits
+from organbench import methods_of_tuning
+from organbench.data import splits
 from organbench.methods_statistics import statistics
 from organbench.wording import between, duration, listed, spread, words
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from organbench import splits
+from organbench.data import splits
 from organbench.tuning import candidates
 from organbench.wording import between, listed, words
 

@@ -15,9 +15,10 @@ import numpy as np
 import pandas as pd
 import SimpleITK as sitk
 
-from organbench import downloads, volumes
+from organbench import downloads
 from organbench.core.errors import InputError
-from organbench.volumes import AIR_HU, Array, Grid
+from organbench.data import volumes
+from organbench.data.volumes import AIR_HU, Array, Grid
 
 CUBE = (128, 128, 128)
 CONTOURS = {"Brainstem": 1, "SpinalCord": 2, "RightParotid": 3, "LeftParotid": 4, "Mandible": 5}  # label values

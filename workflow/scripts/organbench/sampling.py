@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from organbench.cases import Case
-from organbench.volumes import AIR_HU, Array
+from organbench.data.cases import Case
+from organbench.data.volumes import AIR_HU, Array
 
 JITTER = 0.25  # an organ's voxel lies at most this share of the patch off its centre
 BEYOND_MM = 30.0  # and a 2D crop at most this far above or below it: what an organ's ends look like is learned, too

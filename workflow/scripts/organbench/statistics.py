@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from organbench import splits
+from organbench.data import splits
 
 ALL = "all"
 """The name, in the column organ, of a case's mean over its scored organs."""

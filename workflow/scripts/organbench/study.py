@@ -17,8 +17,9 @@ from typing import Any
 import jsonschema
 import yaml
 
-from organbench import groups, networks, splits, tuning
+from organbench import networks, tuning
 from organbench.core.errors import InputError
+from organbench.data import groups, splits
 
 # given whole: the organs, networks, margins or tuned settings of two studies do not mix
 REPLACED = (("models",), ("dataset", "organs"), ("evaluation", "margin"), ("training", "tune"))

@@ -9,8 +9,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from organbench import splits
 from organbench.core.errors import InputError
+from organbench.data import splits
 
 MOST_CANDIDATES = 40  # each is a whole training for every network and fold, and a row of the figure
 

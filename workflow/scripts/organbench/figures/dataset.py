@@ -14,6 +14,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from organbench.cohort import scan_spacing
+from organbench.data.splits import natural
 from organbench.figures.style import (
     COLUMN,
     MM,
@@ -28,7 +29,6 @@ from organbench.figures.style import (
     short,
     spread,
 )
-from organbench.splits import natural
 
 ROLES = {"train": "0.72", "validation": "#999933", "test": "#332288"}
 """The colour of each role in the split: of Paul Tol's muted scheme, so that none is a model's."""

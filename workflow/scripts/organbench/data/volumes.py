@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
-from organbench import headers
 from organbench.core.errors import InputError
 from organbench.core.files import atomic
-from organbench.headers import Header, TextHeader, rounded
+from organbench.data import headers
+from organbench.data.headers import Header, TextHeader, rounded
 
 ORIENTATION = "LPS"
 AIR_HU = -1024.0  # padding outside the scanner's circle (-2048, -3024) counts as air

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from organbench import headers, volumes
 from organbench.core.errors import InputError
 from organbench.core.files import atomic
-from organbench.volumes import Array, Grid
+from organbench.data import headers, volumes
+from organbench.data.volumes import Array, Grid
 
 POINTS = 1024  # voxels of each organ that are remembered for sampling
 NO_FILE = (FileNotFoundError, IsADirectoryError, NotADirectoryError)  # other `OSError`s may pass

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from organbench.core.errors import InputError
-from organbench.splits import csv_rows, patients
+from organbench.data.splits import csv_rows, patients
 
 EMPTY = {
     *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA"),

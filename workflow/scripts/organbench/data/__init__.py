@@ -1,0 +1,1 @@
+"""Volumes and label maps, prepared cases, and who has which role."""
