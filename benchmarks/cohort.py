@@ -37,8 +37,8 @@ def draw(work: Path, number: int) -> dict[str, float]:
 
     MB are those of both files.
     """
-    from organbench import phantoms
     from organbench.data import volumes
+    from organbench.data.sources import phantoms
 
     files = files_of(work, number)
     for image, file in zip(phantoms.phantom(number, seed=4, size=SIZE), files, strict=True):
@@ -51,8 +51,8 @@ def convert(work: Path, number: int) -> dict[str, float]:
 
     MB are those of the prepared case.
     """
-    from organbench import phantoms
     from organbench.data import cases
+    from organbench.data.sources import phantoms
 
     folder = work / "cases" / str(number)
     organs = {organ: [value] for organ, value in phantoms.ORGANS.items()}
@@ -70,8 +70,9 @@ def train(work: Path, number: int) -> dict[str, float]:
 
     import torch
 
-    from organbench import devices, phantoms, training
+    from organbench import devices, training
     from organbench.data import cases
+    from organbench.data.sources import phantoms
 
     settings = inputs.default_study()["training"] | {"steps": STEPS, "validate_every": STEPS + 1, "precision": "fp32"}
     settings.pop("seeds")

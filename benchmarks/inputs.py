@@ -52,8 +52,8 @@ def default_study() -> dict[str, Any]:
 
 def make_phantoms(work: Path) -> None:
     """The default study's patients as NIfTI files and as prepared cases, in `work/phantoms` and `work/cases`."""
-    from organbench import phantoms
     from organbench.data import cases, volumes
+    from organbench.data.sources import phantoms
 
     study = default_study()
     settings = study["dataset"]["phantom"]

@@ -5,8 +5,8 @@ import time
 import pytest
 from serving import serving
 
-from organbench import downloads
 from organbench.core.errors import InputError
+from organbench.data.sources import downloads
 
 CONTENT = bytes(range(256)) * 1000
 LIMIT = 10**6

@@ -15,9 +15,10 @@ import yaml
 from conftest import ROOT
 from serving import serving
 
-from organbench import downloads, openkbp, study
+from organbench import study
 from organbench.core.errors import InputError
 from organbench.data import volumes
+from organbench.data.sources import downloads, openkbp
 
 CORNER = (30, 38, 127)  # of a stored volume's first voxel in the source's cube (posterior, left, inferior)
 CASES = ["1", "2", "4", "9"]

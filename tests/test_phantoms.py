@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from organbench import phantoms
-from organbench.phantoms import LOWEST, ORGANS, ORIENTATIONS, PADDING, phantom
+from organbench.data.sources import phantoms
+from organbench.data.sources.phantoms import LOWEST, ORGANS, ORIENTATIONS, PADDING, phantom
 
 TINY, SMALL = (40, 40, 36), (112, 112, 96)
 CASES = range(40)

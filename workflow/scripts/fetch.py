@@ -1,7 +1,7 @@
 """Fetch one patient of the OpenKBP challenge."""
 
-from organbench import openkbp
 from organbench.core.jobs import job_log
+from organbench.data.sources import openkbp
 
 with job_log(snakemake.log[0]):
     openkbp.fetch(

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from organbench import phantoms
 from organbench.core.jobs import job_log
 from organbench.data import volumes
+from organbench.data.sources import phantoms
 
 with job_log(snakemake.log[0]):
     volume, labels = phantoms.phantom(

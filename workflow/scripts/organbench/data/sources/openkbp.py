@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 import SimpleITK as sitk
 
-from organbench import downloads
 from organbench.core.errors import InputError
 from organbench.data import volumes
+from organbench.data.sources import downloads
 from organbench.data.volumes import AIR_HU, Array, Grid
 
 CUBE = (128, 128, 128)
