@@ -125,7 +125,7 @@ def shown(result: Mapping[str, Any]) -> str:
 
 def machine() -> dict[str, Any]:
     """What the numbers were measured on and with."""
-    from organbench import devices
+    from organbench.hardware import devices
 
     installed = {distribution.name.lower() for distribution in metadata.distributions()}
     return {

@@ -113,8 +113,9 @@ def make_weights(work: Path, ct: Path, classes: int, steps: int = 150) -> None:
     """
     import torch
 
-    from organbench import devices, inference, training
+    from organbench import inference, training
     from organbench.data import cases
+    from organbench.hardware import devices
 
     folder = make_ct(work, ct, classes)
     if (folder / "weights.pt").exists():

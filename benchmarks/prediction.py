@@ -35,7 +35,8 @@ def predictor(folder: Path) -> tuple[Any, dict[str, Any]]:
     """What workflow/scripts/predict.py sets up, and the recipe of the weights."""
     import torch
 
-    from organbench import devices, inference
+    from organbench import inference
+    from organbench.hardware import devices
 
     settings = inputs.default_study()["prediction"]
     device = devices.prepare(threads=torch.get_num_threads(), gpus=1)

@@ -25,8 +25,9 @@ def organbench(work: Path) -> dict[str, float]:
     """
     import torch
 
-    from organbench import devices, training
+    from organbench import training
     from organbench.data import cases
+    from organbench.hardware import devices
 
     options, settings = inputs.training_settings()
     settings |= {"steps": WARMUP + STEPS, "validate_every": WARMUP}  # the seconds are told at these steps
@@ -79,7 +80,8 @@ def network_on_one_batch(work: Path) -> dict[str, float]:
     import torch
     from torch import nn
 
-    from organbench import devices, losses, networks, training
+    from organbench import losses, networks, training
+    from organbench.hardware import devices
 
     options, settings = inputs.training_settings()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

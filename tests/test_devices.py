@@ -13,7 +13,7 @@ import pytest
 import torch
 from filelock import FileLock
 
-from organbench import claims, devices, energy
+from organbench.hardware import devices, energy, locks
 
 SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
 CPU = torch.device("cpu")
@@ -88,7 +88,7 @@ def test_the_same_device_is_the_same_for_jobs_that_see_others(start_job):
 def test_a_lock_is_for_all_users_whatever_the_umask(tmp_path):
     umask = os.umask(0o077)
     try:
-        _, lock = claims.claim(["MIG-GPU-8f6d/1/0"], tmp_path)
+        _, lock = locks.claim(["MIG-GPU-8f6d/1/0"], tmp_path)
     finally:
         os.umask(umask)
     (file,) = tmp_path.iterdir()
@@ -106,7 +106,7 @@ def test_a_file_that_only_another_user_may_open_is_a_taken_device(tmp_path, monk
         return acquire(lock, **options)
 
     monkeypatch.setattr(FileLock, "acquire", refuse)
-    position, lock = claims.claim(["0", "1"], tmp_path)
+    position, lock = locks.claim(["0", "1"], tmp_path)
     assert position == 1
     lock.release()
 
@@ -123,7 +123,7 @@ def machine(monkeypatch, tmp_path):
         monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
         monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
         monkeypatch.setattr(torch.cuda, "set_device", current.append)
-        monkeypatch.setattr(claims.tempfile, "gettempdir", lambda: str(tmp_path))
+        monkeypatch.setattr(locks.tempfile, "gettempdir", lambda: str(tmp_path))
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
         if chosen is not None:
             monkeypatch.setenv("CUDA_VISIBLE_DEVICES", chosen)

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from organbench import devices, processes, training, tuned
+from organbench import processes, training, tuned
+from organbench.hardware import devices
 
 choice = getattr(snakemake.input, "tuned", None)  # none where nothing is tuned, and for a candidate
 job = {

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from organbench import devices, inference, training, tuned
+from organbench import inference, training, tuned
 from organbench.core import tables
 from organbench.core.jobs import job_log
 from organbench.data import cases, volumes
+from organbench.hardware import devices
 
 CONDITIONS = ("device", "precision", "threads", "versions")  # of cost.json: what may move the last bits
 

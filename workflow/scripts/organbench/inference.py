@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from organbench import devices, networks, sampling
+from organbench import networks, sampling
 from organbench.augmentation import scaled
 from organbench.core.errors import InputError
 from organbench.core.jobs import Pace
@@ -21,6 +21,7 @@ from organbench.data import volumes
 from organbench.data.cases import Case
 from organbench.data.cases import load as load_case
 from organbench.data.volumes import Array, Grid
+from organbench.hardware import devices
 
 BODY_HU = -500  # half-way between air and water; lungs lie within the body's box
 

@@ -12,8 +12,8 @@ import torch
 from filelock import FileLock
 from torch import nn
 
-from organbench import claims, energy
 from organbench.core.errors import InputError
+from organbench.hardware import energy, locks
 
 DTYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -79,7 +79,7 @@ def visible_gpus() -> tuple[str, ...]:
 @functools.cache
 def _lasting_claim(gpu_names: tuple[str, ...]) -> tuple[int, FileLock]:
     """Claim one of the GPUs for as long as the process lives: the cache keeps the lock."""
-    return claims.claim(gpu_names)
+    return locks.claim(gpu_names)
 
 
 def energy_meter(device: torch.device) -> energy.Meter:

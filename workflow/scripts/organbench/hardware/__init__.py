@@ -1,0 +1,1 @@
+"""Devices, GPU locks and energy."""
