@@ -24,7 +24,7 @@ def organbench(work: Path) -> dict[str, float]:
 
     Dice, IoU, precision, recall, HD, HD95, mean surface distance, surface Dice, added path length, volumes.
     """
-    from organbench import metrics
+    from organbench.evaluation import metrics
 
     reference, prediction, spacing = load(work)
     started = time.perf_counter()
@@ -82,8 +82,8 @@ def monai(work: Path) -> dict[str, float]:
 
 def whole_body(work: Path) -> dict[str, float]:
     """All that workflow/scripts/evaluate.py does with a scan of 512 x 512 x 900 voxels."""
-    from organbench import metrics
     from organbench.data import volumes
+    from organbench.evaluation import metrics
 
     started = time.perf_counter()
     files = [work / "metrics" / f"{what}.nii.gz" for what in ("long-labels", "long-prediction")]

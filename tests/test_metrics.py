@@ -5,9 +5,9 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from organbench import surfaces
-from organbench.metrics import METRICS, legacy_score, measure
-from organbench.overlaps import overlap
+from organbench.evaluation import surfaces
+from organbench.evaluation.metrics import METRICS, legacy_score, measure
+from organbench.evaluation.overlaps import overlap
 
 ORGANS = ("liver", "bladder", "lungs")
 SPACING = (0.8, 1.0, 3.0)  # x y z

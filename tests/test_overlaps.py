@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from organbench import overlaps
-from organbench.overlaps import overlap
+from organbench.evaluation import overlaps
+from organbench.evaluation.overlaps import overlap
 
 ORGANS = ("liver", "bladder", "lungs")
 RATIOS = ("dice", "iou", "precision", "recall")

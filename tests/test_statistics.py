@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from organbench.metrics import METRICS
+from organbench.evaluation.metrics import METRICS
 from organbench.statistics import case_differences, case_values, interval, paired_values, seed_spread, summarise
 
 NAN = np.nan

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from organbench import surfaces
+from organbench.evaluation import surfaces
 
 pytestmark = pytest.mark.filterwarnings("ignore:Please import:DeprecationWarning")  # of the package, by SciPy
 

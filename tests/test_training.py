@@ -29,9 +29,10 @@ from tiny import (
 )
 from torch import nn
 
-from organbench import augmentation, inference, losses, networks, overlaps, sampling, training
+from organbench import augmentation, inference, losses, networks, sampling, training
 from organbench.core.errors import InputError, StoppedError
 from organbench.data import cases
+from organbench.evaluation import overlaps
 from organbench.hardware import devices
 
 SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"

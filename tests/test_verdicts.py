@@ -9,8 +9,8 @@ import pytest
 from scipy import stats
 
 from organbench import verdicts
+from organbench.evaluation.metrics import METRICS
 from organbench.evidence import Paired, evidence
-from organbench.metrics import METRICS
 from organbench.statistics import MEASURES
 from organbench.verdicts import compare, judge
 

@@ -18,8 +18,8 @@ import SimpleITK as sitk
 import torch
 import yaml
 
-from organbench import metrics
 from organbench.core import orphans
+from organbench.evaluation import metrics
 
 REPOSITORY = Path(__file__).parent.parent
 FIGURES = {

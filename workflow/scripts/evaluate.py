@@ -1,9 +1,9 @@
 """Measure one prediction against the original labels."""
 
-from organbench import metrics
 from organbench.core.files import atomic, unchanged
 from organbench.core.jobs import job_log
 from organbench.data import volumes
+from organbench.evaluation import metrics
 
 with job_log(snakemake.log[0]), unchanged(snakemake.input.labels, snakemake.input.prediction):
     organs = snakemake.params.organs

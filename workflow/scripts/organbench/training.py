@@ -23,12 +23,13 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.flop_counter import FlopCounterMode
 
-from organbench import augmentation, losses, networks, overlaps, processes, rehearsal, sampling, tuned
+from organbench import augmentation, losses, networks, processes, rehearsal, sampling, tuned
 from organbench.core.errors import DivergedError, InputError, StoppedError
 from organbench.core.files import atomic
 from organbench.core.jobs import Pace, job_log, termination
 from organbench.data import cases, volumes
 from organbench.data.cases import Case
+from organbench.evaluation import overlaps
 from organbench.hardware import devices
 from organbench.inference import Ensemble, Predictor, predict_case, predictor_of, read_archive, removal, run_of, save
 from organbench.sampling import WHOLE, Share

@@ -21,8 +21,8 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage
 
-from organbench import surfaces
-from organbench.overlaps import joint_histogram, scores
+from organbench.evaluation import surfaces
+from organbench.evaluation.overlaps import joint_histogram, scores
 
 METRICS = ("dice", "iou", "precision", "recall", "hd", "hd95", "assd", "nsd", "apl", "volume_error")
 """The measured columns of a metrics table, in the order in which tables and figures show them."""
