@@ -18,9 +18,9 @@ def predict(work: Path, classes: int) -> dict[str, float]:
     """
     import torch
 
-    from organbench import inference
     from organbench.data import cases
     from organbench.hardware import devices
+    from organbench.inference.inference import inference
 
     folder = work / f"ct-{classes}"
     started = time.perf_counter()

@@ -35,8 +35,8 @@ def predictor(folder: Path) -> tuple[Any, dict[str, Any]]:
     """What workflow/scripts/predict.py sets up, and the recipe of the weights."""
     import torch
 
-    from organbench import inference
     from organbench.hardware import devices
+    from organbench.inference.inference import inference
 
     settings = inputs.default_study()["prediction"]
     device = devices.prepare(threads=torch.get_num_threads(), gpus=1)
@@ -62,8 +62,8 @@ def organbench(work: Path) -> dict[str, float]:
     organ's probability is resampled to the original grid (linear), then argmax; specks removed; NIfTI written. bf16
     where the processor has it, channels last.
     """
-    from organbench import inference
     from organbench.data import cases
+    from organbench.inference.inference import inference
 
     folder = work / f"ct-{CLASSES}"
     started = time.perf_counter()
@@ -87,8 +87,8 @@ def organbench_image_only(work: Path) -> dict[str, float]:
     """As above, but the labels are not looked at and no case is written: just what the peers do, too."""
     import SimpleITK as sitk
 
-    from organbench import inference
     from organbench.data import cases, volumes
+    from organbench.inference.inference import inference
 
     folder = work / f"ct-{CLASSES}"
     started = time.perf_counter()

@@ -16,9 +16,10 @@ import torch
 import yaml
 from snakemake.common.configfile import load_configfile
 
-from organbench import inference, study, training
+from organbench import study, training
 from organbench.core.errors import InputError
 from organbench.data import cases, splits
+from organbench.inference.inference import inference
 
 ROOT = Path(__file__).parents[1]
 ORGANS = {"liver": [1], "brain": [2]}

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from tiny import ORGANS, UNET, WINDOW, Pointwise, examples, label_map, make_case, pointwise
 from torch import nn
 
-from organbench import inference, networks
+from organbench import networks
 from organbench.core.errors import InputError
 from organbench.data import cases
 from organbench.hardware import devices
-from organbench.inference import Ensemble, Predictor, body_box, gaussian, predict_case, starts
+from organbench.inference.inference import Ensemble, Predictor, body_box, gaussian, inference, predict_case, starts
 
 CPU = torch.device("cpu")
 

@@ -29,11 +29,12 @@ from tiny import (
 )
 from torch import nn
 
-from organbench import augmentation, inference, losses, networks, sampling, training
+from organbench import augmentation, losses, networks, sampling, training
 from organbench.core.errors import InputError, StoppedError
 from organbench.data import cases
 from organbench.evaluation import overlaps
 from organbench.hardware import devices
+from organbench.inference.inference import inference
 
 SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
 CPU = torch.device("cpu")

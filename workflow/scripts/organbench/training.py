@@ -31,7 +31,16 @@ from organbench.data import cases, volumes
 from organbench.data.cases import Case
 from organbench.evaluation import overlaps
 from organbench.hardware import devices
-from organbench.inference import Ensemble, Predictor, predict_case, predictor_of, read_archive, removal, run_of, save
+from organbench.inference.inference import (
+    Ensemble,
+    Predictor,
+    predict_case,
+    predictor_of,
+    read_archive,
+    removal,
+    run_of,
+    save,
+)
 from organbench.sampling import WHOLE, Share
 
 CHECKPOINT_SECONDS = 300.0  # between checkpoints; ORGANBENCH_CHECKPOINT_SECONDS changes it without changing results
