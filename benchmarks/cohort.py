@@ -70,10 +70,10 @@ def train(work: Path, number: int) -> dict[str, float]:
 
     import torch
 
-    from organbench import training
     from organbench.data import cases
     from organbench.data.sources import phantoms
     from organbench.hardware import devices
+    from organbench.learning import training
 
     settings = inputs.default_study()["training"] | {"steps": STEPS, "validate_every": STEPS + 1, "precision": "fp32"}
     settings.pop("seeds")

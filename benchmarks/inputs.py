@@ -113,10 +113,10 @@ def make_weights(work: Path, ct: Path, classes: int, steps: int = 150) -> None:
     """
     import torch
 
-    from organbench import training
     from organbench.data import cases
     from organbench.hardware import devices
     from organbench.inference.inference import inference
+    from organbench.learning import training
 
     folder = make_ct(work, ct, classes)
     if (folder / "weights.pt").exists():

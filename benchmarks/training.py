@@ -18,16 +18,16 @@ WARMUP, STEPS = 10, 50
 
 
 def organbench(work: Path) -> dict[str, float]:
-    """organbench.training.train on prepared cases, as the workflow calls it.
+    """organbench.learning.training.train on prepared cases, as the workflow calls it.
 
     Batches read by a thread, augmentation, forward, loss, backward, clipping, fused AdamW, progress; bf16 where the
     processor has it, channels last, repeatable to the last bit.
     """
     import torch
 
-    from organbench import training
     from organbench.data import cases
     from organbench.hardware import devices
+    from organbench.learning import training
 
     options, settings = inputs.training_settings()
     settings |= {"steps": WARMUP + STEPS, "validate_every": WARMUP}  # the seconds are told at these steps
@@ -80,8 +80,9 @@ def network_on_one_batch(work: Path) -> dict[str, float]:
     import torch
     from torch import nn
 
-    from organbench import losses, networks, training
+    from organbench import networks
     from organbench.hardware import devices
+    from organbench.learning import losses, training
 
     options, settings = inputs.training_settings()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

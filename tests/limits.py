@@ -16,10 +16,11 @@ import torch
 import yaml
 from snakemake.common.configfile import load_configfile
 
-from organbench import study, training
+from organbench import study
 from organbench.core.errors import InputError
 from organbench.data import cases, splits
 from organbench.inference.inference import inference
+from organbench.learning import training
 
 ROOT = Path(__file__).parents[1]
 ORGANS = {"liver": [1], "brain": [2]}

@@ -7,7 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from tiny import AUGMENTATION, NO_AUGMENTATION, WINDOW, examples
 
-from organbench.augmentation import affine, augment, margin, scaled, warp
+from organbench.learning.augmentation import affine, augment, margin, scaled, warp
 
 PATCHES = [(12, 16), (6, 12, 10)]
 either_patch = pytest.mark.parametrize("patch", PATCHES, ids=["2d", "3d"])

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from organbench.losses import legacy_score, loss
+from organbench.learning.losses import legacy_score, loss
 
 NAMES = ["dice_ce", "dice", "ce", "dice_legacy"]
 every_loss = pytest.mark.parametrize("name", NAMES)

@@ -14,8 +14,8 @@ import pytest
 import torch
 from tiny import AUGMENTATION, ORGANS, PREDICTION, UNET, WINDOW, label_map, make_case, training_settings
 
-from organbench import augmentation, sampling
-from organbench.sampling import Sampling, Share, batch
+from organbench.learning import augmentation, sampling
+from organbench.learning.sampling import Sampling, Share, batch
 
 SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
 LAUNCH = """

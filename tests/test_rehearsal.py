@@ -15,8 +15,9 @@ from conftest import ROOT
 from tiny import GHOSTUNET, ORGANS, PREDICTION, UNET, WINDOW, make_case, training_settings
 from torch import nn
 
-from organbench import losses, networks, rehearsal, study, training
+from organbench import networks, study
 from organbench.core.errors import InputError
+from organbench.learning import losses, rehearsal, training
 
 SCRIPTS = ROOT / "workflow" / "scripts"
 DEEP = {"features": [4, 8, 16]}  # divides sizes by 4

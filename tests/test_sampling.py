@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import examples, label_map, make_case
 
-from organbench import sampling
 from organbench.data.volumes import AIR_HU
-from organbench.sampling import Sampling, batch, batches, centres, clamp, crop, neighbours
+from organbench.learning import sampling
+from organbench.learning.sampling import Sampling, batch, batches, centres, clamp, crop, neighbours
 
 
 def drawing(**changes):

@@ -29,12 +29,13 @@ from tiny import (
 )
 from torch import nn
 
-from organbench import augmentation, losses, networks, sampling, training
+from organbench import networks
 from organbench.core.errors import InputError, StoppedError
 from organbench.data import cases
 from organbench.evaluation import overlaps
 from organbench.hardware import devices
 from organbench.inference.inference import inference
+from organbench.learning import augmentation, losses, sampling, training
 
 SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
 CPU = torch.device("cpu")

@@ -13,9 +13,10 @@ from conftest import ROOT
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from tiny import ORGANS, PREDICTION, UNET, WINDOW, make_case, training_settings
 
-from organbench import choosing, costs, figures, methods_of_tuning, study, training, tuned, tuning
+from organbench import choosing, costs, figures, methods_of_tuning, study, tuning
 from organbench.core.errors import DivergedError, InputError
 from organbench.figures import style
+from organbench.learning import training, tuned
 
 NAN = float("nan")
 CPU = torch.device("cpu")

@@ -8,8 +8,8 @@ import torch
 from hypothesis import settings
 from torch import nn
 
-from organbench.augmentation import scaled
 from organbench.data import cases
+from organbench.learning.augmentation import scaled
 
 ORGANS = {"liver": [1], "bladder": [5]}
 HU = {0: 0, 1: 300, 5: 600}  # so far apart that a tiny network soon learns them

@@ -2,11 +2,11 @@
 
 import pandas as pd
 
-from organbench import training
 from organbench.core.errors import InputError
 from organbench.core.files import atomic
 from organbench.core.jobs import job_log
 from organbench.hardware import devices
+from organbench.learning import training
 
 with job_log(snakemake.log[0]) as logger:
     devices.prepare(threads=snakemake.threads, gpus=0)

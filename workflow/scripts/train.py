@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from organbench import processes, training, tuned
 from organbench.hardware import devices
+from organbench.learning import processes, training, tuned
 
 choice = getattr(snakemake.input, "tuned", None)  # none where nothing is tuned, and for a candidate
 job = {

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from organbench import training, tuned
 from organbench.core import tables
 from organbench.core.jobs import job_log
 from organbench.data import cases, volumes
 from organbench.hardware import devices
 from organbench.inference.inference import inference
+from organbench.learning import training, tuned
 
 CONDITIONS = ("device", "precision", "threads", "versions")  # of cost.json: what may move the last bits
 

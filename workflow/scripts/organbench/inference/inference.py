@@ -13,8 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from organbench import networks, sampling
-from organbench.augmentation import scaled
+from organbench import networks
 from organbench.core.errors import InputError
 from organbench.core.jobs import Pace
 from organbench.data import volumes
@@ -22,6 +21,8 @@ from organbench.data.cases import Case
 from organbench.data.cases import load as load_case
 from organbench.data.volumes import Array, Grid
 from organbench.hardware import devices
+from organbench.learning import sampling
+from organbench.learning.augmentation import scaled
 
 BODY_HU = -500  # half-way between air and water; lungs lie within the body's box
 

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from organbench.sampling import WHOLE, Share
+from organbench.learning.sampling import WHOLE, Share
 
 AXES = {"x": -1, "y": -2, "z": -3}
 

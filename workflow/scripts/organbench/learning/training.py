@@ -23,7 +23,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.flop_counter import FlopCounterMode
 
-from organbench import augmentation, losses, networks, processes, rehearsal, sampling, tuned
+from organbench import networks
 from organbench.core.errors import DivergedError, InputError, StoppedError
 from organbench.core.files import atomic
 from organbench.core.jobs import Pace, job_log, termination
@@ -41,7 +41,8 @@ from organbench.inference.inference import (
     run_of,
     save,
 )
-from organbench.sampling import WHOLE, Share
+from organbench.learning import augmentation, losses, processes, rehearsal, sampling, tuned
+from organbench.learning.sampling import WHOLE, Share
 
 CHECKPOINT_SECONDS = 300.0  # between checkpoints; ORGANBENCH_CHECKPOINT_SECONDS changes it without changing results
 FINGERPRINT_STEP = 10  # after which the weights' hash is kept, so that a later run can be told to be the same

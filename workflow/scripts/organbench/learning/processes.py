@@ -14,7 +14,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from organbench.core.jobs import TERMINATED
-from organbench.sampling import WHOLE, Share
+from organbench.learning.sampling import WHOLE, Share
 
 PATIENCE = datetime.timedelta(hours=24)  # the other processes wait while the first one validates
 

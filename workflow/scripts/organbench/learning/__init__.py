@@ -1,0 +1,1 @@
+"""Training: batches, augmentation, losses, the loop."""
