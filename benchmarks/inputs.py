@@ -42,12 +42,12 @@ def default_study() -> dict[str, Any]:
     """The configuration of the default study, checked and complete."""
     import yaml
 
-    from organbench import study
+    from organbench.study.configuration import configuration
 
     root = HERE.parent
     defaults = yaml.safe_load((root / "config.yaml").read_text())
     schema = yaml.safe_load((root / "workflow" / "schemas" / "config.schema.yaml").read_text())
-    return study.resolve({}, defaults, schema)
+    return configuration.resolve({}, defaults, schema)
 
 
 def make_phantoms(work: Path) -> None:
@@ -56,7 +56,7 @@ def make_phantoms(work: Path) -> None:
     from organbench.data.sources import phantoms
 
     study = default_study()
-    settings = study["dataset"]["phantom"]
+    settings = configuration["dataset"]["phantom"]
     for number in range(PHANTOMS):
         files = [work / "phantoms" / f"{what}-{number}.nii.gz" for what in ("volume", "labels")]
         case = work / "cases" / str(number)
@@ -69,8 +69,8 @@ def make_phantoms(work: Path) -> None:
                 str(number),
                 *files,
                 case,
-                organs=study["dataset"]["organs"],
-                spacing=study["preprocessing"]["spacing"],
+                organs=configuration["dataset"]["organs"],
+                spacing=configuration["preprocessing"]["spacing"],
             )
 
 
@@ -152,9 +152,9 @@ def make_weights(work: Path, ct: Path, classes: int, steps: int = 150) -> None:
 
 def training_settings() -> tuple[dict[str, Any], dict[str, Any]]:
     """The default study's U-Net: its own options, and its training settings."""
-    from organbench import study
+    from organbench.study.configuration import configuration
 
-    return study.model_settings(default_study(), "unet")
+    return configuration.model_settings(default_study(), "unet")
 
 
 def make_long_scan(work: Path, ct: Path, classes: int, slices: int = 900) -> None:

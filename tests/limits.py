@@ -16,11 +16,11 @@ import torch
 import yaml
 from snakemake.common.configfile import load_configfile
 
-from organbench import study
 from organbench.core.errors import InputError
 from organbench.data import cases, splits
 from organbench.inference.inference import inference
 from organbench.learning import training
+from organbench.study.configuration import configuration
 
 ROOT = Path(__file__).parents[1]
 ORGANS = {"liver": [1], "brain": [2]}
@@ -79,8 +79,8 @@ def resolve(folder, path):
     defaults, schema = (
         yaml.safe_load((ROOT / name).read_text()) for name in ("config.yaml", "workflow/schemas/config.schema.yaml")
     )
-    study.check_keys(path)
-    resolved = study.resolve(load_configfile(path), defaults, schema)
+    configuration.check_keys(path)
+    resolved = configuration.resolve(load_configfile(path), defaults, schema)
     splits.split(["a", "b", "c"], **resolved["split"])
 
 
@@ -92,7 +92,7 @@ def read_split(folder, path):
 def find_cases(folder, root):
     os.chdir(folder)
     dataset = {"source": "nifti", "root": root, "image": "volume-{case}.nii", "label": "labels-{case}.nii"}
-    return study.find_cases(dataset | {"on_bad_case": "stop"})
+    return configuration.find_cases(dataset | {"on_bad_case": "stop"})
 
 
 def load_case(folder, path):

@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from organbench import study
 from organbench.core.errors import InputError
 from organbench.data.groups import read
 from organbench.group_differences import group_differences, group_summaries, interaction, interactions, t_test
+from organbench.study.configuration import configuration
 from organbench.verdicts import compare, holm
 
 NAN = np.nan
@@ -111,9 +111,9 @@ def test_a_patient_is_in_one_group(tmp_path):
 
 def test_the_study_knows_its_groups(tmp_path, defaults, schema):
     path = write(tmp_path, "case,group\n0,A\n1,B\n2,B\n3,A\n")
-    resolved = study.resolve({"dataset": {"group": str(path)}}, defaults, schema)
-    assert study.group_of(resolved, ["0", "1", "2", "3"], []) == {"0": "A", "1": "B", "2": "B", "3": "A"}
-    assert study.group_of(study.resolve({}, defaults, schema), ["0"], []) == {}
+    resolved = configuration.resolve({"dataset": {"group": str(path)}}, defaults, schema)
+    assert configuration.group_of(resolved, ["0", "1", "2", "3"], []) == {"0": "A", "1": "B", "2": "B", "3": "A"}
+    assert configuration.group_of(configuration.resolve({}, defaults, schema), ["0"], []) == {}
 
 
 # --- statistics

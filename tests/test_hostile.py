@@ -25,9 +25,9 @@ from hypothesis import strategies as st
 from limits import ORGANS, convert, find_cases, limited, load_case, load_weights, read_split, resolve, resume
 from tiny import examples
 
-from organbench import study
 from organbench.core.errors import InputError
 from organbench.data import cases, splits, volumes
+from organbench.study.configuration import configuration
 
 SHAPE = (8, 10, 12)  # z y x
 NAN, INFINITE = float("nan"), float("inf")
@@ -778,10 +778,10 @@ def test_any_study_is_resolved_or_refused(schema, changes):
                 break
         else:
             part[last if key is None else key] = value
-    config, message = attempt(study.resolve, given_study, DEFAULTS, schema)
+    config, message = attempt(configuration.resolve, given_study, DEFAULTS, schema)
     if config is None:
         assert message.startswith("config")
         assert "\n" not in message
     else:
-        assert study.resolve(config, DEFAULTS, schema) == config
+        assert configuration.resolve(config, DEFAULTS, schema) == config
         attempt(splits.split, [str(case) for case in range(30)], **config["split"])

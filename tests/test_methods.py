@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from organbench import methods, study
+from organbench import methods
 from organbench.core.errors import InputError
+from organbench.study.configuration import configuration
 
 ROOT = Path(__file__).parent.parent
 REFERENCES = (ROOT / "workflow" / "report" / "references.bib").read_text()
@@ -29,15 +30,15 @@ def config():
     """The default study, resolved."""
     defaults = yaml.safe_load((ROOT / "config.yaml").read_text())
     schema = yaml.safe_load((ROOT / "workflow" / "schemas" / "config.schema.yaml").read_text())
-    return lambda changes: study.resolve(copy.deepcopy(changes), defaults, schema)
+    return lambda changes: configuration.resolve(copy.deepcopy(changes), defaults, schema)
 
 
 def written(config, folds=FOLDS, bad=(), costs=None, warnings=()):
     organs = {f"{organ}_ml": [100.0, 0.0] for organ in config["dataset"]["organs"]}
     grid = {"size_z": [90, 100], "spacing_x": 0.7, "spacing_y": 0.7, "spacing_z": [1.0, 5.0]}
     settings = {
-        name: dict(zip(("network", "training"), study.model_settings(config, name), strict=True))
-        for name in study.trained(config)
+        name: dict(zip(("network", "training"), configuration.model_settings(config, name), strict=True))
+        for name in configuration.trained(config)
     }
     cases = pd.DataFrame({"case": ["1", "2"], **grid, **organs})
     left_out = pd.DataFrame([(case, "is damaged") for case in bad], columns=["case", "reason"])
@@ -166,7 +167,7 @@ def test_the_studies_that_come_with_it_are_described(config):
         text = written(resolved)
         assert "[@" in text
         assert text.startswith(f"# Methods of the study {resolved['study']}\n")
-        assert all(f"{name} was a " in text for name in study.trained(resolved))
+        assert all(f"{name} was a " in text for name in configuration.trained(resolved))
 
 
 UNETS = {"one": {"network": "unet"}, "two": {"network": "unet"}}
@@ -201,12 +202,12 @@ def test_studies_of_ct_org_cite_it(config):
 
 
 def test_a_citation_has_to_have_an_entry():
-    study.check_citation({"citation": None}, REFERENCES)
-    study.check_citation({"citation": "rister2020ctorg"}, REFERENCES)
+    configuration.check_citation({"citation": None}, REFERENCES)
+    configuration.check_citation({"citation": "rister2020ctorg"}, REFERENCES)
     with pytest.raises(
         InputError, match=r"^config, dataset.citation: .*no entry rister.*; did you mean rister2020ctorg\?"
     ):
-        study.check_citation({"citation": "rister2020"}, REFERENCES)
+        configuration.check_citation({"citation": "rister2020"}, REFERENCES)
 
 
 def test_an_official_split_is_said_to_be_ct_orgs(config):

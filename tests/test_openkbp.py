@@ -15,10 +15,10 @@ import yaml
 from conftest import ROOT
 from serving import serving
 
-from organbench import study
 from organbench.core.errors import InputError
 from organbench.data import volumes
 from organbench.data.sources import downloads, openkbp
+from organbench.study.configuration import configuration
 
 CORNER = (30, 38, 127)  # of a stored volume's first voxel in the source's cube (posterior, left, inferior)
 CASES = ["1", "2", "4", "9"]
@@ -117,9 +117,9 @@ def test_the_stored_patients_are_read_to_the_voxel(real_data, tmp_path, case):
 
 def test_the_list_has_the_stored_patients(real_data):
     there = {path.name[7:-7] for path in (real_data / "openkbp").glob("volume-*.nii.gz")}
-    assert there == study.patients().keys()
+    assert there == configuration.patients().keys()
     for case in ("1", "124"):
-        for kind, checksum in study.patients()[case].items():
+        for kind, checksum in configuration.patients()[case].items():
             assert openkbp.checksum(sitk.ReadImage(real_data / f"openkbp/{kind}-{case}.nii.gz")) == checksum
 
 
@@ -283,11 +283,11 @@ def test_a_server_that_fails_is_one_line(snakemake, server, tmp_path):
 
 def test_half_a_patient_is_not_overwritten(tmp_path):
     dataset = {"root": str(tmp_path), "image": "volume-{case}.nii.gz", "label": "labels-{case}.nii.gz"}
-    assert study.absent(dataset, ["1", "2"]) == ["1", "2"]
+    assert configuration.absent(dataset, ["1", "2"]) == ["1", "2"]
     (tmp_path / "volume-1.nii.gz").touch()
     with pytest.raises(InputError, match=r"volume-1.nii.gz: labels-1.nii.gz is not there; add it, or move this one"):
-        study.absent(dataset, ["1", "2"])
+        configuration.absent(dataset, ["1", "2"])
     (tmp_path / ".fetching/1").mkdir(parents=True)  # it is ours: a fetching was killed between the two
-    assert study.absent(dataset, ["1", "2"]) == ["1", "2"]
+    assert configuration.absent(dataset, ["1", "2"]) == ["1", "2"]
     (tmp_path / "labels-1.nii.gz").touch()
-    assert study.absent(dataset, ["1", "2"]) == ["2"]
+    assert configuration.absent(dataset, ["1", "2"]) == ["2"]

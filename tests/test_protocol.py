@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from organbench import protocol
 from organbench.core.errors import InputError
+from organbench.study.configuration import protocol
 
 ORGANS = ["liver", "left_lung"]
 EVALUATION = {"decides": "dice", "margin": {"dice": 0.01, "nsd": 0}, "tolerance_mm": 2.0}

@@ -15,9 +15,10 @@ from conftest import ROOT
 from tiny import GHOSTUNET, ORGANS, PREDICTION, UNET, WINDOW, make_case, training_settings
 from torch import nn
 
-from organbench import networks, study
+from organbench import networks
 from organbench.core.errors import InputError
 from organbench.learning import losses, rehearsal, training
+from organbench.study.configuration import configuration
 
 SCRIPTS = ROOT / "workflow" / "scripts"
 DEEP = {"features": [4, 8, 16]}  # divides sizes by 4
@@ -114,9 +115,9 @@ def test_what_can_be_trained_is_not_refused(options, dims, changes):
 @pytest.mark.parametrize("path", sorted((ROOT / "config").glob("*.yaml")), ids=lambda path: path.stem)
 def test_the_studies_that_come_with_it_can_be_trained(path, schema, defaults):
     """On a node of 4 GB, in a moment, whatever a step of theirs needs."""
-    config = study.resolve(yaml.safe_load(path.read_text()), defaults, schema)
-    for model in study.trained(config):
-        options, settings = study.model_settings(config, model)
+    config = configuration.resolve(yaml.safe_load(path.read_text()), defaults, schema)
+    for model in configuration.trained(config):
+        options, settings = configuration.model_settings(config, model)
         recipe = training.design(options, settings, list(config["dataset"]["organs"]))
         network, loss = training.build(recipe), loss_of(settings)
         assert rehearsal.shapes(network, loss, recipe, settings["batch_size"]).stored_bytes > 0

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import examples
 
-from organbench import resources
 from organbench.data import volumes
-from organbench.resources import USUAL, Scan
+from organbench.study.configuration import resources
+from organbench.study.resources import USUAL, Scan
 
 SIZES = st.tuples(*[st.integers(1, 600)] * 3)
 SPACINGS = st.tuples(*[st.floats(0.3, 6.0)] * 3)

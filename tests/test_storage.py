@@ -11,8 +11,8 @@ import yaml
 from conftest import ROOT
 from serving import serving
 
-from organbench import study as studies
 from organbench.data import volumes
+from organbench.study.configuration import configuration as studies
 
 CASES = ["1", "2", "3"]
 TABLE = "results/small/tables/per_case.csv"

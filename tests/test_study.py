@@ -7,10 +7,10 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from organbench import study
 from organbench.core.errors import InputError
 from organbench.data import splits
 from organbench.statistics import MEASURES
+from organbench.study.configuration import configuration
 
 MINIMAL = {
     "study": "mine",
@@ -21,14 +21,14 @@ MINIMAL = {
 
 @pytest.fixture
 def resolve(defaults, schema):
-    return lambda given=None: study.resolve(given or {}, defaults, schema)
+    return lambda given=None: configuration.resolve(given or {}, defaults, schema)
 
 
 def leaves(config, path=()):
     """Each value that is no mapping, by its path; mappings with free names (organs, models) count as one."""
     for key, value in config.items():
         here = (*path, key)
-        if isinstance(value, dict) and here not in study.REPLACED:
+        if isinstance(value, dict) and here not in configuration.REPLACED:
             yield from leaves(value, here)
         else:
             yield here, value
@@ -51,14 +51,14 @@ def keys_of(schema, path=()):
 
 def test_the_schemas_defaults_are_those_of_the_default_study(defaults, schema):
     own = dict(leaves(MINIMAL))
-    filled = dict(leaves(study.resolve(MINIMAL, {}, schema)))
+    filled = dict(leaves(configuration.resolve(MINIMAL, {}, schema)))
     expected = {path: value for path, value in leaves(defaults) if path not in own}
     assert {path: value for path, value in filled.items() if path not in own} == expected
     assert len(expected) > 35
 
 
 def test_every_key_of_the_default_study_is_in_the_schema(defaults, schema):
-    known = {path for path, _ in keys_of(schema)} | set(study.REPLACED)
+    known = {path for path, _ in keys_of(schema)} | set(configuration.REPLACED)
     assert {path for path, _ in leaves(defaults)} <= known
 
 
@@ -103,7 +103,7 @@ def test_the_default_study_resolves_to_itself(resolve, defaults):
 
 def test_resolving_changes_neither_input(defaults, schema):
     before, given = copy.deepcopy(defaults), copy.deepcopy(MINIMAL)
-    study.resolve(given, defaults, schema)
+    configuration.resolve(given, defaults, schema)
     assert (defaults, given) == (before, MINIMAL)
 
 
@@ -135,7 +135,7 @@ def test_a_contender_overrides_the_training(resolve, defaults):
         },
     }
     config = resolve({"models": models})
-    plain, cube = (study.model_settings(config, name) for name in models)
+    plain, cube = (configuration.model_settings(config, name) for name in models)
     common = {key: value for key, value in defaults["training"].items() if key not in ("seeds", "tune")}
     assert plain == ({"network": "unet", "dims": 2}, common)
     assert cube[0] == {"network": "ghostunet", "dims": 3, "ratio": 4}
@@ -196,8 +196,8 @@ def test_an_ensemble_may_name_one_contender_or_several(resolve):
     models = {"both": {"ensemble": ["two", "one"]}, **TWO, "seeds": {"ensemble": "one"}}
     config = resolve({"models": models, "training": {"seeds": [4, 5]}})
     assert config["models"] == models | {"seeds": {"ensemble": ["one"]}}
-    assert study.trained(config) == ["one", "two"]
-    assert [study.seeds_of(config, name) for name in models] == [[4], [4, 5], [4, 5], [4]]
+    assert configuration.trained(config) == ["one", "two"]
+    assert [configuration.seeds_of(config, name) for name in models] == [[4], [4, 5], [4, 5], [4]]
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def test_an_ensemble_averages_every_run_that_did_not_learn_from_the_case(resolve
         for case in fold["test"]:
             unseen = [k for k, roles in enumerate(folds) if case not in roles["train"] + roles["validation"]]
             for name, members in (("both", ["one", "two"]), ("seeds", ["two"])):
-                runs = study.members_of(config, folds, name, case)
+                runs = configuration.members_of(config, folds, name, case)
                 assert runs == [(member, k, seed) for member in members for k in unseen for seed in (0, 7)]
                 assert {(member, number, seed) for member in members for seed in (0, 7)} <= set(runs)
             most = max(most, len(unseen))
@@ -236,7 +236,7 @@ def test_an_ensemble_leaves_out_runs_that_learned_from_the_patient(resolve):
     ]
     for patient, expected in ((None, [0, 1]), ("^[^_]+", [0])):
         config = resolve({"models": models, "split": {"patient": patient}})
-        runs = study.members_of(config, folds, "both", "a_1")
+        runs = configuration.members_of(config, folds, "both", "a_1")
         assert runs == [(member, fold, 0) for member in ("one", "two") for fold in expected]
 
 
@@ -354,7 +354,7 @@ def test_what_cannot_be_is_refused_in_one_line(resolve, given, message):
 def test_a_study_needs_its_name_its_data_and_its_models(schema):
     for key in ("study", "dataset", "models"):
         with pytest.raises(InputError, match=f"'{key}' is a required"):
-            study.resolve({other: value for other, value in MINIMAL.items() if other != key}, {}, schema)
+            configuration.resolve({other: value for other, value in MINIMAL.items() if other != key}, {}, schema)
 
 
 # --- cases of a folder
@@ -368,7 +368,7 @@ def find(tmp_path):
         for file in files:
             (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / file).touch()
-        names, incomplete = study.find_cases(
+        names, incomplete = configuration.find_cases(
             {"source": "nifti", "root": str(tmp_path), "image": image, "label": label, "on_bad_case": "stop"}
         )
         assert incomplete == {}
@@ -400,7 +400,7 @@ def test_cases_are_found_by_any_pattern_in_natural_order(find, image, label):
 
 
 def test_phantoms_are_numbered():
-    assert study.find_cases({"source": "phantom", "phantom": {"cases": 3}}) == (["0", "1", "2"], {})
+    assert configuration.find_cases({"source": "phantom", "phantom": {"cases": 3}}) == (["0", "1", "2"], {})
 
 
 BOTH = ["volume-1.nii.gz", "labels-1.nii.gz"]
@@ -430,7 +430,7 @@ def test_folders_that_are_not_right_are_refused(find, tmp_path, files, message):
 
 def test_a_deep_file_is_left_to_what_checks_its_depth(tmp_path):
     (tmp_path / "study.json").write_text('{"study": ' + "[" * 900 + "]" * 900 + "}")
-    study.check_keys(tmp_path / "study.json")
+    configuration.check_keys(tmp_path / "study.json")
 
 
 @pytest.mark.parametrize(
@@ -439,28 +439,30 @@ def test_a_deep_file_is_left_to_what_checks_its_depth(tmp_path):
 def test_a_number_that_yaml_reads_as_another_is_refused(tmp_path, text):
     (tmp_path / "study.yaml").write_text(text)
     with pytest.raises(InputError, match=r"study\.yaml, line \d: YAML reads 010 as 8; put it in quotes"):
-        study.check_keys(tmp_path / "study.yaml")
+        configuration.check_keys(tmp_path / "study.yaml")
 
 
 def test_numbers_that_yaml_reads_as_they_stand_are_left(tmp_path):
     (tmp_path / "study.yaml").write_text('a: [0, 0.5, -0.1, "010", 1e-3, 10, 08, 2020-01-01]\n"007": 1\n')
-    study.check_keys(tmp_path / "study.yaml")
+    configuration.check_keys(tmp_path / "study.yaml")
 
 
 def test_a_folder_and_the_labels_must_be_there(tmp_path, find):
     with pytest.raises(InputError, match=r"absent: .*set dataset.root"):
-        study.find_cases({"source": "nifti", "root": str(tmp_path / "absent"), "image": "{case}", "label": "l{case}"})
+        configuration.find_cases(
+            {"source": "nifti", "root": str(tmp_path / "absent"), "image": "{case}", "label": "l{case}"}
+        )
     with pytest.raises(InputError, match=re.escape("c-1.nii")):
         find(["a-1.nii"], image="a-{case}.nii", label="c-{case}.nii")
 
 
 @pytest.mark.parametrize("name", ["0", "volume", "p_007-x", "1.2.840.113", "A-b_c.d"])
 def test_names_that_can_be_folders(name):
-    assert re.fullmatch(study.CASE_NAME, name)
+    assert re.fullmatch(configuration.CASE_NAME, name)
 
 
 @pytest.mark.parametrize(
     "name", ["", ".", "..", "../x", "a/b", "a..b", ".hidden", "a.", "-rf", "a b", "a\n", "{a}", "*"]
 )
 def test_names_that_cannot_be_folders(name):
-    assert not re.fullmatch(study.CASE_NAME, name)
+    assert not re.fullmatch(configuration.CASE_NAME, name)

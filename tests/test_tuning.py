@@ -13,10 +13,11 @@ from conftest import ROOT
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from tiny import ORGANS, PREDICTION, UNET, WINDOW, make_case, training_settings
 
-from organbench import choosing, costs, figures, methods_of_tuning, study, tuning
+from organbench import choosing, costs, figures, methods_of_tuning
 from organbench.core.errors import DivergedError, InputError
 from organbench.figures import style
 from organbench.learning import training, tuned
+from organbench.study.configuration import configuration, tuning
 
 NAN = float("nan")
 CPU = torch.device("cpu")
@@ -26,7 +27,7 @@ RATES = {"learning_rate": [0.001, 0.01, 0.1]}
 
 @pytest.fixture
 def resolve(defaults, schema):
-    return lambda tune, **given: study.resolve({"training": {"tune": tune}, **given}, defaults, schema)
+    return lambda tune, **given: configuration.resolve({"training": {"tune": tune}, **given}, defaults, schema)
 
 
 # --- candidates
@@ -58,7 +59,7 @@ def test_what_is_tuned_is_given_whole(resolve, defaults, schema):
     before = copy.deepcopy(defaults)
     before["training"]["tune"] = {"loss": ["ce", "dice"]}
     given = {"training": {"tune": {"learning_rate": [0.1, 0.2]}}}
-    assert study.resolve(given, before, schema)["training"]["tune"] == {"learning_rate": [0.1, 0.2]}
+    assert configuration.resolve(given, before, schema)["training"]["tune"] == {"learning_rate": [0.1, 0.2]}
 
 
 def test_every_key_that_can_be_tuned_is_a_setting_of_training(schema):
@@ -117,7 +118,7 @@ def test_a_fold_without_validation_cases_is_refused(resolve):
 
 
 def test_what_is_tuned_changes_no_settings_of_a_network(resolve):
-    assert study.model_settings(resolve(RATES), "unet") == study.model_settings(resolve(None), "unet")
+    assert configuration.model_settings(resolve(RATES), "unet") == configuration.model_settings(resolve(None), "unet")
 
 
 # --- the choice

@@ -173,7 +173,7 @@ def test_jobs_ask_for_more_than_they_take_but_not_for_much_more(finished):
 def test_a_change_of_code_remakes_what_it_shapes(finished):
     library = finished / "workflow/scripts/organbench"
     for file, expected in (
-        ("resources.py", {}),  # what jobs ask for shapes no result
+        ("study/resources.py", {}),  # what jobs ask for shapes no result
         ("figures/style.py", dict.fromkeys([*FIGURES, "all"], 1)),
         (
             "networks/unet.py",

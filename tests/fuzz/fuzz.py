@@ -16,9 +16,9 @@ TESTS = Path(__file__).parents[1]
 sys.path[:0] = [str(TESTS), str(TESTS.parent / "workflow" / "scripts")]
 
 with atheris.instrument_imports(include=["organbench"]):
-    from organbench import study
     from organbench.core.errors import InputError
     from organbench.data import splits, volumes
+    from organbench.study.configuration import configuration
 
 ORGANS = {"liver": [1], "brain": [2]}
 NAMES = ["a.nii", "a.nii.gz", "a.mha", "a.nrrd"]  # the first byte chooses one
@@ -57,10 +57,10 @@ def fuzz_study(data: bytes) -> None:
     path = FOLDER / "study.yaml"
     path.write_bytes(data)
     try:
-        study.check_keys(path)
-        config = study.resolve(given, DEFAULTS, SCHEMA)
+        configuration.check_keys(path)
+        config = configuration.resolve(given, DEFAULTS, SCHEMA)
         splits.split([str(case) for case in range(30)], **config["split"] | {"file": None})
-        study.check_folder(FOLDER / "results" / config["study"])
+        configuration.check_folder(FOLDER / "results" / config["study"])
     except InputError as error:
         one_line(error)
 

@@ -17,7 +17,8 @@ REFERENCES = WORKFLOW / "report" / "references.bib"
 if str(SCRIPTS) not in sys.path:
     sys.path.insert(0, str(SCRIPTS))
 
-from organbench import study, tuning
+from organbench.study.configuration import configuration
+from organbench.study.configuration import tuning
 from organbench.data import splits
 from organbench.core import failures
 from organbench.core import orphans
@@ -28,7 +29,7 @@ from snakemake.exceptions import WorkflowError
 def original(path):
     """A volume or label map, or several, as an input: from object storage where the root is an address."""
     scheme, mark, _ = STUDY["dataset"]["root"].partition("://")
-    return getattr(storage, study.SCHEMES[scheme])(path) if mark else path
+    return getattr(storage, configuration.SCHEMES[scheme])(path) if mark else path
 
 
 def stored(dataset):
@@ -37,9 +38,9 @@ def stored(dataset):
     Raises:
         InputError: the storage plugin is not installed, or the bucket cannot be listed.
     """
-    if not study.is_address(dataset["root"]):
+    if not configuration.is_address(dataset["root"]):
         return None
-    plugin = study.SCHEMES[dataset["root"].partition("://")[0]]
+    plugin = configuration.SCHEMES[dataset["root"].partition("://")[0]]
     if not importlib.util.find_spec(f"snakemake_storage_plugin_{plugin}"):
         raise InputError(
             f"config, dataset.root: {dataset['root']} needs a plugin of Snakemake; "
@@ -67,26 +68,26 @@ def resolve_study():
         defaults = {}
     try:
         for file in workflow.configfiles:
-            study.check_keys(os.path.relpath(file))
-        resolved = study.resolve(config, defaults, schema)
-        study.check_folder(Path("results", resolved["study"]))
-        study.check_citation(resolved["dataset"], REFERENCES.read_text())
-        cases, incomplete = study.find_cases(
+            configuration.check_keys(os.path.relpath(file))
+        resolved = configuration.resolve(config, defaults, schema)
+        configuration.check_folder(Path("results", resolved["study"]))
+        configuration.check_citation(resolved["dataset"], REFERENCES.read_text())
+        cases, incomplete = configuration.find_cases(
             resolved["dataset"], stored(resolved["dataset"])
         )
         folds = splits.without(splits.split(cases, **resolved["split"]), incomplete)
         tuning.check_folds(resolved, folds)
         if resolved["dataset"]["source"] == "phantom":
-            study.check_folder(Path(resolved["dataset"]["root"]))
-            study.check_phantoms(resolved["dataset"], cases)
-        grouped = study.group_of(resolved, cases, incomplete)
+            configuration.check_folder(Path(resolved["dataset"]["root"]))
+            configuration.check_phantoms(resolved["dataset"], cases)
+        grouped = configuration.group_of(resolved, cases, incomplete)
         usable = [case for case in cases if case not in incomplete]
         return resolved, usable, incomplete, folds, grouped
     except InputError as error:
         raise WorkflowError(str(error)) from None
     except OSError as error:  # names that are too long, folders that may not be read
         raise WorkflowError(
-            f"{study.plain(error.filename)}: cannot be read ({error.strerror}); "
+            f"{configuration.plain(error.filename)}: cannot be read ({error.strerror}); "
             "check its name in the config, and its rights"
         ) from None
 
@@ -108,7 +109,7 @@ SHARE_LOG = "learning_curve/share{share}/{model}-fold{fold}-seed{seed}"
 TUNING = f"{RESULTS}/runs/{{model}}/tuning/fold{{fold}}-seed{{seed}}"
 CANDIDATES = tuning.candidates(STUDY["training"]["tune"])
 ORGANS = STUDY["dataset"]["organs"]
-TRAINED = study.trained(STUDY)
+TRAINED = configuration.trained(STUDY)
 FIXED = [model for model in STUDY["models"] if model not in TRAINED]
 DRAWN_METRICS = {"dice": "Dice", "nsd": "Surface Dice", "hd95": "HD95"}
 CASE_FILES = ["image.npy", "label.npy", "points.npy", "case.json"]
@@ -119,7 +120,7 @@ VOLUME, LABELS = (f"{ROOT}/{STUDY['dataset'][key]}" for key in ("image", "label"
 ABSENT = []
 if STUDY["dataset"]["source"] == "openkbp":
     try:
-        ABSENT = study.absent(STUDY["dataset"], CASES)
+        ABSENT = configuration.absent(STUDY["dataset"], CASES)
     except InputError as error:
         raise WorkflowError(str(error)) from None
     # Be polite to who publishes them, with however many cores.
@@ -165,7 +166,7 @@ if CANDIDATES:
 
 
 wildcard_constraints:
-    case=study.CASE_NAME,
+    case=configuration.CASE_NAME,
     model="[A-Za-z0-9][A-Za-z0-9_]*",
     fold=r"\d+",
     seed=r"\d+",
@@ -276,7 +277,7 @@ def prediction_weights(wildcards):
     """The weights of a contender's run, or those of all runs that an ensemble averages for the case."""
     if wildcards.model in TRAINED:
         return [f"{RUN}/weights.pt".format(**wildcards)]
-    members = study.members_of(STUDY, FOLDS, wildcards.model, wildcards.case)
+    members = configuration.members_of(STUDY, FOLDS, wildcards.model, wildcards.case)
     return [
         f"{RUN}/weights.pt".format(model=model, fold=fold, seed=seed)
         for model, fold, seed in members
@@ -291,7 +292,7 @@ def network_files():
 @cache
 def settings_of(model):
     """A contender's network options, and its training settings."""
-    network, training = study.model_settings(STUDY, model)
+    network, training = configuration.model_settings(STUDY, model)
     return {"network": network, "training": training}
 
 
@@ -359,7 +360,7 @@ def tested(pattern, gone, seeds=None, models=None):
             pattern,
             model=model,
             fold=fold,
-            seed=seeds or study.seeds_of(STUDY, model),
+            seed=seeds or configuration.seeds_of(STUDY, model),
             case=[case for case in roles["test"] if case not in gone],
         )
     ]

@@ -3,7 +3,7 @@
 from functools import cache
 from types import SimpleNamespace
 
-from organbench import resources
+from organbench.study.configuration import resources
 
 # What jobs took, whose needs follow from the data; `snakemake resources` sets it against what they ask for.
 BENCHMARKS = {

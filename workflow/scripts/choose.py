@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from organbench import choosing, tuning
+from organbench import choosing
 from organbench.core.jobs import job_log
 from organbench.data.volumes import write_json
+from organbench.study.configuration import tuning
 
 with job_log(snakemake.log[0]) as logger:
     candidates, wildcards = tuning.candidates(snakemake.params.tune), snakemake.wildcards

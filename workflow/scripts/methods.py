@@ -3,10 +3,11 @@
 import json
 from pathlib import Path
 
-from organbench import convergence, methods, protocol
+from organbench import convergence, methods
 from organbench.core import tables
 from organbench.core.files import atomic
 from organbench.core.jobs import job_log
+from organbench.study.configuration import protocol
 
 with job_log(snakemake.log[0]):
     params = snakemake.params

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from organbench import protocol
 from organbench.core.jobs import job_log
 from organbench.data import cases, volumes
 from organbench.hardware import devices
 from organbench.inference.inference import inference
+from organbench.study.configuration import protocol
 
 with job_log(snakemake.log[0]) as logger:
     # The config and not the params: what is fixed before results are seen must not remake a prediction when it changes.

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from organbench import choosing, tuning
+from organbench import choosing
 from organbench.core.files import atomic
 from organbench.core.jobs import job_log
+from organbench.study.configuration import tuning
 
 with job_log(snakemake.log[0]):
     candidates = tuning.candidates(snakemake.params.tune)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from organbench.core import tables
 from organbench.core.errors import InputError
-from organbench.tuning import Candidate
+from organbench.study.tuning import Candidate
 
 DICE = "dice_"  # what a history's columns of an organ's validation Dice begin with
 

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from organbench.data import splits
-from organbench.tuning import candidates
+from organbench.study.tuning import candidates
 from organbench.wording import between, listed, words
 
 

@@ -17,9 +17,10 @@ from typing import Any
 import jsonschema
 import yaml
 
-from organbench import networks, tuning
+from organbench import networks
 from organbench.core.errors import InputError
 from organbench.data import groups, splits
+from organbench.study.configuration import tuning
 
 # given whole: the organs, networks, margins or tuned settings of two studies do not mix
 REPLACED = (("models",), ("dataset", "organs"), ("evaluation", "margin"), ("training", "tune"))

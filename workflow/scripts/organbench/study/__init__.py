@@ -1,0 +1,1 @@
+"""A study's configuration, and what its jobs ask for."""
