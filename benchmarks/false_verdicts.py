@@ -26,9 +26,9 @@ sys.path[:0] = [str(ROOT / "workflow" / "scripts"), str(ROOT / "docs")]
 
 import marked  # noqa: E402
 
-from organbench import verdicts  # noqa: E402
-from organbench.evidence import Paired, evidence  # noqa: E402
-from organbench.statistics import ALL  # noqa: E402
+from organbench.analysis import verdicts  # noqa: E402
+from organbench.analysis.evidence import Paired, evidence  # noqa: E402
+from organbench.analysis.statistics import ALL  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results" / "false_verdicts.json"
 BEGIN = "<!-- false verdicts, by benchmarks/false_verdicts.py -->\n"

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from organbench import caveats
+from organbench.analysis import caveats
 
 
 def trainings(**said):

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from organbench import cli, verdicts
+from organbench import cli
+from organbench.analysis import verdicts
 
 NAN = np.nan
 

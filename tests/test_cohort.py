@@ -4,8 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from organbench.cohort import agreement, case_volumes, disagreement, example_cases, scan_spacing, volume_agreement
-from organbench.statistics import interval
+from organbench.analysis.cohort import (
+    agreement,
+    case_volumes,
+    disagreement,
+    example_cases,
+    scan_spacing,
+    volume_agreement,
+)
+from organbench.analysis.statistics import interval
 
 
 def dice_table(values):

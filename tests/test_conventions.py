@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from organbench import conventions
+from organbench.analysis import conventions
 
 NAN = np.nan
 

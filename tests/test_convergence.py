@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from organbench import convergence
-from organbench.convergence import FALLING, LEVEL, RISING, UNKNOWN
+from organbench.analysis import convergence
+from organbench.analysis.convergence import FALLING, LEVEL, RISING, UNKNOWN
 
 MARGIN = 0.01
 

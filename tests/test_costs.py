@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import examples
 
-from organbench import costs
+from organbench.analysis import costs
 
 NAN = np.nan
 

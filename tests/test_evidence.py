@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from tiny import examples
 
-from organbench import evidence
-from organbench.evidence import Paired, holm
+from organbench.analysis import evidence
+from organbench.analysis.evidence import Paired, holm
 
 NAN = np.nan
 

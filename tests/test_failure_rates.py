@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from organbench.failure_rates import failure_differences, failure_rates, mcnemar_p, outcomes, rate
+from organbench.analysis.failure_rates import failure_differences, failure_rates, mcnemar_p, outcomes, rate
 
 NAN = np.nan
 COLUMNS = ["model", "seed", "case", "organ", "dice", "reference_ml", "predicted_ml"]

@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from organbench.analysis.group_differences import group_differences, group_summaries, interaction, interactions, t_test
+from organbench.analysis.verdicts import compare, holm
 from organbench.core.errors import InputError
 from organbench.data.groups import read
-from organbench.group_differences import group_differences, group_summaries, interaction, interactions, t_test
 from organbench.study.configuration import configuration
-from organbench.verdicts import compare, holm
 
 NAN = np.nan
 CASES = ["1", "2", "3", "4"]

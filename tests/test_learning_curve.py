@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from organbench import figures, learning_curve, statistics
+from organbench import figures
+from organbench.analysis import learning_curve, statistics
 from organbench.data import splits
 
 CASES = [f"p{patient:02}_{scan}" for patient in range(30) for scan in "ab"]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from organbench import planning
-from organbench.evidence import signed_rank_p
+from organbench.analysis import planning
+from organbench.analysis.evidence import signed_rank_p
 
 NAN = math.nan
 

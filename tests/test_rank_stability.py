@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from organbench.rank_stability import kendall_tau, rank_stability, resampled_means
-from organbench.statistics import paired_values
+from organbench.analysis.rank_stability import kendall_tau, rank_stability, resampled_means
+from organbench.analysis.statistics import paired_values
 
 NAN = np.nan
 

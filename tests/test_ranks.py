@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from organbench import ranks
-from organbench.ranks import rank
+from organbench.analysis import ranks
+from organbench.analysis.ranks import rank
 
 NAN = np.nan
 

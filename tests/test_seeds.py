@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from organbench.verdicts import compare
+from organbench.analysis.verdicts import compare
 
 SEEDS = pd.read_csv(Path(__file__).parent / "data" / "seeds.csv", dtype={"case": str})
 DECIDED = ("better", "worse")

@@ -5,8 +5,15 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from organbench.analysis.statistics import (
+    case_differences,
+    case_values,
+    interval,
+    paired_values,
+    seed_spread,
+    summarise,
+)
 from organbench.evaluation.metrics import METRICS
-from organbench.statistics import case_differences, case_values, interval, paired_values, seed_spread, summarise
 
 NAN = np.nan
 

@@ -7,9 +7,9 @@ import pytest
 import yaml
 from conftest import ROOT
 
+from organbench.analysis.statistics import MEASURES
 from organbench.core.errors import InputError
 from organbench.data import splits
-from organbench.statistics import MEASURES
 from organbench.study.configuration import configuration
 
 MINIMAL = {

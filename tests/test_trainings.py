@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from organbench.statistics import paired_values
-from organbench.trainings import by_model, training_values
+from organbench.analysis.statistics import paired_values
+from organbench.analysis.trainings import by_model, training_values
 
 NAN = np.nan
 

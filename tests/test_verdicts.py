@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from organbench import verdicts
+from organbench.analysis import verdicts
+from organbench.analysis.evidence import Paired, evidence
+from organbench.analysis.statistics import MEASURES
+from organbench.analysis.verdicts import compare, judge
 from organbench.evaluation.metrics import METRICS
-from organbench.evidence import Paired, evidence
-from organbench.statistics import MEASURES
-from organbench.verdicts import compare, judge
 
 NAN = np.nan
 ORGANS = ["liver", "bladder", "lungs", "kidneys", "bone", "brain"]

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from organbench import choosing
+from organbench.analysis import choosing
 from organbench.core.jobs import job_log
 from organbench.data.volumes import write_json
 from organbench.study.configuration import tuning

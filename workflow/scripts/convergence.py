@@ -1,6 +1,6 @@
 """Say of each network whether its validation Dice still rose when training ended."""
 
-from organbench import convergence
+from organbench.analysis import convergence
 from organbench.core import tables
 from organbench.core.files import atomic
 from organbench.core.jobs import job_log

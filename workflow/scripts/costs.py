@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from organbench import costs
+from organbench.analysis import costs
 from organbench.core import tables
 from organbench.core.files import atomic
 from organbench.core.jobs import job_log

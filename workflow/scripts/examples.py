@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from organbench import cohort
+from organbench.analysis import cohort
 from organbench.core import tables
 from organbench.core.files import atomic
 from organbench.core.jobs import job_log

@@ -1,6 +1,6 @@
 """Count the patients on whom the contenders fail, and compare them."""
 
-from organbench import failure_rates
+from organbench.analysis import failure_rates
 from organbench.core import tables
 from organbench.core.files import atomic
 from organbench.core.jobs import job_log

@@ -1,6 +1,6 @@
 """Summarise and compare the contenders in each group of patients."""
 
-from organbench import group_differences
+from organbench.analysis import group_differences
 from organbench.core import tables
 from organbench.core.files import atomic
 from organbench.core.jobs import job_log

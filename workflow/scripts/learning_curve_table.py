@@ -4,7 +4,7 @@ import re
 
 import pandas as pd
 
-from organbench import learning_curve, statistics
+from organbench.analysis import learning_curve, statistics
 from organbench.core import tables
 from organbench.core.files import atomic
 from organbench.core.jobs import job_log

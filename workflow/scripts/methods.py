@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-from organbench import convergence, methods
+from organbench import methods
+from organbench.analysis import convergence
 from organbench.core import tables
 from organbench.core.files import atomic
 from organbench.core.jobs import job_log

@@ -1,6 +1,6 @@
 """Rank the contenders by their means, and say how often resamples of patients and trainings rank them so."""
 
-from organbench import rank_stability
+from organbench.analysis import rank_stability
 from organbench.core import tables
 from organbench.core.files import atomic
 from organbench.core.jobs import job_log

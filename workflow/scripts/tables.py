@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from organbench import cohort, conventions, ranks, statistics, verdicts
+from organbench.analysis import cohort, conventions, ranks, statistics, verdicts
 from organbench.core import tables
 from organbench.core.errors import InputError
 from organbench.core.files import atomic

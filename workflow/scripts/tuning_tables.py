@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from organbench import choosing
+from organbench.analysis import choosing
 from organbench.core.files import atomic
 from organbench.core.jobs import job_log
 from organbench.study.configuration import tuning

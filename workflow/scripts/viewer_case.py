@@ -2,7 +2,8 @@
 
 import SimpleITK as sitk
 
-from organbench import cohort, viewer
+from organbench import viewer
+from organbench.analysis import cohort
 from organbench.core.files import atomic, unchanged
 from organbench.core.jobs import job_log
 from organbench.data import volumes

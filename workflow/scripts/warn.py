@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from organbench import caveats
+from organbench.analysis import caveats
 from organbench.core import tables
 from organbench.core.files import atomic
 from organbench.core.jobs import job_log

@@ -64,7 +64,7 @@ def compare(given: argparse.Namespace) -> None:
     Raises:
         InputError: a table cannot be used, or an argument does not fit the tables.
     """
-    from organbench import comparing
+    from organbench.analysis import comparing
 
     margins = dict(map(margin, given.margin))
     per_case, notes = comparing.gather(given.tables, given.metric or [])

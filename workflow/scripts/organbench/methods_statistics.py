@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from organbench.evidence import LEAST_ORGANS
+from organbench.analysis.evidence import LEAST_ORGANS
 from organbench.wording import listed
 
 

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from organbench.analysis.statistics import case_values
 from organbench.colours import palette
 from organbench.figures.style import (
     COLUMN,
@@ -28,7 +29,6 @@ from organbench.figures.style import (
     points,
     spread,
 )
-from organbench.statistics import case_values
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from organbench.cohort import case_volumes, scan_spacing
+from organbench.analysis.cohort import case_volumes, scan_spacing
+from organbench.analysis.statistics import ALL, case_values
 from organbench.colours import palette
 from organbench.figures.style import (
     COLUMN,
@@ -30,7 +31,6 @@ from organbench.figures.style import (
     words,
     wrap,
 )
-from organbench.statistics import ALL, case_values
 
 LEAST_CASES = 10  # fewer have no rolling median
 

@@ -11,9 +11,9 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from organbench.analysis.statistics import ALL
 from organbench.colours import palette
 from organbench.figures.style import COLUMN, MM, STYLE, legend, log_x, model_points, nothing, padded, words, wrap
-from organbench.statistics import ALL
 
 COSTS = {
     "parameters": "Parameters",

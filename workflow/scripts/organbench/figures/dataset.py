@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from organbench.cohort import scan_spacing
+from organbench.analysis.cohort import scan_spacing
 from organbench.data.splits import natural
 from organbench.figures.style import (
     COLUMN,

@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from organbench.analysis.statistics import ALL, case_differences
 from organbench.colours import palette
 from organbench.figures.style import (
     COLUMN,
@@ -30,7 +31,6 @@ from organbench.figures.style import (
     spread,
     wrap,
 )
-from organbench.statistics import ALL, case_differences
 
 SIGNS = {"better": "+", "worse": "\N{MINUS SIGN}", "equivalent": "=", "undecided": "?"}
 """What stands for a verdict where there is no room for the word."""

@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from organbench.analysis.statistics import ALL
+from organbench.analysis.verdicts import ALPHA
 from organbench.colours import group_palette
 from organbench.figures.style import (
     COLUMN,
@@ -25,8 +27,6 @@ from organbench.figures.style import (
     organ_rows,
     wrap,
 )
-from organbench.statistics import ALL
-from organbench.verdicts import ALPHA
 
 MOST_PAIRS = 6  # panels; of more pairs, those with the best model
 NUMBERS = 2.2  # mm, a line of small print

@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from organbench.analysis.statistics import ALL
 from organbench.core.files import atomic
-from organbench.statistics import ALL
 
 MM = 1 / 25.4  # inches
 COLUMN, PAGE = 183 * MM, 240 * MM  # a journal's double column and the most that fits on its page

@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from organbench.analysis.evidence import holm
+from organbench.analysis.statistics import ALL, CONFIDENCE, interval, metrics_of, patient_values
+from organbench.analysis.trainings import parts, patients_of, training_values
+from organbench.analysis.verdicts import compare
 from organbench.data.splits import natural
-from organbench.evidence import holm
-from organbench.statistics import ALL, CONFIDENCE, interval, metrics_of, patient_values
-from organbench.trainings import parts, patients_of, training_values
-from organbench.verdicts import compare
 
 SUMMARY = ["metric", "model", "organ", "group", "n", "mean", "std", "median", "ci_low", "ci_high"]
 KEYS = ["metric", "organ", "model_a", "model_b", "group"]

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from organbench import verdicts
+from organbench.analysis import verdicts
+from organbench.analysis.statistics import ALL, MEASURES, metrics_of
 from organbench.core import tables
 from organbench.core.errors import InputError
-from organbench.statistics import ALL, MEASURES, metrics_of
 
 KEYS = ["model", "fold", "seed", "case", "organ"]
 NEEDED = ("model", "case", "organ")

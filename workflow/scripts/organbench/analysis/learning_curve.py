@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from organbench import statistics
+from organbench.analysis import statistics
 
 COLUMNS = [
     *("model", "share", "patients", "trainings", "organ", "n", "dice", "ci_low", "ci_high"),

@@ -28,9 +28,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from organbench import planning
-from organbench.evidence import Paired, evidence, holm, mean_tests, shared, weights_yardstick, yardsticks
-from organbench.statistics import (
+from organbench.analysis import planning
+from organbench.analysis.evidence import Paired, evidence, holm, mean_tests, shared, weights_yardstick, yardsticks
+from organbench.analysis.statistics import (
     ALL,
     MEASURES,
     metrics_of,
@@ -38,7 +38,7 @@ from organbench.statistics import (
     paired_values,
     seed_spread,
 )
-from organbench.trainings import effects, training_values
+from organbench.analysis.trainings import effects, training_values
 
 ALPHA = 0.05  # the chance of one false verdict in a family
 MANY = 10_000  # patients; a larger number is not told

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from organbench.statistics import ALL, scored, unit_of
+from organbench.analysis.statistics import ALL, scored, unit_of
 
 TRAINING = ["model", "fold", "seed"]
 

@@ -7,7 +7,7 @@ far that alone would move a study's numbers.
 import numpy as np
 import pandas as pd
 
-from organbench.statistics import ALL, patient_values
+from organbench.analysis.statistics import ALL, patient_values
 
 
 def empty_masks(per_case: pd.DataFrame) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from organbench.evidence import LEAST_DF
+from organbench.analysis.evidence import LEAST_DF
 
 POWER = 0.8  # with which a study of the size that is asked for decides
 EFFICIENCY = 0.92  # of patients, as two tests have to agree: Pitman's 3 / pi of the signed-rank test, and a little more

@@ -19,9 +19,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from organbench.evidence import holm
-from organbench.statistics import ALL, CONFIDENCE
-from organbench.trainings import by_model, patients_of, training_values
+from organbench.analysis.evidence import holm
+from organbench.analysis.statistics import ALL, CONFIDENCE
+from organbench.analysis.trainings import by_model, patients_of, training_values
 
 KINDS = ("below", "missed")
 RATES = ["metric", "model", "organ", "n", "failed", "rate", "ci_low", "ci_high"]

@@ -6,8 +6,8 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
+from organbench.analysis.statistics import ALL, case_values, interval, unit_of
 from organbench.evaluation import overlaps
-from organbench.statistics import ALL, case_values, interval, unit_of
 
 LIMITS = 1.96  # standard deviations, which hold 95 % of normally distributed differences
 

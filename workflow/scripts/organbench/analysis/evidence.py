@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from organbench.statistics import ALL, CONFIDENCE
+from organbench.analysis.statistics import ALL, CONFIDENCE
 
 DIGITS = 9  # to which differences are rounded before they are ranked: they may differ in the last bits only
 LEAST_ORGANS = 3  # from which on organs share what is known of the trainings' spread

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from organbench.statistics import ALL
+from organbench.analysis.statistics import ALL
 
 COSTS: Mapping[str, str] = {
     "parameters": "fewer parameters",

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from organbench.statistics import ALL, CONFIDENCE
-from organbench.trainings import by_model, parts, training_values
-from organbench.verdicts import sign
+from organbench.analysis.statistics import ALL, CONFIDENCE
+from organbench.analysis.trainings import by_model, parts, training_values
+from organbench.analysis.verdicts import sign
 
 RESAMPLES = 1000  # a share of .5 then varies by about .016 over bootstrap seeds
 SEED = 0  # each metric and organ draws from its own generator: it depends on its own values only

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from organbench.evidence import DIGITS, holm
-from organbench.statistics import ALL, metrics_of, misses, paired_values, scored, unit_of
-from organbench.verdicts import ALPHA, of_organ, sign
+from organbench.analysis.evidence import DIGITS, holm
+from organbench.analysis.statistics import ALL, metrics_of, misses, paired_values, scored, unit_of
+from organbench.analysis.verdicts import ALPHA, of_organ, sign
 
 RANKS = [
     *("metric", "organ", "model", "n", "average_rank"),

@@ -1,0 +1,1 @@
+"""Summaries, tests, verdicts, ranks and costs."""
