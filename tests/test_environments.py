@@ -182,7 +182,7 @@ def test_jobs_without_torch_start_without_it():
         for name in without
         for file in reachable(f"{name}.py") - {SCRIPTS / f"{name}.py"}
     } | {"organbench.networks", "organbench.data.splits", "organbench.study"}  # what parsing the workflow needs
-    assert {"organbench.data.cases", "organbench.evaluation.metrics", "organbench.figures"} <= modules
+    assert {"organbench.data.cases", "organbench.evaluation.metrics", "organbench.reporting.figures"} <= modules
     code = f"import sys, {', '.join(sorted(modules))}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=SCRIPTS, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

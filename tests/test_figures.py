@@ -12,12 +12,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PathCollection
 from matplotlib.image import imread
 
-from organbench import figures
 from organbench.analysis import costs
 from organbench.analysis.cohort import volume_agreement
 from organbench.analysis.statistics import ALL, case_differences, case_values
-from organbench.colours import organ_palette, palette
-from organbench.figures import agreement, differences, slices, style
+from organbench.reporting import figures
+from organbench.reporting.colours import organ_palette, palette
+from organbench.reporting.figures import agreement, differences, slices, style
 
 CT_ORG = ["liver", "bladder", "lungs", "kidneys", "bone", "brain"]
 OPENKBP = ["brainstem", "spinal_cord", "right_parotid", "left_parotid", "esophagus", "larynx", "mandible", "ptv56"]

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from organbench import figures
 from organbench.analysis import learning_curve, statistics
 from organbench.data import splits
+from organbench.reporting import figures
 
 CASES = [f"p{patient:02}_{scan}" for patient in range(30) for scan in "ab"]
 PATIENT = "^[^_]+"

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from organbench import methods
 from organbench.core.errors import InputError
+from organbench.reporting import methods
 from organbench.study.configuration import configuration
 
 ROOT = Path(__file__).parent.parent

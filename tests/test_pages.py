@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from organbench.pages import table_page
+from organbench.reporting.pages import table_page
 
 TEMPLATE = (Path(__file__).parents[1] / "workflow" / "report" / "table.html").read_text()
 TABLE = pd.DataFrame(

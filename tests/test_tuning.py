@@ -13,11 +13,11 @@ from conftest import ROOT
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from tiny import ORGANS, PREDICTION, UNET, WINDOW, make_case, training_settings
 
-from organbench import figures, methods_of_tuning
 from organbench.analysis import choosing, costs
 from organbench.core.errors import DivergedError, InputError
-from organbench.figures import style
 from organbench.learning import training, tuned
+from organbench.reporting import figures, methods_of_tuning
+from organbench.reporting.figures import style
 from organbench.study.configuration import configuration, tuning
 
 NAN = float("nan")

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from matplotlib.image import imread
 from tiny import examples
 
-from organbench import viewer
 from organbench.data import volumes
 from organbench.data.volumes import Grid
+from organbench.reporting import viewer
 
 PAGE = Path(__file__).parents[1] / "workflow" / "viewer"
 ORGANS = ["liver", "spinal_cord"]

@@ -1,8 +1,8 @@
 """Draw what data the study has."""
 
-from organbench import figures
 from organbench.core import tables
 from organbench.core.jobs import job_log
+from organbench.reporting import figures
 
 with job_log(snakemake.log[0]):
     cases, split = (tables.read(path) for path in (snakemake.input.cases, snakemake.input.split))

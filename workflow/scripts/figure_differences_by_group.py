@@ -1,8 +1,8 @@
 """Draw how much the contenders differ in each group of patients."""
 
-from organbench import figures
 from organbench.core import tables
 from organbench.core.jobs import job_log
+from organbench.reporting import figures
 
 with job_log(snakemake.log[0]):
     differences = tables.read(snakemake.input.differences)

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from organbench import figures
 from organbench.core import tables
 from organbench.core.files import unchanged
 from organbench.core.jobs import job_log
 from organbench.data import volumes
+from organbench.reporting import figures
 
 with job_log(snakemake.log[0]), unchanged(*snakemake.input.volumes, *snakemake.input.labels):
     params = snakemake.params

@@ -1,8 +1,8 @@
 """Draw accuracy against what it costs, over all organs and organ by organ."""
 
-from organbench import figures
 from organbench.core import tables
 from organbench.core.jobs import job_log
+from organbench.reporting import figures
 
 with job_log(snakemake.log[0]):
     fronts = tables.read(snakemake.input.pareto)

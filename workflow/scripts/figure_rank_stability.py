@@ -1,8 +1,8 @@
 """Draw how often resamples give each contender each rank."""
 
-from organbench import figures
 from organbench.core import tables
 from organbench.core.jobs import job_log
+from organbench.reporting import figures
 
 with job_log(snakemake.log[0]):
     stability = tables.read(snakemake.input.stability)

@@ -1,8 +1,8 @@
 """Draw how predicted volumes agree with the true ones, and where cases fail: small organs, thick slices."""
 
-from organbench import figures
 from organbench.core import tables
 from organbench.core.jobs import job_log
+from organbench.reporting import figures
 
 with job_log(snakemake.log[0]):
     per_case = tables.read(snakemake.input.per_case)

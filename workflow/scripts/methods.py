@@ -3,11 +3,11 @@
 import json
 from pathlib import Path
 
-from organbench import methods
 from organbench.analysis import convergence
 from organbench.core import tables
 from organbench.core.files import atomic
 from organbench.core.jobs import job_log
+from organbench.reporting import methods
 from organbench.study.configuration import protocol
 
 with job_log(snakemake.log[0]):

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from organbench import pages
 from organbench.core import tables
 from organbench.core.files import atomic
 from organbench.core.jobs import job_log
+from organbench.reporting import pages
 
 with job_log(snakemake.log[0]):
     template = Path(snakemake.input.template).read_text()

@@ -2,10 +2,10 @@
 
 import shutil
 
-from organbench import viewer
 from organbench.core import tables
 from organbench.core.files import atomic
 from organbench.core.jobs import job_log
+from organbench.reporting import viewer
 
 with job_log(snakemake.log[0]):
     params = snakemake.params

@@ -2,11 +2,11 @@
 
 import SimpleITK as sitk
 
-from organbench import viewer
 from organbench.analysis import cohort
 from organbench.core.files import atomic, unchanged
 from organbench.core.jobs import job_log
 from organbench.data import volumes
+from organbench.reporting import viewer
 
 with job_log(snakemake.log[0]), unchanged(snakemake.input.volume, snakemake.input.labels):
     organs, case = snakemake.params.organs, snakemake.wildcards.case

@@ -6,8 +6,8 @@ from typing import Any
 import pandas as pd
 
 from organbench.data import splits
+from organbench.reporting.wording import between, listed, words
 from organbench.study.tuning import candidates
-from organbench.wording import between, listed, words
 
 
 def tuning(config: Mapping[str, Any], folds: Sequence[splits.Fold], tuned: pd.DataFrame | None) -> str:

@@ -14,8 +14,8 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from organbench.analysis.statistics import ALL, case_differences
-from organbench.colours import palette
-from organbench.figures.style import (
+from organbench.reporting.colours import palette
+from organbench.reporting.figures.style import (
     COLUMN,
     MM,
     PAGE,

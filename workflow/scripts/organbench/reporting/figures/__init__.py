@@ -5,14 +5,14 @@ averaged over seeds by `statistics.case_values`, `statistics.case_differences` a
 means, intervals and verdicts are rows of the other tables.
 """
 
-from organbench.figures.accuracy import SCALES, metric_by_organ
-from organbench.figures.agreement import dice_by_spacing, dice_by_volume, volume_agreement
-from organbench.figures.cost import COSTS, pareto, pareto_by_organ
-from organbench.figures.curves import learning_curve, learning_curves
-from organbench.figures.dataset import dataset_overview
-from organbench.figures.differences import average_ranks, paired_differences
-from organbench.figures.groups import differences_by_group
-from organbench.figures.slices import (
+from organbench.reporting.figures.accuracy import SCALES, metric_by_organ
+from organbench.reporting.figures.agreement import dice_by_spacing, dice_by_volume, volume_agreement
+from organbench.reporting.figures.cost import COSTS, pareto, pareto_by_organ
+from organbench.reporting.figures.curves import learning_curve, learning_curves
+from organbench.reporting.figures.dataset import dataset_overview
+from organbench.reporting.figures.differences import average_ranks, paired_differences
+from organbench.reporting.figures.groups import differences_by_group
+from organbench.reporting.figures.slices import (
     AXIAL,
     CORONAL,
     Panel,
@@ -22,9 +22,9 @@ from organbench.figures.slices import (
     telling_error,
     telling_slice,
 )
-from organbench.figures.stability import rank_stability
-from organbench.figures.style import COLUMN, MM, PAGE, STYLE, organ_order, save
-from organbench.figures.tuning import tuning
+from organbench.reporting.figures.stability import rank_stability
+from organbench.reporting.figures.style import COLUMN, MM, PAGE, STYLE, organ_order, save
+from organbench.reporting.figures.tuning import tuning
 
 __all__ = [
     "AXIAL",

@@ -15,8 +15,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from organbench.colours import organ_palette
-from organbench.figures.style import (
+from organbench.reporting.colours import organ_palette
+from organbench.reporting.figures.style import (
     COLUMN,
     LINE,
     MM,

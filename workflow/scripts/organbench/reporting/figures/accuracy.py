@@ -12,8 +12,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from organbench.analysis.statistics import case_values
-from organbench.colours import palette
-from organbench.figures.style import (
+from organbench.reporting.colours import palette
+from organbench.reporting.figures.style import (
     COLUMN,
     MM,
     PAGE,

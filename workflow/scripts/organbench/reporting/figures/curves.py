@@ -12,9 +12,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from organbench.colours import palette
-from organbench.figures.agreement import organ_panels
-from organbench.figures.style import COLUMN, MM, STYLE, legend, model_points, nothing, short
+from organbench.reporting.colours import palette
+from organbench.reporting.figures.agreement import organ_panels
+from organbench.reporting.figures.style import COLUMN, MM, STYLE, legend, model_points, nothing, short
 
 
 def learning_curves(history: pd.DataFrame, models: Sequence[str] | None = None) -> Figure:

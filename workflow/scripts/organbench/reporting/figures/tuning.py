@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
-from organbench.colours import palette
-from organbench.figures.style import (
+from organbench.reporting.colours import palette
+from organbench.reporting.figures.style import (
     COLUMN,
     LINE,
     MM,

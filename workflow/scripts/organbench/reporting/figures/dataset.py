@@ -15,7 +15,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from organbench.analysis.cohort import scan_spacing
 from organbench.data.splits import natural
-from organbench.figures.style import (
+from organbench.reporting.figures.style import (
     COLUMN,
     MM,
     PAGE,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from organbench.analysis.evidence import LEAST_ORGANS
-from organbench.wording import listed
+from organbench.reporting.wording import listed
 
 
 def statistics(config: Mapping[str, Any]) -> str:

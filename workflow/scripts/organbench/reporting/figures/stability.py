@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from organbench.colours import palette
-from organbench.figures.style import COLUMN, MM, PAGE, SMALL, STYLE, legend, model_points, words, wrap
+from organbench.reporting.colours import palette
+from organbench.reporting.figures.style import COLUMN, MM, PAGE, SMALL, STYLE, legend, model_points, words, wrap
 
 SHARES = (0.1, 0.5, 1.0)  # what the legend shows the size of
 INTERVAL: dict[str, Any] = {"color": "0.5", "linewidth": 0.7, "solid_capstyle": "butt"}

@@ -12,8 +12,8 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from organbench.analysis.cohort import case_volumes, scan_spacing
 from organbench.analysis.statistics import ALL, case_values
-from organbench.colours import palette
-from organbench.figures.style import (
+from organbench.reporting.colours import palette
+from organbench.reporting.figures.style import (
     COLUMN,
     LINE,
     MM,

@@ -12,8 +12,19 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from organbench.analysis.statistics import ALL
-from organbench.colours import palette
-from organbench.figures.style import COLUMN, MM, STYLE, legend, log_x, model_points, nothing, padded, words, wrap
+from organbench.reporting.colours import palette
+from organbench.reporting.figures.style import (
+    COLUMN,
+    MM,
+    STYLE,
+    legend,
+    log_x,
+    model_points,
+    nothing,
+    padded,
+    words,
+    wrap,
+)
 
 COSTS = {
     "parameters": "Parameters",

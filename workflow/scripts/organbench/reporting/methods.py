@@ -10,11 +10,11 @@ from typing import Any
 
 import pandas as pd
 
-from organbench import methods_analyses as analyses
-from organbench import methods_of_tuning
 from organbench.data import splits
-from organbench.methods_statistics import statistics
-from organbench.wording import between, duration, listed, spread, words
+from organbench.reporting import methods_analyses as analyses
+from organbench.reporting import methods_of_tuning
+from organbench.reporting.methods_statistics import statistics
+from organbench.reporting.wording import between, duration, listed, spread, words
 
 PACKAGES = ("SimpleITK", "numpy", "scipy", "pandas", "surface-distance")
 

@@ -19,10 +19,10 @@ import SimpleITK as sitk
 
 from organbench.analysis.cohort import disagreement
 from organbench.analysis.statistics import ALL
-from organbench.colours import organ_palette
 from organbench.core.files import atomic
 from organbench.data import volumes
 from organbench.data.volumes import Array, Grid
+from organbench.reporting.colours import organ_palette
 
 VOXELS = 2_500_000  # of a shown volume at most: about 3 MB a case, opened in a second
 HU_STEP = 4  # HU are rounded to multiples: not to be seen in any window, and nearly a third less to store

@@ -14,8 +14,8 @@ from matplotlib.ticker import MaxNLocator
 
 from organbench.analysis.statistics import ALL
 from organbench.analysis.verdicts import ALPHA
-from organbench.colours import group_palette
-from organbench.figures.style import (
+from organbench.reporting.colours import group_palette
+from organbench.reporting.figures.style import (
     COLUMN,
     MM,
     PAGE,

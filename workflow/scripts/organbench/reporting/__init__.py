@@ -1,0 +1,1 @@
+"""Figures, methods in words, viewer."""
