@@ -42,7 +42,7 @@ def default_study() -> dict[str, Any]:
     """The configuration of the default study, checked and complete."""
     import yaml
 
-    from organbench.study.configuration import configuration
+    from organbench.study import configuration
 
     root = HERE.parent
     defaults = yaml.safe_load((root / "config.yaml").read_text())
@@ -56,7 +56,7 @@ def make_phantoms(work: Path) -> None:
     from organbench.data.sources import phantoms
 
     study = default_study()
-    settings = configuration["dataset"]["phantom"]
+    settings = study["dataset"]["phantom"]
     for number in range(PHANTOMS):
         files = [work / "phantoms" / f"{what}-{number}.nii.gz" for what in ("volume", "labels")]
         case = work / "cases" / str(number)
@@ -69,8 +69,8 @@ def make_phantoms(work: Path) -> None:
                 str(number),
                 *files,
                 case,
-                organs=configuration["dataset"]["organs"],
-                spacing=configuration["preprocessing"]["spacing"],
+                organs=study["dataset"]["organs"],
+                spacing=study["preprocessing"]["spacing"],
             )
 
 
@@ -115,7 +115,7 @@ def make_weights(work: Path, ct: Path, classes: int, steps: int = 150) -> None:
 
     from organbench.data import cases
     from organbench.hardware import devices
-    from organbench.inference.inference import inference
+    from organbench.inference import inference
     from organbench.learning import training
 
     folder = make_ct(work, ct, classes)
@@ -152,7 +152,7 @@ def make_weights(work: Path, ct: Path, classes: int, steps: int = 150) -> None:
 
 def training_settings() -> tuple[dict[str, Any], dict[str, Any]]:
     """The default study's U-Net: its own options, and its training settings."""
-    from organbench.study.configuration import configuration
+    from organbench.study import configuration
 
     return configuration.model_settings(default_study(), "unet")
 

@@ -20,7 +20,7 @@ def predict(work: Path, classes: int) -> dict[str, float]:
 
     from organbench.data import cases
     from organbench.hardware import devices
-    from organbench.inference.inference import inference
+    from organbench.inference import inference
 
     folder = work / f"ct-{classes}"
     started = time.perf_counter()

@@ -36,7 +36,7 @@ def predictor(folder: Path) -> tuple[Any, dict[str, Any]]:
     import torch
 
     from organbench.hardware import devices
-    from organbench.inference.inference import inference
+    from organbench.inference import inference
 
     settings = inputs.default_study()["prediction"]
     device = devices.prepare(threads=torch.get_num_threads(), gpus=1)
@@ -63,7 +63,7 @@ def organbench(work: Path) -> dict[str, float]:
     where the processor has it, channels last.
     """
     from organbench.data import cases
-    from organbench.inference.inference import inference
+    from organbench.inference import inference
 
     folder = work / f"ct-{CLASSES}"
     started = time.perf_counter()
@@ -88,7 +88,7 @@ def organbench_image_only(work: Path) -> dict[str, float]:
     import SimpleITK as sitk
 
     from organbench.data import cases, volumes
-    from organbench.inference.inference import inference
+    from organbench.inference import inference
 
     folder = work / f"ct-{CLASSES}"
     started = time.perf_counter()

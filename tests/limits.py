@@ -18,9 +18,9 @@ from snakemake.common.configfile import load_configfile
 
 from organbench.core.errors import InputError
 from organbench.data import cases, splits
-from organbench.inference.inference import inference
+from organbench.inference import inference
 from organbench.learning import training
-from organbench.study.configuration import configuration
+from organbench.study import configuration
 
 ROOT = Path(__file__).parents[1]
 ORGANS = {"liver": [1], "brain": [2]}

@@ -18,7 +18,7 @@ sys.path[:0] = [str(TESTS), str(TESTS.parent / "workflow" / "scripts")]
 with atheris.instrument_imports(include=["organbench"]):
     from organbench.core.errors import InputError
     from organbench.data import splits, volumes
-    from organbench.study.configuration import configuration
+    from organbench.study import configuration
 
 ORGANS = {"liver": [1], "brain": [2]}
 NAMES = ["a.nii", "a.nii.gz", "a.mha", "a.nrrd"]  # the first byte chooses one

@@ -1,6 +1,5 @@
 """Names and input functions. Everything that decides which jobs there are is decided here, while parsing."""
 
-import ast
 import csv
 import importlib.util
 import os
@@ -17,10 +16,10 @@ REFERENCES = WORKFLOW / "report" / "references.bib"
 if str(SCRIPTS) not in sys.path:
     sys.path.insert(0, str(SCRIPTS))
 
-from organbench.study.configuration import configuration
-from organbench.study.configuration import tuning
+from organbench.study import configuration
+from organbench.study import tuning
 from organbench.data import splits
-from organbench.core import failures
+from organbench.core import failures, provenance
 from organbench.core import orphans
 from organbench.core.errors import InputError
 from snakemake.exceptions import WorkflowError
@@ -174,34 +173,24 @@ wildcard_constraints:
     candidate="|".join(map(re.escape, CANDIDATES)) or "(?!)",  # or nothing
 
 
-@cache  # thousands of jobs ask for the same few files
 def code(script, *networks):
-    """The library files that a script depends on, found by following its imports; code is an input.
+    """A param: a hash of what a script and the library files that it imports do, so that a change of code is a change of it.
 
-    Networks are imported by name when a study asks for them, so a job names those it needs.
+    It is the same after a change of dates, places, comments or format. Networks are imported by name when a study asks
+    for them, so a job names those it needs.
     """
-    waiting = [SCRIPTS / script]
-    waiting += [SCRIPTS / "organbench" / "networks" / f"{name}.py" for name in networks]
-    found = set()
-    while waiting:
-        file = waiting.pop()
-        if file not in found:
-            found.add(file)
-            waiting += imported(file)
-    # By its path from here: Snakemake then compares contents, so that a new checkout of the same code remakes nothing.
-    return sorted(os.path.relpath(file) for file in found - {SCRIPTS / script})
+    return lambda wildcards: fingerprint(script, *networks)
 
 
-@cache
-def imported(file):
-    """The library files that a file imports."""
-    found = []
-    for node in ast.walk(ast.parse(file.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module.startswith("organbench"):
-            room = SCRIPTS / Path(*node.module.split("."))
-            for candidate in (room, *(room / alias.name for alias in node.names)):
-                found += [candidate.with_suffix(".py"), candidate / "__init__.py"]
-    return [module for module in found if module.is_file()]
+@cache  # thousands of jobs ask for the same few
+def fingerprint(script, *networks):
+    """A hash of what a script, the named networks and all that they import do."""
+    names = (SCRIPTS / "organbench" / "networks" / f"{name}.py" for name in networks)
+    try:
+        files = provenance.followed(SCRIPTS / script, *names, root=SCRIPTS)
+        return provenance.fingerprint(files, SCRIPTS)
+    except (ImportError, SyntaxError) as error:
+        raise WorkflowError(f"{error}; mend the file") from None
 
 
 def look_when_a_job_ends():
@@ -260,15 +249,15 @@ def training_files(wildcards):
 
 
 def training_code(wildcards):
-    """The library files that shape a contender's weights."""
-    return code("train.py", STUDY["models"][wildcards.model]["network"])
+    """A hash of the code that shapes a contender's weights."""
+    return fingerprint("train.py", STUDY["models"][wildcards.model]["network"])
 
 
 def prediction_code(wildcards):
-    """The library files that shape a contender's predictions."""
+    """A hash of the code that shapes a contender's predictions."""
     entry = STUDY["models"][wildcards.model]
     members = entry.get("ensemble", [wildcards.model])
-    return code(
+    return fingerprint(
         "predict.py", *(STUDY["models"][member]["network"] for member in members)
     )
 

@@ -4,7 +4,6 @@
 rule convergence:
     input:
         histories=runs(f"{RUN}/history.csv"),
-        code=code("convergence.py"),
     output:
         f"{RESULTS}/tables/convergence.csv",
     log:
@@ -14,6 +13,7 @@ rule convergence:
     resources:
         **growing(mem_mb=2000, runtime=15),
     params:
+        code=code("convergence.py"),
         models=TRAINED,
         # what does not matter between networks does not matter between steps
         margin=STUDY["evaluation"]["margin"].get("dice") or 0.01,

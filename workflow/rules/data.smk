@@ -3,8 +3,6 @@
 if STUDY["dataset"]["source"] == "phantom":
 
     rule phantom:
-        input:
-            code=code("phantom.py"),
         output:
             volume=VOLUME,
             labels=LABELS,
@@ -15,10 +13,11 @@ if STUDY["dataset"]["source"] == "phantom":
         resources:
             **following(phantom_request),
         params:
+            code=code("phantom.py"),
             seed=STUDY["dataset"]["phantom"]["seed"],
             size=STUDY["dataset"]["phantom"]["size"],
             # no output: it is of all phantoms
-            mark=f"{ROOT}/{study.GENERATED}",
+            mark=f"{ROOT}/{configuration.GENERATED}",
         script:
             "../scripts/phantom.py"
 
@@ -27,8 +26,6 @@ if STUDY["dataset"]["source"] == "openkbp":
 
     # Known for patients that are not there only: whatever a user has put there is no output, and never rewritten.
     rule fetch:
-        input:
-            code=code("fetch.py"),
         output:
             volume=VOLUME,
             labels=LABELS,
@@ -42,10 +39,11 @@ if STUDY["dataset"]["source"] == "openkbp":
             **growing(mem_mb=1000, runtime=30),
             downloads=1,
         params:
+            code=code("fetch.py"),
             address=STUDY["dataset"]["openkbp"]["address"],
             # no output: what has come goes on where it broke off
-            folder=lambda wildcards: f"{STUDY['dataset']['root']}/{study.FETCHING}/{wildcards.case}",
-            checksums=lambda wildcards: study.patients()[wildcards.case],
+            folder=lambda wildcards: f"{STUDY['dataset']['root']}/{configuration.FETCHING}/{wildcards.case}",
+            checksums=lambda wildcards: configuration.patients()[wildcards.case],
         script:
             "../scripts/fetch.py"
 
@@ -55,7 +53,6 @@ rule convert:
     input:
         volume=original(VOLUME),
         labels=original(LABELS),
-        code=code("convert.py"),
     output:
         **CASE,
     log:
@@ -68,6 +65,7 @@ rule convert:
     resources:
         **following(conversion_request),
     params:
+        code=code("convert.py"),
         organs=ORGANS,
         ignored=STUDY["dataset"]["ignore_labels"],
         spacing=STUDY["preprocessing"]["spacing"],
@@ -78,7 +76,6 @@ rule convert:
 rule check_cases:
     input:
         cases=expand(CASE["case"], case=CASES),
-        code=code("check_cases.py"),
     output:
         cases=f"{RESULTS}/tables/cases.csv",
         bad=f"{RESULTS}/tables/bad_cases.csv",
@@ -90,6 +87,7 @@ rule check_cases:
     resources:
         **growing(mem_mb=1000, runtime=10),
     params:
+        code=code("check_cases.py"),
         folds=FOLDS,
         organs=list(ORGANS),
         on_bad_case=STUDY["dataset"]["on_bad_case"],
@@ -116,7 +114,6 @@ rule examine:
     input:
         volume=original(VOLUME),
         labels=original(LABELS),
-        code=code("examine.py"),
     output:
         f"{RESULTS}/examined/{{case}}.json",
     log:
@@ -126,6 +123,7 @@ rule examine:
     resources:
         **following(conversion_request),
     params:
+        code=code("examine.py"),
         organs=ORGANS,
         ignored=STUDY["dataset"]["ignore_labels"],
         spacing=STUDY["preprocessing"]["spacing"],
@@ -151,8 +149,6 @@ rule check_data:
 
 
 rule split:
-    input:
-        code=code("split.py"),
     output:
         f"{RESULTS}/split.csv",
     log:
@@ -162,6 +158,7 @@ rule split:
     resources:
         **growing(mem_mb=500, runtime=5),
     params:
+        code=code("split.py"),
         rows=splits.table(FOLDS),
     script:
         "../scripts/split.py"

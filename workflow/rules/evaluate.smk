@@ -5,7 +5,6 @@ rule evaluate:
     input:
         prediction=f"{RUN}/predictions/{{case}}.nii.gz",
         labels=original(LABELS),
-        code=code("evaluate.py"),
     output:
         f"{RUN}/metrics/{{case}}.csv",
     log:
@@ -18,6 +17,7 @@ rule evaluate:
     resources:
         **following(evaluation_request),
     params:
+        code=code("evaluate.py"),
         organs=ORGANS,
         ignored=STUDY["dataset"]["ignore_labels"],
         tolerance_mm=STUDY["evaluation"]["tolerance_mm"],
@@ -28,7 +28,6 @@ rule evaluate:
 rule tables:
     input:
         metrics=tests(f"{RUN}/metrics/{{case}}.csv"),
-        code=code("tables.py"),
     output:
         per_case=f"{RESULTS}/tables/per_case.csv",
         summary=f"{RESULTS}/tables/summary.csv",
@@ -44,6 +43,7 @@ rule tables:
     resources:
         **growing(mem_mb=2000, runtime=15),
     params:
+        code=code("tables.py"),
         margins=STUDY["evaluation"]["margin"],
         organs=list(ORGANS),
         patient=STUDY["split"]["patient"],
@@ -57,7 +57,6 @@ rule tables:
 rule failure_rates:
     input:
         per_case=f"{RESULTS}/tables/per_case.csv",
-        code=code("failure_rates.py"),
     output:
         rates=f"{RESULTS}/tables/failures.csv",
         differences=f"{RESULTS}/tables/failure_differences.csv",
@@ -68,6 +67,7 @@ rule failure_rates:
     resources:
         **growing(mem_mb=1000, runtime=10),
     params:
+        code=code("failure_rates.py"),
         failure=STUDY["evaluation"]["failure"],
     script:
         "../scripts/failure_rates.py"
@@ -76,7 +76,6 @@ rule failure_rates:
 rule rank_stability:
     input:
         per_case=f"{RESULTS}/tables/per_case.csv",
-        code=code("rank_stability.py"),
     output:
         stability=f"{RESULTS}/tables/rank_stability.csv",
     log:
@@ -86,6 +85,7 @@ rule rank_stability:
     resources:
         **growing(mem_mb=1000, runtime=10),
     params:
+        code=code("rank_stability.py"),
         metrics=list(DRAWN_METRICS),
     script:
         "../scripts/rank_stability.py"
@@ -94,7 +94,6 @@ rule rank_stability:
 rule groups:
     input:
         per_case=f"{RESULTS}/tables/per_case.csv",
-        code=code("groups.py"),
     output:
         groups=f"{RESULTS}/tables/groups.csv",
         differences=f"{RESULTS}/tables/group_differences.csv",
@@ -105,6 +104,7 @@ rule groups:
     resources:
         **growing(mem_mb=2000, runtime=60),
     params:
+        code=code("groups.py"),
         groups=GROUPS,
         margins=STUDY["evaluation"]["margin"],
         fixed=FIXED,
@@ -119,7 +119,6 @@ rule costs:
         predictions=tests(f"{RUN}/predictions/{{case}}.json"),
         summary=f"{RESULTS}/tables/summary.csv",
         comparison=f"{RESULTS}/tables/comparison.csv",
-        code=code("costs.py"),
     output:
         cost=f"{RESULTS}/tables/cost.csv",
         pareto=f"{RESULTS}/tables/pareto.csv",
@@ -131,6 +130,7 @@ rule costs:
     resources:
         **growing(mem_mb=1000, runtime=10),
     params:
+        code=code("costs.py"),
         ensembles={
             name: model["ensemble"]
             for name, model in STUDY["models"].items()

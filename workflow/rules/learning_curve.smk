@@ -7,7 +7,6 @@ use rule train as train_share with:
         tuned=chosen,
         # the same networks on cases that are among those of the run with all patients
         checked=f"{RUN}/checked",
-        code=training_code,
     output:
         weights=f"{SHARE_RUN}/weights.pt",
         history=f"{SHARE_RUN}/history.csv",
@@ -25,7 +24,6 @@ use rule predict as predict_share with:
         image=ancient(CASE["image"]),
         case=CASE["case"],
         weights=[f"{SHARE_RUN}/weights.pt"],
-        code=prediction_code,
     output:
         labels=f"{SHARE_RUN}/predictions/{{case}}.nii.gz",
         cost=f"{SHARE_RUN}/predictions/{{case}}.json",
@@ -39,7 +37,6 @@ use rule evaluate as evaluate_share with:
     input:
         prediction=f"{SHARE_RUN}/predictions/{{case}}.nii.gz",
         labels=original(LABELS),
-        code=code("evaluate.py"),
     output:
         f"{SHARE_RUN}/metrics/{{case}}.csv",
     log:
@@ -51,7 +48,6 @@ use rule evaluate as evaluate_share with:
 rule learning_curve_table:
     input:
         metrics=share_metrics,
-        code=code("learning_curve_table.py"),
     output:
         f"{RESULTS}/tables/learning_curve.csv",
     log:
@@ -61,6 +57,7 @@ rule learning_curve_table:
     resources:
         **growing(mem_mb=2000, runtime=15),
     params:
+        code=code("learning_curve_table.py"),
         patients={percent: training_patients(percent) for percent in (*SHARES, 100)},
         patient=STUDY["split"]["patient"],
     script:
@@ -70,7 +67,6 @@ rule learning_curve_table:
 rule figure_learning_curve:
     input:
         table=f"{RESULTS}/tables/learning_curve.csv",
-        code=code("figure_learning_curve.py"),
     output:
         png=report(
             f"{RESULTS}/figures/learning_curve.png",
@@ -86,6 +82,7 @@ rule figure_learning_curve:
     resources:
         **growing(mem_mb=2000, runtime=15),
     params:
+        code=code("figure_learning_curve.py"),
         models=list(STUDY["models"]),
     script:
         "../scripts/figure_learning_curve.py"

@@ -6,7 +6,6 @@ rule predict:
         image=ancient(CASE["image"]),
         case=CASE["case"],
         weights=prediction_weights,
-        code=prediction_code,
     output:
         labels=f"{RUN}/predictions/{{case}}.nii.gz",
         cost=f"{RUN}/predictions/{{case}}.json",
@@ -21,6 +20,7 @@ rule predict:
         **following(prediction_request),
         gpu=1,
     params:
+        code=prediction_code,
         settings=STUDY["prediction"],
     script:
         "../scripts/predict.py"

@@ -5,7 +5,6 @@ rule figure_metrics:
     input:
         per_case=f"{RESULTS}/tables/per_case.csv",
         summary=f"{RESULTS}/tables/summary.csv",
-        code=code("figure_metrics.py"),
     output:
         **{
             f"{metric}_png": report(
@@ -27,6 +26,7 @@ rule figure_metrics:
     resources:
         **growing(mem_mb=2000, runtime=15),
     params:
+        code=code("figure_metrics.py"),
         metrics=list(DRAWN_METRICS),
     script:
         "../scripts/figure_metrics.py"
@@ -36,7 +36,6 @@ rule figure_paired_differences:
     input:
         per_case=f"{RESULTS}/tables/per_case.csv",
         comparison=f"{RESULTS}/tables/comparison.csv",
-        code=code("figure_paired_differences.py"),
     output:
         png=report(
             f"{RESULTS}/figures/paired_differences.png",
@@ -51,6 +50,8 @@ rule figure_paired_differences:
         "../../envs/figures.yaml"
     resources:
         **growing(mem_mb=2000, runtime=15),
+    params:
+        code=code("figure_paired_differences.py"),
     script:
         "../scripts/figure_paired_differences.py"
 
@@ -58,7 +59,6 @@ rule figure_paired_differences:
 rule figure_differences_by_group:
     input:
         differences=f"{RESULTS}/tables/group_differences.csv",
-        code=code("figure_differences_by_group.py"),
     output:
         png=report(
             f"{RESULTS}/figures/differences_by_group.png",
@@ -73,6 +73,8 @@ rule figure_differences_by_group:
         "../../envs/figures.yaml"
     resources:
         **growing(mem_mb=2000, runtime=15),
+    params:
+        code=code("figure_differences_by_group.py"),
     script:
         "../scripts/figure_differences_by_group.py"
 
@@ -80,7 +82,6 @@ rule figure_differences_by_group:
 rule figure_average_ranks:
     input:
         ranks=f"{RESULTS}/tables/ranks.csv",
-        code=code("figure_average_ranks.py"),
     output:
         png=report(
             f"{RESULTS}/figures/average_ranks.png",
@@ -96,6 +97,7 @@ rule figure_average_ranks:
     resources:
         **growing(mem_mb=2000, runtime=15),
     params:
+        code=code("figure_average_ranks.py"),
         models=list(STUDY["models"]),
     script:
         "../scripts/figure_average_ranks.py"
@@ -104,7 +106,6 @@ rule figure_average_ranks:
 rule figure_rank_stability:
     input:
         stability=f"{RESULTS}/tables/rank_stability.csv",
-        code=code("figure_rank_stability.py"),
     output:
         png=report(
             f"{RESULTS}/figures/rank_stability.png",
@@ -120,6 +121,7 @@ rule figure_rank_stability:
     resources:
         **growing(mem_mb=2000, runtime=15),
     params:
+        code=code("figure_rank_stability.py"),
         models=list(STUDY["models"]),
     script:
         "../scripts/figure_rank_stability.py"
@@ -128,7 +130,6 @@ rule figure_rank_stability:
 rule figure_pareto:
     input:
         pareto=f"{RESULTS}/tables/pareto.csv",
-        code=code("figure_pareto.py"),
     output:
         pareto_png=report(
             f"{RESULTS}/figures/pareto.png",
@@ -150,6 +151,8 @@ rule figure_pareto:
         "../../envs/figures.yaml"
     resources:
         **growing(mem_mb=2000, runtime=15),
+    params:
+        code=code("figure_pareto.py"),
     script:
         "../scripts/figure_pareto.py"
 
@@ -159,7 +162,6 @@ rule figure_volumes:
         per_case=f"{RESULTS}/tables/per_case.csv",
         agreement=f"{RESULTS}/tables/volume_agreement.csv",
         cases=f"{RESULTS}/tables/cases.csv",
-        code=code("figure_volumes.py"),
     output:
         volume_agreement_png=report(
             f"{RESULTS}/figures/volume_agreement.png",
@@ -188,6 +190,8 @@ rule figure_volumes:
         "../../envs/figures.yaml"
     resources:
         **growing(mem_mb=2000, runtime=15),
+    params:
+        code=code("figure_volumes.py"),
     script:
         "../scripts/figure_volumes.py"
 
@@ -195,7 +199,6 @@ rule figure_volumes:
 rule figure_learning_curves:
     input:
         histories=runs(f"{RUN}/history.csv"),
-        code=code("figure_learning_curves.py"),
     output:
         png=report(
             f"{RESULTS}/figures/learning_curves.png",
@@ -211,6 +214,7 @@ rule figure_learning_curves:
     resources:
         **growing(mem_mb=2000, runtime=15),
     params:
+        code=code("figure_learning_curves.py"),
         models=list(STUDY["models"]),
     script:
         "../scripts/figure_learning_curves.py"
@@ -220,7 +224,6 @@ rule figure_dataset:
     input:
         cases=f"{RESULTS}/tables/cases.csv",
         split=f"{RESULTS}/split.csv",
-        code=code("figure_dataset.py"),
     output:
         png=report(
             f"{RESULTS}/figures/dataset.png",
@@ -236,6 +239,7 @@ rule figure_dataset:
     resources:
         **growing(mem_mb=2000, runtime=15),
     params:
+        code=code("figure_dataset.py"),
         organs=list(ORGANS),
     script:
         "../scripts/figure_dataset.py"
@@ -249,7 +253,6 @@ rule figure_overlays:
         predictions=tests(
             f"{RUN}/predictions/{{case}}.nii.gz", seeds=STUDY["training"]["seeds"][:1]
         ),
-        code=code("figure_overlays.py"),
     output:
         png=report(
             f"{RESULTS}/figures/overlays.png",
@@ -265,6 +268,7 @@ rule figure_overlays:
     resources:
         **growing(mem_mb=8000, runtime=30),
     params:
+        code=code("figure_overlays.py"),
         organs=ORGANS,
         ignored=STUDY["dataset"]["ignore_labels"],
         prediction=prediction_pattern,
@@ -288,7 +292,6 @@ rule methods:
         ),
         convergence=f"{RESULTS}/tables/convergence.csv",
         references=os.path.relpath(REFERENCES),
-        code=code("methods.py"),
     output:
         methods=report(
             f"{RESULTS}/methods.md",
@@ -310,6 +313,7 @@ rule methods:
     resources:
         **growing(mem_mb=2000, runtime=15),
     params:
+        code=code("methods.py"),
         study=whole_study,
         configuration=configuration_text,
         folds=FOLDS,
@@ -323,7 +327,6 @@ rule table_pages:
     input:
         tables=expand(f"{RESULTS}/tables/{{table}}.csv", table=REPORT_TABLES),
         template=os.path.relpath(WORKFLOW / "report" / "table.html"),
-        code=code("table_pages.py"),
     output:
         [
             report(
@@ -341,6 +344,7 @@ rule table_pages:
     resources:
         **growing(mem_mb=1000, runtime=10),
     params:
+        code=code("table_pages.py"),
         titles=list(REPORT_TABLES.values()),
     script:
         "../scripts/table_pages.py"

@@ -3,7 +3,7 @@
 from functools import cache
 from types import SimpleNamespace
 
-from organbench.study.configuration import resources
+from organbench.study import resources
 
 # What jobs took, whose needs follow from the data; `snakemake resources` sets it against what they ask for.
 BENCHMARKS = {
@@ -95,7 +95,9 @@ def prediction_request(wildcards):
     """What a prediction asks for: of an ensemble every network is in memory, with its slab of slices."""
     models = [wildcards.model]
     if wildcards.model not in TRAINED:
-        members = study.members_of(STUDY, FOLDS, wildcards.model, wildcards.case)
+        members = configuration.members_of(
+            STUDY, FOLDS, wildcards.model, wildcards.case
+        )
         models = [model for model, _, _ in members]
     return resources.predict(
         case_scan(wildcards.case),

@@ -2,8 +2,6 @@
 
 
 rule check_networks:
-    input:
-        code=code("check_networks.py", *network_files()),
     output:
         f"{RESULTS}/tables/networks.csv",
     log:
@@ -14,6 +12,7 @@ rule check_networks:
     resources:
         **growing(mem_mb=4000, runtime=15),
     params:
+        code=code("check_networks.py", *network_files()),
         settings={model: settings_of(model) for model in TRAINED},
         organs=list(ORGANS),
     script:
@@ -41,7 +40,6 @@ rule train:
         cases=training_files,
         tuned=chosen,
         checked=f"{RUN}/checked",
-        code=training_code,
     output:
         weights=f"{RUN}/weights.pt",
         history=f"{RUN}/history.csv",
@@ -59,6 +57,7 @@ rule train:
         **following(training_request),
         gpu=1,
     params:
+        code=training_code,
         settings=training_settings,
         window=STUDY["preprocessing"]["window"],
         organs=list(ORGANS),

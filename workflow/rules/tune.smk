@@ -7,7 +7,6 @@ if CANDIDATES:
         input:
             cases=training_files,
             checked=f"{TUNING}/{{candidate}}/checked",
-            code=training_code,
         output:
             history=f"{TUNING}/{{candidate}}/history.csv",
             cost=f"{TUNING}/{{candidate}}/cost.json",
@@ -34,7 +33,6 @@ if CANDIDATES:
                 file=["history.csv", "cost.json"],
                 **wildcards,
             ),
-            code=code("choose.py"),
         output:
             f"{TUNING}/chosen.json",
         log:
@@ -45,6 +43,7 @@ if CANDIDATES:
         conda:
             "../../envs/imaging.yaml"
         params:
+            code=code("choose.py"),
             tune=STUDY["training"]["tune"],
             weights=lambda wildcards: settings_of(wildcards.model)["training"][
                 "weights"
@@ -57,7 +56,6 @@ if CANDIDATES:
             candidates=tuning_runs(f"{TUNING}/{{candidate}}/history.csv"),
             costs=tuning_runs(f"{TUNING}/{{candidate}}/cost.json"),
             choices=tuned_runs(f"{TUNING}/chosen.json"),
-            code=code("tuning_tables.py"),
         output:
             tuning=f"{RESULTS}/tables/tuning.csv",
             curves=f"{RESULTS}/tables/tuning_curves.csv",
@@ -68,6 +66,7 @@ if CANDIDATES:
         resources:
             **growing(mem_mb=2000, runtime=15),
         params:
+            code=code("tuning_tables.py"),
             tune=STUDY["training"]["tune"],
             weights={
                 model: settings_of(model)["training"]["weights"] for model in TRAINED
@@ -79,7 +78,6 @@ if CANDIDATES:
         input:
             tuning=f"{RESULTS}/tables/tuning.csv",
             curves=f"{RESULTS}/tables/tuning_curves.csv",
-            code=code("figure_tuning.py"),
         output:
             png=report(
                 f"{RESULTS}/figures/tuning.png",
@@ -95,6 +93,7 @@ if CANDIDATES:
         resources:
             **growing(mem_mb=2000, runtime=15),
         params:
+            code=code("figure_tuning.py"),
             models=list(STUDY["models"]),
             tuned=list(STUDY["training"]["tune"]),
         script:

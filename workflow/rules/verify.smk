@@ -12,7 +12,6 @@ rule verify_run:
         cost=f"{RUN}/cost.json",
         image=first_tested(CASE["image"]),
         prediction=first_tested(f"{RUN}/predictions/{{case}}.nii.gz"),
-        code=training_code,
     output:
         f"{RUN}/verified.json",
     log:
@@ -26,6 +25,7 @@ rule verify_run:
         **growing(mem_mb=training_memory, runtime=60),
         gpu=1,
     params:
+        code=training_code,
         settings=model_settings,
         prediction=STUDY["prediction"],
         window=STUDY["preprocessing"]["window"],

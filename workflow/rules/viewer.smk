@@ -6,7 +6,6 @@ rule viewer_case:
         volume=original(VOLUME),
         labels=original(LABELS),
         predictions=shown_predictions,
-        code=code("viewer_case.py"),
     output:
         script=f"{RESULTS}/viewer/cases/{{case}}.js",
         agreement=f"{RESULTS}/viewer/cases/{{case}}.csv",
@@ -19,6 +18,7 @@ rule viewer_case:
     resources:
         **following(showing_request),
     params:
+        code=code("viewer_case.py"),
         organs=ORGANS,
         ignored=STUDY["dataset"]["ignore_labels"],
         models=list(STUDY["models"]),
@@ -30,7 +30,6 @@ rule examples:
     input:
         per_case=f"{RESULTS}/tables/per_case.csv",
         agreements=shown(f"{RESULTS}/viewer/cases/{{case}}.csv"),
-        code=code("examples.py"),
     output:
         agreement=f"{RESULTS}/tables/agreement.csv",
         examples=f"{RESULTS}/tables/examples.csv",
@@ -40,6 +39,8 @@ rule examples:
         "../../envs/imaging.yaml"
     resources:
         **growing(mem_mb=1000, runtime=10),
+    params:
+        code=code("examples.py"),
     script:
         "../scripts/examples.py"
 
@@ -50,7 +51,6 @@ rule viewer:
         cases=shown(f"{RESULTS}/viewer/cases/{{case}}.js"),
         agreement=f"{RESULTS}/tables/agreement.csv",
         page=[f"{PAGE}/{file}" for file in PAGE_FILES],
-        code=code("viewer.py"),
     output:
         page=[f"{RESULTS}/viewer/{file}" for file in PAGE_FILES + NIIVUE_FILES],
         study=f"{RESULTS}/viewer/study.js",
@@ -61,6 +61,7 @@ rule viewer:
     resources:
         **growing(mem_mb=2000, runtime=15),
     params:
+        code=code("viewer.py"),
         page=[f"{PAGE}/{file}" for file in PAGE_FILES + NIIVUE_FILES],
         study=STUDY["study"],
         generated=STUDY["dataset"]["source"] == "phantom",

@@ -5,7 +5,6 @@ rule warn:
     input:
         trainings=runs(f"{RUN}/cost.json"),
         per_case=f"{RESULTS}/tables/per_case.csv",
-        code=code("warn.py"),
     output:
         f"{RESULTS}/tables/warnings.csv",
     log:
@@ -14,5 +13,7 @@ rule warn:
         "../../envs/imaging.yaml"
     resources:
         **growing(mem_mb=1000, runtime=10),
+    params:
+        code=code("warn.py"),
     script:
         "../scripts/warn.py"

@@ -8,7 +8,7 @@ from organbench.core import tables
 from organbench.core.files import atomic
 from organbench.core.jobs import job_log
 from organbench.reporting import methods
-from organbench.study.configuration import protocol
+from organbench.study import protocol
 
 with job_log(snakemake.log[0]):
     params = snakemake.params

@@ -5,8 +5,8 @@ from pathlib import Path
 from organbench.core.jobs import job_log
 from organbench.data import cases, volumes
 from organbench.hardware import devices
-from organbench.inference.inference import inference
-from organbench.study.configuration import protocol
+from organbench.inference import inference
+from organbench.study import protocol
 
 with job_log(snakemake.log[0]) as logger:
     # The config and not the params: what is fixed before results are seen must not remake a prediction when it changes.

@@ -1,7 +1,5 @@
 """Train one contender on one fold with one seed, or a candidate of tuning; on several GPUs where they are granted."""
 
-from pathlib import Path
-
 from organbench.hardware import devices
 from organbench.learning import processes, training, tuned
 
@@ -17,7 +15,7 @@ job = {
     "seed": int(snakemake.wildcards.seed),
     "threads": snakemake.threads,
     "gpus": snakemake.resources.gpu,
-    "code": [str(Path(snakemake.scriptdir, "train.py")), *snakemake.input.code],
+    "code": snakemake.params.code,
     "checkpoint": snakemake.params.checkpoint,
     "log": snakemake.log[0],
     "candidate": hasattr(snakemake.wildcards, "candidate"),

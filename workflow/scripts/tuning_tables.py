@@ -8,7 +8,7 @@ import pandas as pd
 from organbench.analysis import choosing
 from organbench.core.files import atomic
 from organbench.core.jobs import job_log
-from organbench.study.configuration import tuning
+from organbench.study import tuning
 
 with job_log(snakemake.log[0]):
     candidates = tuning.candidates(snakemake.params.tune)

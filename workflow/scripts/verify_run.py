@@ -11,7 +11,7 @@ from organbench.core import tables
 from organbench.core.jobs import job_log
 from organbench.data import cases, volumes
 from organbench.hardware import devices
-from organbench.inference.inference import inference
+from organbench.inference import inference
 from organbench.learning import training, tuned
 
 CONDITIONS = ("device", "precision", "threads", "versions")  # of cost.json: what may move the last bits
@@ -22,7 +22,7 @@ with job_log(snakemake.log[0]) as logger:
     job = {name: getattr(snakemake.params, name) for name in ("training", "prediction", "window", "organs")}
     job |= {"settings": tuned.settings_with(snakemake.params.settings, getattr(snakemake.input, "tuned", None))}
     job |= {"skip_bad": snakemake.config["dataset"]["on_bad_case"] == "skip"}
-    job |= {"validation": [], "seed": int(snakemake.wildcards.seed), "threads": snakemake.threads, "code": []}
+    job |= {"validation": [], "seed": int(snakemake.wildcards.seed), "threads": snakemake.threads, "code": ""}
     with tempfile.TemporaryDirectory() as folder:
         _, _, rows, cost = training.train_files(
             job,

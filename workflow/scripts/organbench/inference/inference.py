@@ -21,8 +21,6 @@ from organbench.data.cases import Case
 from organbench.data.cases import load as load_case
 from organbench.data.volumes import Array, Grid
 from organbench.hardware import devices
-from organbench.learning import sampling
-from organbench.learning.augmentation import scaled
 
 BODY_HU = -500  # half-way between air and water; lungs lie within the body's box
 
@@ -132,7 +130,7 @@ class Predictor:
         """The window of an image (HU, z y x) that starts at a corner, (channel, [z,] y, x)."""
         z, y, x = corner
         if len(self.patch) == 2:
-            slices = sampling.neighbours(z, self.context, len(image))
+            slices = neighbours(z, self.context, len(image))
             return image[slices, y : y + self.patch[0], x : x + self.patch[1]]
         return image[None, z : z + self.patch[0], y : y + self.patch[1], x : x + self.patch[2]]
 
@@ -181,6 +179,17 @@ def followed(
         pace.advance(slab.shape[1])
         between()
         yield slab
+
+
+def scaled(images: Tensor, window: Sequence[float]) -> Tensor:
+    """HU as the network sees them: the window's ends become -1 and 1, what lies beyond is cut; float32."""
+    low, high = window
+    return (images.float().clamp(low, high) - low) * (2.0 / (high - low)) - 1.0
+
+
+def neighbours(z: int, context: int, slices: int) -> list[int]:
+    """The slices from `context` below to `context` above z; the outermost is repeated beyond the volume."""
+    return [min(max(z + offset, 0), slices - 1) for offset in range(-context, context + 1)]
 
 
 def body_box(image: Array, least: Sequence[int]) -> tuple[slice, slice]:

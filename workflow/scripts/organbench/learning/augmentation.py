@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from organbench.inference.inference import scaled
 from organbench.learning.sampling import WHOLE, Share
 
 AXES = {"x": -1, "y": -2, "z": -3}
@@ -85,12 +86,6 @@ def augment(
         images = images + grain * per_image(noise)
     unit = (scaled(images, window) + 1.0) / 2.0
     return unit.pow(per_image(gamma)) * 2.0 - 1.0, labels
-
-
-def scaled(images: Tensor, window: Sequence[float]) -> Tensor:
-    """HU as the network sees them: the window's ends become -1 and 1, what lies beyond is cut; float32."""
-    low, high = window
-    return (images.float().clamp(low, high) - low) * (2.0 / (high - low)) - 1.0
 
 
 def affine(angle: Tensor, scale: Tensor, signs: Tensor, patch: Sequence[int], crop: Sequence[int]) -> Tensor:

@@ -12,6 +12,7 @@ import numpy as np
 
 from organbench.data.cases import Case
 from organbench.data.volumes import AIR_HU, Array
+from organbench.inference.inference import neighbours
 
 JITTER = 0.25  # an organ's voxel lies at most this share of the patch off its centre
 BEYOND_MM = 30.0  # and a 2D crop at most this far above or below it: what an organ's ends look like is learned, too
@@ -133,11 +134,6 @@ def batch(cases: Sequence[Case], sampling: Sampling, step: int, share: Share = W
             )
             labels.append(crop(case.label, centre, (1, *size), 0)[0])
     return np.stack(images), np.stack(labels)
-
-
-def neighbours(z: int, context: int, slices: int) -> list[int]:
-    """The slices from `context` below to `context` above z; the outermost is repeated beyond the volume."""
-    return [min(max(z + offset, 0), slices - 1) for offset in range(-context, context + 1)]
 
 
 def batches(

@@ -232,7 +232,7 @@ def run(job: Mapping[str, Any]) -> None:
     Args:
         job: training and validation (folders of prepared cases) and skip_bad (whether those that could not be prepared
             are left out, or else refused); settings, prediction, window, organs and seed as for `train`;
-            threads and gpus that the workflow granted; code (files that shape the weights); checkpoint, log; weights,
+            threads and gpus that the workflow granted; code (a hash of what shapes the weights); checkpoint, log; weights,
             history and cost (the files to write). Where settings are tuned, candidate (whether this is one, which may
             diverge) or else trained (the folder of the candidate that was chosen).
     """
@@ -278,7 +278,7 @@ def train_files(
         [[case.name, case.info["checksums"]] for case in validate_on],
         devices.describe(device),
         share.world,
-        *map(Path, job["code"]),
+        job["code"],
     )
     if job.get("trained") and (found := tuned.trained(job["trained"], name, device, options["logger"])):
         return found

@@ -14,7 +14,7 @@ from organbench.core import tables
 from organbench.core.errors import DivergedError
 from organbench.core.files import atomic
 from organbench.data import volumes
-from organbench.inference.inference import inference
+from organbench.inference import inference
 
 Training = tuple[nn.Module, dict[str, Any], list[dict[str, Any]], dict[str, Any]]
 """What `training.train` returns: the network, its recipe, a row a step, and the cost."""

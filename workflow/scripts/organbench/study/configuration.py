@@ -20,7 +20,7 @@ import yaml
 from organbench import networks
 from organbench.core.errors import InputError
 from organbench.data import groups, splits
-from organbench.study.configuration import tuning
+from organbench.study import tuning
 
 # given whole: the organs, networks, margins or tuned settings of two studies do not mix
 REPLACED = (("models",), ("dataset", "organs"), ("evaluation", "margin"), ("training", "tune"))
@@ -550,7 +550,7 @@ def is_address(root: str) -> bool:
 
 def patients() -> dict[str, dict[str, str]]:
     """The checksums of the volume and the labels of each of OpenKBP's patients; see the room `openkbp`."""
-    with Path(__file__).with_name("openkbp.csv").open(newline="") as lines:
+    with Path(__file__).parents[1].joinpath("data", "sources", "openkbp.csv").open(newline="") as lines:
         return {row.pop("case"): row for row in csv.DictReader(lines)}
 
 

@@ -12,7 +12,7 @@ from conftest import ROOT
 from serving import serving
 
 from organbench.data import volumes
-from organbench.study.configuration import configuration as studies
+from organbench.study import configuration as studies
 
 CASES = ["1", "2", "3"]
 TABLE = "results/small/tables/per_case.csv"

@@ -18,7 +18,7 @@ from organbench.core.errors import DivergedError, InputError
 from organbench.learning import training, tuned
 from organbench.reporting import figures, methods_of_tuning
 from organbench.reporting.figures import style
-from organbench.study.configuration import configuration, tuning
+from organbench.study import configuration, tuning
 
 NAN = float("nan")
 CPU = torch.device("cpu")

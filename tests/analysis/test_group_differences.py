@@ -9,7 +9,7 @@ from organbench.analysis.group_differences import group_differences, group_summa
 from organbench.analysis.verdicts import compare, holm
 from organbench.core.errors import InputError
 from organbench.data.groups import read
-from organbench.study.configuration import configuration
+from organbench.study import configuration
 
 NAN = np.nan
 CASES = ["1", "2", "3", "4"]

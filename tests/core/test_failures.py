@@ -15,7 +15,7 @@ SNAKEFILE = """
 import sys
 
 sys.path.insert(0, {scripts!r})
-from organbench import failures
+from organbench.core import failures
 
 rule all:
     input: {inputs}

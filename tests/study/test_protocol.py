@@ -5,7 +5,7 @@ import json
 import pytest
 
 from organbench.core.errors import InputError
-from organbench.study.configuration import protocol
+from organbench.study import protocol
 
 ORGANS = ["liver", "left_lung"]
 EVALUATION = {"decides": "dice", "margin": {"dice": 0.01, "nsd": 0}, "tolerance_mm": 2.0}

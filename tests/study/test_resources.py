@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tiny import examples
 
 from organbench.data import volumes
-from organbench.study.configuration import resources
+from organbench.study import resources
 from organbench.study.resources import USUAL, Scan
 
 SIZES = st.tuples(*[st.integers(1, 600)] * 3)

@@ -17,7 +17,8 @@ from organbench import networks
 from organbench.core.errors import InputError
 from organbench.data import cases
 from organbench.hardware import devices
-from organbench.inference.inference import Ensemble, Predictor, body_box, gaussian, inference, predict_case, starts
+from organbench.inference import inference
+from organbench.inference.inference import Ensemble, Predictor, body_box, gaussian, predict_case, starts
 
 CPU = torch.device("cpu")
 

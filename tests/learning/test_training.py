@@ -34,10 +34,10 @@ from organbench.core.errors import InputError, StoppedError
 from organbench.data import cases
 from organbench.evaluation import overlaps
 from organbench.hardware import devices
-from organbench.inference.inference import inference
+from organbench.inference import inference
 from organbench.learning import augmentation, losses, sampling, training
 
-SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
+SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 CPU = torch.device("cpu")
 LOGGER = logging.getLogger("organbench")
 

@@ -13,7 +13,7 @@ import pytest
 
 from organbench.analysis.verdicts import compare
 
-SEEDS = pd.read_csv(Path(__file__).parent / "data" / "seeds.csv", dtype={"case": str})
+SEEDS = pd.read_csv(Path(__file__).with_name("seeds.csv"), dtype={"case": str})
 DECIDED = ("better", "worse")
 
 

@@ -17,10 +17,10 @@ from tiny import AUGMENTATION, ORGANS, PREDICTION, UNET, WINDOW, label_map, make
 from organbench.learning import augmentation, sampling
 from organbench.learning.sampling import Sampling, Share, batch
 
-SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
+SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 LAUNCH = """
 import json, sys
-from organbench import processes, training
+from organbench.learning import processes, training
 if __name__ == "__main__":
     job = json.load(open(sys.argv[1]))
     processes.launch(training.run, job, 2) if sys.argv[2] == "2" else training.run(job)

@@ -10,9 +10,9 @@ import yaml
 
 from organbench.core.errors import InputError
 from organbench.reporting import methods
-from organbench.study.configuration import configuration
+from organbench.study import configuration
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 REFERENCES = (ROOT / "workflow" / "report" / "references.bib").read_text()
 COST = {
     "parameters": 1942662,

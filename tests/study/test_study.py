@@ -10,7 +10,7 @@ from conftest import ROOT
 from organbench.analysis.statistics import MEASURES
 from organbench.core.errors import InputError
 from organbench.data import splits
-from organbench.study.configuration import configuration
+from organbench.study import configuration
 
 MINIMAL = {
     "study": "mine",

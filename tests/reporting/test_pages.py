@@ -8,7 +8,7 @@ import pytest
 
 from organbench.reporting.pages import table_page
 
-TEMPLATE = (Path(__file__).parents[1] / "workflow" / "report" / "table.html").read_text()
+TEMPLATE = (Path(__file__).parents[2] / "workflow" / "report" / "table.html").read_text()
 TABLE = pd.DataFrame(
     {
         "organ": ["liver", "<b>kidneys</b>", "bone", "brain"],

@@ -15,15 +15,15 @@ from filelock import FileLock
 
 from organbench.hardware import devices, energy, locks
 
-SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
+SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 CPU = torch.device("cpu")
 
 JOB = """
 import logging, pathlib, signal, sys
 signal.alarm(600)  # a test that waits in vain fails, but not on a busy machine
 logging.basicConfig(stream=sys.stdout, format="%(message)s")
-from organbench import claims
-position, lock = claims.claim(sys.argv[2:], pathlib.Path(sys.argv[1]), poll_seconds=0.05)
+from organbench.hardware import locks
+position, lock = locks.claim(sys.argv[2:], pathlib.Path(sys.argv[1]), poll_seconds=0.05)
 print(position, flush=True)
 sys.stdin.read()
 """

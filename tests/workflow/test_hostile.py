@@ -27,7 +27,7 @@ from tiny import examples
 
 from organbench.core.errors import InputError
 from organbench.data import cases, splits, volumes
-from organbench.study.configuration import configuration
+from organbench.study import configuration
 
 SHAPE = (8, 10, 12)  # z y x
 NAN, INFINITE = float("nan"), float("inf")

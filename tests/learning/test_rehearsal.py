@@ -18,7 +18,7 @@ from torch import nn
 from organbench import networks
 from organbench.core.errors import InputError
 from organbench.learning import losses, rehearsal, training
-from organbench.study.configuration import configuration
+from organbench.study import configuration
 
 SCRIPTS = ROOT / "workflow" / "scripts"
 DEEP = {"features": [4, 8, 16]}  # divides sizes by 4

@@ -18,7 +18,7 @@ from serving import serving
 from organbench.core.errors import InputError
 from organbench.data import volumes
 from organbench.data.sources import downloads, openkbp
-from organbench.study.configuration import configuration
+from organbench.study import configuration
 
 CORNER = (30, 38, 127)  # of a stored volume's first voxel in the source's cube (posterior, left, inferior)
 CASES = ["1", "2", "4", "9"]
@@ -194,7 +194,7 @@ def checkout(tmp_path_factory):
     for name in ("workflow", "envs"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "config.yaml", folder)
-    with (folder / "workflow/scripts/organbench/openkbp.csv").open("w") as lines:
+    with (folder / "workflow/scripts/organbench/data/sources/openkbp.csv").open("w") as lines:
         table = csv.writer(lines)
         table.writerow(["case", "volume", "labels"])
         table.writerows([case, *map(openkbp.checksum, patient(int(case)))] for case in CASES)

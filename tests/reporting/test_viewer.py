@@ -22,7 +22,7 @@ from organbench.data import volumes
 from organbench.data.volumes import Grid
 from organbench.reporting import viewer
 
-PAGE = Path(__file__).parents[1] / "workflow" / "viewer"
+PAGE = Path(__file__).parents[2] / "workflow" / "viewer"
 ORGANS = ["liver", "spinal_cord"]
 TILT = np.array([[0.96, -0.28, 0.0], [0.28, 0.96, 0.0], [0.0, 0.0, 1.0]])  # about 16 degrees about z
 

@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from organbench import networks
 from organbench.networks import available, blocks, build
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 # A small instance of every network, in 2D and 3D, and of every variant that it comes in.
 CONTENDERS = [

@@ -21,7 +21,7 @@ import yaml
 from organbench.core import orphans
 from organbench.evaluation import metrics
 
-REPOSITORY = Path(__file__).parent.parent
+REPOSITORY = Path(__file__).parents[2]
 FIGURES = {
     "figure_metrics": ["dice_by_organ", "nsd_by_organ", "hd95_by_organ"],
     "figure_paired_differences": ["paired_differences"],
