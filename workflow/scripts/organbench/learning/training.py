@@ -232,8 +232,8 @@ def run(job: Mapping[str, Any]) -> None:
     Args:
         job: training and validation (folders of prepared cases) and skip_bad (whether those that could not be prepared
             are left out, or else refused); settings, prediction, window, organs and seed as for `train`;
-            threads and gpus that the workflow granted; code (a hash of what shapes the weights); checkpoint, log; weights,
-            history and cost (the files to write). Where settings are tuned, candidate (whether this is one, which may
+            threads and gpus that the workflow granted; code (a hash of what shapes the weights); checkpoint, log;
+            weights, history and cost (the files to write). Where settings are tuned, candidate (whether this is one, which may
             diverge) or else trained (the folder of the candidate that was chosen).
     """
     rank, started = processes.local_rank(), time.monotonic()
