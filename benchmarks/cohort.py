@@ -38,10 +38,10 @@ def draw(work: Path, number: int) -> dict[str, float]:
     MB are those of both files.
     """
     from organbench.data import volumes
-    from organbench.data.sources import phantoms
+    from organbench.data.sources.phantoms.scan import phantom
 
     files = files_of(work, number)
-    for image, file in zip(phantoms.phantom(number, seed=4, size=SIZE), files, strict=True):
+    for image, file in zip(phantom(number, seed=4, size=SIZE), files, strict=True):
         volumes.write(image, file)
     return {"mb": sum(file.stat().st_size for file in files) / 1e6}
 
@@ -52,10 +52,10 @@ def convert(work: Path, number: int) -> dict[str, float]:
     MB are those of the prepared case.
     """
     from organbench.data import cases
-    from organbench.data.sources import phantoms
+    from organbench.data.sources.phantoms.scan import ORGANS
 
     folder = work / "cases" / str(number)
-    organs = {organ: [value] for organ, value in phantoms.ORGANS.items()}
+    organs = {organ: [value] for organ, value in ORGANS.items()}
     cases.convert(str(number), *files_of(work, number), folder, organs=organs, spacing=SPACING)
     return {"mb": sum(file.stat().st_size for file in folder.iterdir()) / 1e6}
 
@@ -71,7 +71,7 @@ def train(work: Path, number: int) -> dict[str, float]:
     import torch
 
     from organbench.data import cases
-    from organbench.data.sources import phantoms
+    from organbench.data.sources.phantoms.scan import ORGANS
     from organbench.hardware import devices
     from organbench.learning import training
 
@@ -88,7 +88,7 @@ def train(work: Path, number: int) -> dict[str, float]:
         settings=settings,
         prediction=inputs.default_study()["prediction"],
         window=(-1000, 1000),
-        organs=list(phantoms.ORGANS),
+        organs=list(ORGANS),
         seed=0,
         device=devices.prepare(threads=torch.get_num_threads(), gpus=0),
         checkpoint=work / "checkpoint.pt",

@@ -53,7 +53,7 @@ def default_study() -> dict[str, Any]:
 def make_phantoms(work: Path) -> None:
     """The default study's patients as NIfTI files and as prepared cases, in `work/phantoms` and `work/cases`."""
     from organbench.data import cases, volumes
-    from organbench.data.sources import phantoms
+    from organbench.data.sources.phantoms.scan import phantom
 
     study = default_study()
     settings = study["dataset"]["phantom"]
@@ -61,9 +61,7 @@ def make_phantoms(work: Path) -> None:
         files = [work / "phantoms" / f"{what}-{number}.nii.gz" for what in ("volume", "labels")]
         case = work / "cases" / str(number)
         if not (case / "case.json").exists():
-            for image, file in zip(
-                phantoms.phantom(number, seed=settings["seed"], size=settings["size"]), files, strict=True
-            ):
+            for image, file in zip(phantom(number, seed=settings["seed"], size=settings["size"]), files, strict=True):
                 volumes.write(image, file)
             cases.convert(
                 str(number),

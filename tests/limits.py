@@ -17,7 +17,7 @@ import yaml
 from snakemake.common.configfile import load_configfile
 
 from organbench.core.errors import InputError
-from organbench.data import cases, splits
+from organbench.data import cases, finding, splits
 from organbench.inference import inference
 from organbench.learning import training
 from organbench.study import configuration
@@ -92,7 +92,7 @@ def read_split(folder, path):
 def find_cases(folder, root):
     os.chdir(folder)
     dataset = {"source": "nifti", "root": root, "image": "volume-{case}.nii", "label": "labels-{case}.nii"}
-    return configuration.find_cases(dataset | {"on_bad_case": "stop"})
+    return finding.find_cases(dataset | {"on_bad_case": "stop"})
 
 
 def load_case(folder, path):

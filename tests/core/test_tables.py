@@ -31,6 +31,6 @@ def test_nothing_else_reads_a_studys_tables():
     readers = {path.relative_to(ROOT).as_posix() for path in places if re.search(r"\bread_csv\(", path.read_text())}
     assert readers == {
         "workflow/scripts/organbench/core/tables.py",
-        "workflow/scripts/organbench/data/sources/openkbp.py",  # others' data
+        "workflow/scripts/organbench/data/sources/openkbp/fetching.py",  # others' data
         "workflow/scripts/resources.py",  # Snakemake's benchmarks
     }

@@ -183,19 +183,3 @@ def test_a_root_that_does_not_go_with_its_source_is_refused(defaults, schema, da
     given = {"dataset": {"source": "nifti", **dataset}}
     with pytest.raises(studies.InputError, match=message):
         studies.resolve(given, defaults, schema)
-
-
-def test_some_of_the_cases_of_a_folder(tmp_path):
-    dataset = {
-        "source": "nifti",
-        "root": str(tmp_path),
-        "image": "v-{case}",
-        "label": "l-{case}",
-        "on_bad_case": "stop",
-    }
-    for case in ("1", "2", "10"):
-        (tmp_path / f"v-{case}").touch()
-        (tmp_path / f"l-{case}").touch()
-    assert studies.find_cases(dataset | {"cases": ["10", 1]}) == (["1", "10"], {})
-    with pytest.raises(studies.InputError, match=r"dataset.cases: there is no case 7 in"):
-        studies.find_cases(dataset | {"cases": [1, 7]})

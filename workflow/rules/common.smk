@@ -18,7 +18,9 @@ if str(SCRIPTS) not in sys.path:
 
 from organbench.study import configuration
 from organbench.study import tuning
-from organbench.data import splits
+from organbench.data import finding, names, splits
+from organbench.data.sources.openkbp.patients import FETCHING, absent, patients
+from organbench.data.sources.phantoms.folder import GENERATED, check_phantoms
 from organbench.core import failures, provenance
 from organbench.core import orphans
 from organbench.core.errors import InputError
@@ -28,7 +30,7 @@ from snakemake.exceptions import WorkflowError
 def original(path):
     """A volume or label map, or several, as an input: from object storage where the root is an address."""
     scheme, mark, _ = STUDY["dataset"]["root"].partition("://")
-    return getattr(storage, configuration.SCHEMES[scheme])(path) if mark else path
+    return getattr(storage, finding.SCHEMES[scheme])(path) if mark else path
 
 
 def stored(dataset):
@@ -37,9 +39,9 @@ def stored(dataset):
     Raises:
         InputError: the storage plugin is not installed, or the bucket cannot be listed.
     """
-    if not configuration.is_address(dataset["root"]):
+    if not finding.is_address(dataset["root"]):
         return None
-    plugin = configuration.SCHEMES[dataset["root"].partition("://")[0]]
+    plugin = finding.SCHEMES[dataset["root"].partition("://")[0]]
     if not importlib.util.find_spec(f"snakemake_storage_plugin_{plugin}"):
         raise InputError(
             f"config, dataset.root: {dataset['root']} needs a plugin of Snakemake; "
@@ -71,14 +73,14 @@ def resolve_study():
         resolved = configuration.resolve(config, defaults, schema)
         configuration.check_folder(Path("results", resolved["study"]))
         configuration.check_citation(resolved["dataset"], REFERENCES.read_text())
-        cases, incomplete = configuration.find_cases(
+        cases, incomplete = finding.find_cases(
             resolved["dataset"], stored(resolved["dataset"])
         )
         folds = splits.without(splits.split(cases, **resolved["split"]), incomplete)
         tuning.check_folds(resolved, folds)
         if resolved["dataset"]["source"] == "phantom":
             configuration.check_folder(Path(resolved["dataset"]["root"]))
-            configuration.check_phantoms(resolved["dataset"], cases)
+            check_phantoms(resolved["dataset"], cases)
         grouped = configuration.group_of(resolved, cases, incomplete)
         usable = [case for case in cases if case not in incomplete]
         return resolved, usable, incomplete, folds, grouped
@@ -119,7 +121,7 @@ VOLUME, LABELS = (f"{ROOT}/{STUDY['dataset'][key]}" for key in ("image", "label"
 ABSENT = []
 if STUDY["dataset"]["source"] == "openkbp":
     try:
-        ABSENT = configuration.absent(STUDY["dataset"], CASES)
+        ABSENT = absent(STUDY["dataset"], CASES)
     except InputError as error:
         raise WorkflowError(str(error)) from None
     # Be polite to who publishes them, with however many cores.
@@ -165,7 +167,7 @@ if CANDIDATES:
 
 
 wildcard_constraints:
-    case=configuration.CASE_NAME,
+    case=names.CASE_NAME,
     model="[A-Za-z0-9][A-Za-z0-9_]*",
     fold=r"\d+",
     seed=r"\d+",

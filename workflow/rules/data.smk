@@ -17,7 +17,7 @@ if STUDY["dataset"]["source"] == "phantom":
             seed=STUDY["dataset"]["phantom"]["seed"],
             size=STUDY["dataset"]["phantom"]["size"],
             # no output: it is of all phantoms
-            mark=f"{ROOT}/{configuration.GENERATED}",
+            mark=f"{ROOT}/{GENERATED}",
         script:
             "../scripts/phantom.py"
 
@@ -42,8 +42,8 @@ if STUDY["dataset"]["source"] == "openkbp":
             code=code("fetch.py"),
             address=STUDY["dataset"]["openkbp"]["address"],
             # no output: what has come goes on where it broke off
-            folder=lambda wildcards: f"{STUDY['dataset']['root']}/{configuration.FETCHING}/{wildcards.case}",
-            checksums=lambda wildcards: configuration.patients()[wildcards.case],
+            folder=lambda wildcards: f"{STUDY['dataset']['root']}/{FETCHING}/{wildcards.case}",
+            checksums=lambda wildcards: patients()[wildcards.case],
         script:
             "../scripts/fetch.py"
 

@@ -1,10 +1,10 @@
 """Fetch one patient of the OpenKBP challenge."""
 
 from organbench.core.jobs import job_log
-from organbench.data.sources import openkbp
+from organbench.data.sources.openkbp import fetching
 
 with job_log(snakemake.log[0]):
-    openkbp.fetch(
+    fetching.fetch(
         snakemake.wildcards.case,
         snakemake.params.address,
         snakemake.params.folder,

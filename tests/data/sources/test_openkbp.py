@@ -17,8 +17,9 @@ from serving import serving
 
 from organbench.core.errors import InputError
 from organbench.data import volumes
-from organbench.data.sources import downloads, openkbp
-from organbench.study import configuration
+from organbench.data.sources import downloads
+from organbench.data.sources.openkbp import fetching as openkbp
+from organbench.data.sources.openkbp.patients import absent, patients
 
 CORNER = (30, 38, 127)  # of a stored volume's first voxel in the source's cube (posterior, left, inferior)
 CASES = ["1", "2", "4", "9"]
@@ -117,9 +118,9 @@ def test_the_stored_patients_are_read_to_the_voxel(real_data, tmp_path, case):
 
 def test_the_list_has_the_stored_patients(real_data):
     there = {path.name[7:-7] for path in (real_data / "openkbp").glob("volume-*.nii.gz")}
-    assert there == configuration.patients().keys()
+    assert there == patients().keys()
     for case in ("1", "124"):
-        for kind, checksum in configuration.patients()[case].items():
+        for kind, checksum in patients()[case].items():
             assert openkbp.checksum(sitk.ReadImage(real_data / f"openkbp/{kind}-{case}.nii.gz")) == checksum
 
 
@@ -194,7 +195,7 @@ def checkout(tmp_path_factory):
     for name in ("workflow", "envs"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "config.yaml", folder)
-    with (folder / "workflow/scripts/organbench/data/sources/openkbp.csv").open("w") as lines:
+    with (folder / "workflow/scripts/organbench/data/sources/openkbp/patients.csv").open("w") as lines:
         table = csv.writer(lines)
         table.writerow(["case", "volume", "labels"])
         table.writerows([case, *map(openkbp.checksum, patient(int(case)))] for case in CASES)
@@ -283,11 +284,11 @@ def test_a_server_that_fails_is_one_line(snakemake, server, tmp_path):
 
 def test_half_a_patient_is_not_overwritten(tmp_path):
     dataset = {"root": str(tmp_path), "image": "volume-{case}.nii.gz", "label": "labels-{case}.nii.gz"}
-    assert configuration.absent(dataset, ["1", "2"]) == ["1", "2"]
+    assert absent(dataset, ["1", "2"]) == ["1", "2"]
     (tmp_path / "volume-1.nii.gz").touch()
     with pytest.raises(InputError, match=r"volume-1.nii.gz: labels-1.nii.gz is not there; add it, or move this one"):
-        configuration.absent(dataset, ["1", "2"])
+        absent(dataset, ["1", "2"])
     (tmp_path / ".fetching/1").mkdir(parents=True)  # it is ours: a fetching was killed between the two
-    assert configuration.absent(dataset, ["1", "2"]) == ["1", "2"]
+    assert absent(dataset, ["1", "2"]) == ["1", "2"]
     (tmp_path / "labels-1.nii.gz").touch()
-    assert configuration.absent(dataset, ["1", "2"]) == ["2"]
+    assert absent(dataset, ["1", "2"]) == ["2"]

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from organbench.data.sources import phantoms
-from organbench.data.sources.phantoms import LOWEST, ORGANS, ORIENTATIONS, PADDING, phantom
+from organbench.data.sources.phantoms import scan
+from organbench.data.sources.phantoms.scan import LOWEST, ORGANS, ORIENTATIONS, PADDING, phantom
 
 TINY, SMALL = (40, 40, 36), (112, 112, 96)
 CASES = range(40)
@@ -62,7 +62,7 @@ def test_another_seed_or_case_is_another_patient(cohort):
 
 @pytest.mark.parametrize("voxels", [1, 5 * 40 * 40, 10**9])
 def test_slabs_leave_no_trace(monkeypatch, cohort, voxels):
-    monkeypatch.setattr(phantoms, "SLAB_VOXELS", voxels)
+    monkeypatch.setattr(scan, "SLAB_VOXELS", voxels)
     hu, labels = arrays(phantom(1, seed=1, size=TINY))
     expected_hu, expected_labels = arrays(cohort[1])
     # the last bit of a sum may depend on a slab's shape: rarely, a voxel rounds to the next HU

@@ -7,14 +7,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from organbench.core.errors import InputError
+from organbench.data.names import EMPTY, LONGEST_NAME
 from organbench.data.splits import csv_rows, patients
-
-EMPTY = {
-    *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA"),
-    *("NULL", "NaN", "None", "n/a", "nan", "null"),
-}
-"""What pandas reads as an empty cell."""
-LONGEST_NAME = 100
 
 
 def read(

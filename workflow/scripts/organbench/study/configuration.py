@@ -1,13 +1,11 @@
-"""The study's configuration: merge it onto the defaults, check it, and find its cases.
+"""The study's configuration: merge it onto the defaults, and check it.
 
 Plain Python with yaml and jsonschema (which Snakemake brings), because the workflow needs it while it is parsed.
 """
 
 import copy
-import csv
 import datetime
 import difflib
-import glob
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,18 +17,13 @@ import yaml
 
 from organbench import networks
 from organbench.core.errors import InputError
-from organbench.data import groups, splits
+from organbench.data import finding, groups, splits
+from organbench.data.names import EMPTY
 from organbench.study import tuning
 
 # given whole: the organs, networks, margins or tuned settings of two studies do not mix
 REPLACED = (("models",), ("dataset", "organs"), ("evaluation", "margin"), ("training", "tune"))
-CASE_NAME = r"[A-Za-z0-9][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*"  # no slash and no "..", so a case stays in its folder
-SCHEMES = {"s3": "s3", "http": "http", "https": "http"}  # of addresses, and the storage plugin of each
-FETCHING = ".fetching"  # folder below root for patients that are being fetched
-GENERATED = ".generated"  # file below root that says that phantoms were put there
-EMPTY = {"NA", "NULL", "NaN", "None", "nan", "null"}  # names that a table cannot tell from an empty cell
 LARGEST_CONFIG, DEEPEST_CONFIG = 10000, 20  # values, and how deep they may be in one another
-LONGEST_NAME = 100  # it becomes a part of longer names
 
 Config = dict[str, Any]
 
@@ -371,11 +364,12 @@ def members_of(config: Config, folds: Sequence[splits.Fold], name: str, case: st
 def check_values(config: Config) -> None:
     """Check what the schema cannot: values that must agree with one another, and patterns of paths."""
     dataset = config["dataset"]
-    if is_address(dataset["root"]):
+    if finding.is_address(dataset["root"]):
         scheme = dataset["root"].partition("://")[0]
-        if scheme not in SCHEMES:
+        if scheme not in finding.SCHEMES:
+            known = ", ".join(finding.SCHEMES)
             raise InputError(
-                f"config, dataset.root: {scheme}:// is not read; give a folder, or an address with {', '.join(SCHEMES)}"
+                f"config, dataset.root: {scheme}:// is not read; give a folder, or an address with {known}"
             )
         if dataset["source"] != "nifti":
             raise InputError(f"config, dataset.root: is written to with source {dataset['source']}; give a folder")
@@ -440,53 +434,6 @@ def check_citation(dataset: Mapping[str, Any], references: str) -> None:
         )
 
 
-def find_cases(dataset: Mapping[str, Any], stored: Sequence[str] | None = None) -> tuple[list[str], dict[str, str]]:
-    """Find a data set's cases by the names of its files.
-
-    Args:
-        dataset: the config's `dataset`.
-        stored: the paths below root of all that is there, where root is an address and can be listed.
-
-    Returns:
-        The names of all cases, in natural order; and of those that lack a file, with `on_bad_case: skip`, why they
-        cannot be used.
-
-    Raises:
-        InputError: the folder is missing or holds no case, a case's name could not be used as a folder's, `cases` names
-            one that is not there, or, with `on_bad_case: stop`, a volume has no labels or labels have no volume; a line
-            a case.
-    """
-    if dataset["source"] == "phantom":
-        return [str(number) for number in range(dataset["phantom"]["cases"])], {}
-    root, chosen = dataset["root"].rstrip("/"), dataset.get("cases")
-    incomplete: dict[str, str] = {}
-    if dataset["source"] == "openkbp":
-        found = {case: f"{root}/{dataset['image']}".replace("{case}", case) for case in patients()}
-    elif is_address(root) and stored is None:
-        if chosen is None:
-            raise InputError(f"config, dataset.cases: {root} cannot be listed; list the names of its cases here")
-        found = {str(case): f"{root}/{dataset['image']}".replace("{case}", str(case)) for case in chosen}
-    else:
-        found, incomplete = pairs(dataset, root, stored)
-    for case, path in found.items():
-        if not re.fullmatch(CASE_NAME, case) or len(case) > LONGEST_NAME:
-            raise InputError(
-                f"{path if path.isprintable() else repr(path)}: the case's name {case!r} cannot name a folder; "
-                f"use up to {LONGEST_NAME} letters, digits, '.', '_' and '-' only"
-            )
-        if case in EMPTY:
-            raise InputError(f"{path}: {case} means an empty cell in tables; give the case another name")
-    names = list(found) if chosen is None else [str(case) for case in chosen]
-    for case in names:
-        if case not in found:
-            raise InputError(f"config, dataset.cases: there is no case {case} in {root}; correct or remove the name")
-    names = sorted(names, key=splits.natural)
-    incomplete = {case: incomplete[case] for case in names if case in incomplete}
-    if incomplete and dataset["on_bad_case"] == "stop":
-        raise InputError("\n".join(incomplete.values()))
-    return names, incomplete
-
-
 def group_of(config: Config, cases: Sequence[str], incomplete: Iterable[str]) -> dict[str, str]:
     """The group of each of a study's cases; none where its `dataset.group` names no table.
 
@@ -505,84 +452,3 @@ def group_of(config: Config, cases: Sequence[str], incomplete: Iterable[str]) ->
     return groups.read(
         dataset["group"], cases, unusable=incomplete, selected=selected, patient=config["split"]["patient"]
     )
-
-
-def pairs(dataset: Mapping[str, Any], root: str, stored: Sequence[str] | None) -> tuple[dict[str, str], dict[str, str]]:
-    """Match volumes and labels: a file of each case, and of those that lack one, why they cannot be used."""
-    if stored is None and not Path(root).is_dir():
-        raise InputError(f"{root}: the data set's folder is not there; put the data there or set dataset.root")
-    volumes, labels = (matching(root, dataset[key], stored) for key in ("image", "label"))
-    if len(dataset["label"]) >= len(dataset["image"]):  # "{case}.nii.gz" also matches "{case}-labels.nii.gz"
-        volumes = {case: path for case, path in volumes.items() if path not in labels.values()}
-    else:
-        labels = {case: path for case, path in labels.items() if path not in volumes.values()}
-    if not volumes:
-        raise InputError(
-            f"{root}: no file matches dataset.image {dataset['image']!r}; check dataset.root and the pattern"
-        )
-    incomplete = {}
-    for case in volumes | labels:
-        image, label = (f"{root}/{dataset[key]}".replace("{case}", case) for key in ("image", "label"))
-        if case not in labels:
-            incomplete[case] = f"{image}: has no labels; add {label} or remove the volume"
-        elif case not in volumes:
-            incomplete[case] = f"{label}: has no volume; add {image} or remove the labels"
-        for path in (image, label):
-            if case not in incomplete and stored is None and not Path(path).is_file():
-                incomplete[case] = f"{path}: is no file, nor a link to one; mend or remove it"
-    return labels | volumes, incomplete
-
-
-def matching(root: str, pattern: str, stored: Sequence[str] | None) -> dict[str, str]:
-    """The files below `root`, or of those `stored`, that match a pattern with `{case}` in it, by the case's name."""
-    before, *rest = (re.escape(part) for part in pattern.split("{case}"))
-    expression = re.compile(before + "(?P<case>[^/]+)" + "".join(part + "(?P=case)" for part in rest[:-1]) + rest[-1])
-    if stored is None:
-        files = Path(root).glob("*".join(glob.escape(part) for part in pattern.split("{case}")))
-        stored = [path.relative_to(root).as_posix() for path in files]
-    return {match["case"]: f"{root}/{match[0]}" for match in map(expression.fullmatch, sorted(stored)) if match}
-
-
-def is_address(root: str) -> bool:
-    """Whether a root is an address in object storage or on the web, and no folder."""
-    return "://" in root
-
-
-def patients() -> dict[str, dict[str, str]]:
-    """The checksums of the volume and the labels of each of OpenKBP's patients; see the room `openkbp`."""
-    with Path(__file__).parents[1].joinpath("data", "sources", "openkbp.csv").open(newline="") as lines:
-        return {row.pop("case"): row for row in csv.DictReader(lines)}
-
-
-def absent(dataset: Mapping[str, Any], cases: Iterable[str]) -> list[str]:
-    """Those of OpenKBP's patients that have to be fetched. What a user has put there is never touched.
-
-    Raises:
-        InputError: one of a patient's two files is there, and no fetching of it was begun.
-    """
-    root, missing = Path(dataset["root"]), []
-    for case in cases:
-        paths = [root / dataset[key].replace("{case}", case) for key in ("image", "label")]
-        there = [path for path in paths if path.exists()]
-        if len(there) == 1 and not (root / FETCHING / case).exists():
-            (other,) = set(paths) - set(there)
-            raise InputError(f"{there[0]}: {other.name} is not there; add it, or move this one away to fetch both")
-        if len(there) < 2:
-            missing.append(case)
-    return missing
-
-
-def check_phantoms(dataset: Mapping[str, Any], cases: Iterable[str]) -> None:
-    """Check that phantoms are not written over a user's files: a study that forgets its source makes phantoms.
-
-    Raises:
-        InputError: a file of that name is there, and no phantom was ever put into the folder.
-    """
-    root = Path(dataset["root"])
-    paths = (root / dataset[key].replace("{case}", case) for case in cases for key in ("image", "label"))
-    found = None if (root / GENERATED).exists() else next(filter(Path.exists, paths), None)
-    if found:
-        raise InputError(
-            f"{found}: would be overwritten by a phantom; to read it, set dataset.source to nifti, "
-            "to make phantoms, set dataset.root to another folder"
-        )

@@ -1,1 +1,1 @@
-"""Where data come from: phantoms, OpenKBP, downloads."""
+"""Where data come from: a package or module per source, and downloads."""

@@ -1,0 +1,105 @@
+"""A data set's cases, by the names of its files.
+
+Plain Python, because the workflow needs it while it is parsed.
+"""
+
+import glob
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from organbench.core.errors import InputError
+from organbench.data import splits
+from organbench.data.names import CASE_NAME, EMPTY, LONGEST_NAME
+from organbench.data.sources.openkbp.patients import patients
+
+SCHEMES = {"s3": "s3", "http": "http", "https": "http"}  # of addresses, and the storage plugin of each
+
+
+def find_cases(dataset: Mapping[str, Any], stored: Sequence[str] | None = None) -> tuple[list[str], dict[str, str]]:
+    """Find a data set's cases by the names of its files.
+
+    Args:
+        dataset: the config's `dataset`.
+        stored: the paths below root of all that is there, where root is an address and can be listed.
+
+    Returns:
+        The names of all cases, in natural order; and of those that lack a file, with `on_bad_case: skip`, why they
+        cannot be used.
+
+    Raises:
+        InputError: the folder is missing or holds no case, a case's name could not be used as a folder's, `cases` names
+            one that is not there, or, with `on_bad_case: stop`, a volume has no labels or labels have no volume; a line
+            a case.
+    """
+    if dataset["source"] == "phantom":
+        return [str(number) for number in range(dataset["phantom"]["cases"])], {}
+    root, chosen = dataset["root"].rstrip("/"), dataset.get("cases")
+    incomplete: dict[str, str] = {}
+    if dataset["source"] == "openkbp":
+        found = {case: f"{root}/{dataset['image']}".replace("{case}", case) for case in patients()}
+    elif is_address(root) and stored is None:
+        if chosen is None:
+            raise InputError(f"config, dataset.cases: {root} cannot be listed; list the names of its cases here")
+        found = {str(case): f"{root}/{dataset['image']}".replace("{case}", str(case)) for case in chosen}
+    else:
+        found, incomplete = pairs(dataset, root, stored)
+    for case, path in found.items():
+        if not re.fullmatch(CASE_NAME, case) or len(case) > LONGEST_NAME:
+            raise InputError(
+                f"{path if path.isprintable() else repr(path)}: the case's name {case!r} cannot name a folder; "
+                f"use up to {LONGEST_NAME} letters, digits, '.', '_' and '-' only"
+            )
+        if case in EMPTY:
+            raise InputError(f"{path}: {case} means an empty cell in tables; give the case another name")
+    names = list(found) if chosen is None else [str(case) for case in chosen]
+    for case in names:
+        if case not in found:
+            raise InputError(f"config, dataset.cases: there is no case {case} in {root}; correct or remove the name")
+    names = sorted(names, key=splits.natural)
+    incomplete = {case: incomplete[case] for case in names if case in incomplete}
+    if incomplete and dataset["on_bad_case"] == "stop":
+        raise InputError("\n".join(incomplete.values()))
+    return names, incomplete
+
+
+def pairs(dataset: Mapping[str, Any], root: str, stored: Sequence[str] | None) -> tuple[dict[str, str], dict[str, str]]:
+    """Match volumes and labels: a file of each case, and of those that lack one, why they cannot be used."""
+    if stored is None and not Path(root).is_dir():
+        raise InputError(f"{root}: the data set's folder is not there; put the data there or set dataset.root")
+    volumes, labels = (matching(root, dataset[key], stored) for key in ("image", "label"))
+    if len(dataset["label"]) >= len(dataset["image"]):  # "{case}.nii.gz" also matches "{case}-labels.nii.gz"
+        volumes = {case: path for case, path in volumes.items() if path not in labels.values()}
+    else:
+        labels = {case: path for case, path in labels.items() if path not in volumes.values()}
+    if not volumes:
+        raise InputError(
+            f"{root}: no file matches dataset.image {dataset['image']!r}; check dataset.root and the pattern"
+        )
+    incomplete = {}
+    for case in volumes | labels:
+        image, label = (f"{root}/{dataset[key]}".replace("{case}", case) for key in ("image", "label"))
+        if case not in labels:
+            incomplete[case] = f"{image}: has no labels; add {label} or remove the volume"
+        elif case not in volumes:
+            incomplete[case] = f"{label}: has no volume; add {image} or remove the labels"
+        for path in (image, label):
+            if case not in incomplete and stored is None and not Path(path).is_file():
+                incomplete[case] = f"{path}: is no file, nor a link to one; mend or remove it"
+    return labels | volumes, incomplete
+
+
+def matching(root: str, pattern: str, stored: Sequence[str] | None) -> dict[str, str]:
+    """The files below `root`, or of those `stored`, that match a pattern with `{case}` in it, by the case's name."""
+    before, *rest = (re.escape(part) for part in pattern.split("{case}"))
+    expression = re.compile(before + "(?P<case>[^/]+)" + "".join(part + "(?P=case)" for part in rest[:-1]) + rest[-1])
+    if stored is None:
+        files = Path(root).glob("*".join(glob.escape(part) for part in pattern.split("{case}")))
+        stored = [path.relative_to(root).as_posix() for path in files]
+    return {match["case"]: f"{root}/{match[0]}" for match in map(expression.fullmatch, sorted(stored)) if match}
+
+
+def is_address(root: str) -> bool:
+    """Whether a root is an address in object storage or on the web, and no folder."""
+    return "://" in root

@@ -1,0 +1,1 @@
+"""The patients of the OpenKBP challenge: who they are, and fetching them."""

@@ -1,0 +1,1 @@
+"""Procedural CT-ORG-like patients: a CT volume and its label map from nothing but a seed."""
