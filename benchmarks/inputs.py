@@ -42,12 +42,12 @@ def default_study() -> dict[str, Any]:
     """The configuration of the default study, checked and complete."""
     import yaml
 
-    from organbench.study import configuration
+    from organbench.study import configuration, schema
 
     root = HERE.parent
     defaults = yaml.safe_load((root / "config.yaml").read_text())
-    schema = yaml.safe_load((root / "workflow" / "schemas" / "config.schema.yaml").read_text())
-    return configuration.resolve({}, defaults, schema)
+    known = schema.load(root / "workflow" / "schemas" / "config.schema.yaml")
+    return configuration.resolve({}, defaults, known)
 
 
 def make_phantoms(work: Path) -> None:

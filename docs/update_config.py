@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
 from organbench import networks  # noqa: E402
+from organbench.study import schema  # noqa: E402
 
 PAGE = ROOT / "config" / "README.md"
 BEGIN = "<!-- every key, by docs/update_config.py -->\n"
@@ -137,7 +138,5 @@ def table(content: list[list[str]]) -> str:
 
 
 if __name__ == "__main__":
-    schema, defaults = (
-        yaml.safe_load((ROOT / path).read_text()) for path in ("workflow/schemas/config.schema.yaml", "config.yaml")
-    )
-    marked.replace(PAGE, BEGIN, tables(schema, defaults))
+    defaults = yaml.safe_load((ROOT / "config.yaml").read_text())
+    marked.replace(PAGE, BEGIN, tables(schema.load(ROOT / "workflow/schemas/config.schema.yaml"), defaults))

@@ -10,6 +10,8 @@ import pytest
 import SimpleITK as sitk
 import yaml
 
+from organbench.study.schema import load
+
 ROOT = Path(__file__).parents[1]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--no-sandbox"]
@@ -31,7 +33,7 @@ def defaults():
 
 @pytest.fixture(scope="session")
 def schema():
-    return yaml.safe_load((ROOT / "workflow" / "schemas" / "config.schema.yaml").read_text())
+    return load(ROOT / "workflow" / "schemas" / "config.schema.yaml")
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from organbench.data import cases, finding, splits
 from organbench.inference import inference
 from organbench.learning import training
 from organbench.study import configuration
+from organbench.study.schema import load
 
 ROOT = Path(__file__).parents[1]
 ORGANS = {"liver": [1], "brain": [2]}
@@ -76,9 +77,8 @@ def convert(folder, volume, labels):
 
 def resolve(folder, path):
     os.chdir(folder)
-    defaults, schema = (
-        yaml.safe_load((ROOT / name).read_text()) for name in ("config.yaml", "workflow/schemas/config.schema.yaml")
-    )
+    defaults = yaml.safe_load((ROOT / "config.yaml").read_text())
+    schema = load(ROOT / "workflow/schemas/config.schema.yaml")
     configuration.check_keys(path)
     resolved = configuration.resolve(load_configfile(path), defaults, schema)
     splits.split(["a", "b", "c"], **resolved["split"])

@@ -19,13 +19,13 @@ with atheris.instrument_imports(include=["organbench"]):
     from organbench.core.errors import InputError
     from organbench.data import splits, volumes
     from organbench.study import configuration
+    from organbench.study.schema import load
 
 ORGANS = {"liver": [1], "brain": [2]}
 NAMES = ["a.nii", "a.nii.gz", "a.mha", "a.nrrd"]  # the first byte chooses one
 FOLDER = Path(tempfile.mkdtemp(prefix="fuzz-"))
-DEFAULTS, SCHEMA = (
-    yaml.safe_load((TESTS.parent / name).read_text()) for name in ("config.yaml", "workflow/schemas/config.schema.yaml")
-)
+DEFAULTS = yaml.safe_load((TESTS.parent / "config.yaml").read_text())
+SCHEMA = load(TESTS.parent / "workflow/schemas/config.schema.yaml")
 
 
 def one_line(error: InputError) -> None:

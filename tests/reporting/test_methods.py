@@ -11,6 +11,7 @@ import yaml
 from organbench.core.errors import InputError
 from organbench.reporting import methods
 from organbench.study import configuration
+from organbench.study.schema import load
 
 ROOT = Path(__file__).parents[2]
 REFERENCES = (ROOT / "workflow" / "report" / "references.bib").read_text()
@@ -29,7 +30,7 @@ FOLDS = [{"train": ["1", "2", "3"], "validation": ["4"], "test": ["5", "6"]}]
 def config():
     """The default study, resolved."""
     defaults = yaml.safe_load((ROOT / "config.yaml").read_text())
-    schema = yaml.safe_load((ROOT / "workflow" / "schemas" / "config.schema.yaml").read_text())
+    schema = load(ROOT / "workflow" / "schemas" / "config.schema.yaml")
     return lambda changes: configuration.resolve(copy.deepcopy(changes), defaults, schema)
 
 

@@ -16,8 +16,7 @@ REFERENCES = WORKFLOW / "report" / "references.bib"
 if str(SCRIPTS) not in sys.path:
     sys.path.insert(0, str(SCRIPTS))
 
-from organbench.study import configuration
-from organbench.study import tuning
+from organbench.study import configuration, schema, tuning
 from organbench.data import finding, names, splits
 from organbench.data.sources.openkbp.patients import FETCHING, absent, patients
 from organbench.data.sources.phantoms.folder import GENERATED, check_phantoms
@@ -64,13 +63,13 @@ def stored(dataset):
 def resolve_study():
     """The study's config, its cases, why others lack files, who has which role in each fold, and the cases' groups."""
     defaults = yaml.safe_load((WORKFLOW.parent / "config.yaml").read_text())
-    schema = yaml.safe_load((WORKFLOW / "schemas" / "config.schema.yaml").read_text())
+    known = schema.load(WORKFLOW / "schemas" / "config.schema.yaml")
     if workflow.config_settings.replace_workflow_config:
         defaults = {}
     try:
         for file in workflow.configfiles:
             configuration.check_keys(os.path.relpath(file))
-        resolved = configuration.resolve(config, defaults, schema)
+        resolved = configuration.resolve(config, defaults, known)
         configuration.check_folder(Path("results", resolved["study"]))
         configuration.check_citation(resolved["dataset"], REFERENCES.read_text())
         cases, incomplete = finding.find_cases(

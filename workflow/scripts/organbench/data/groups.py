@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from organbench.core.errors import InputError
+from organbench.data.given import csv_rows
 from organbench.data.names import EMPTY, LONGEST_NAME
-from organbench.data.splits import csv_rows, patients
+from organbench.data.splits import patients
 
 
 def read(

@@ -1,25 +1,28 @@
 """Who trains, who validates, who tests.
 
 Decided from the cases' names alone, in plain Python, because the workflow needs it while it is parsed. The order that
-decides is each case's own hash, so adding a case leaves the others' order as it is: it moves at most one case across
-each boundary between roles.
+decides is each case's own hash, so adding a case leaves the others' order as it is: it moves at most one case
+across each boundary between roles. To add a method, write a function and its row in `METHODS`.
 """
 
-import csv
 import hashlib
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from organbench.core.errors import InputError
+from organbench.data.given import csv_rows
 
 ROLES = ("train", "validation", "test")
 OFFICIAL = [str(case) for case in range(140)]  # CT-ORG (Rister et al. 2020)
 OFFICIAL_TEST = set(OFFICIAL[:21])
 
 Fold = dict[str, list[str]]  # role -> cases
+Scans = Mapping[str, Sequence[str]]  # patient -> cases
 
 
 def shuffled(cases: Sequence[str], seed: int) -> list[str]:
@@ -32,31 +35,34 @@ def natural(case: str) -> tuple[int, int, str]:
     return (0, int(case), case) if case.isdecimal() else (1, 0, case)
 
 
-def split(
-    cases: Sequence[str],
-    *,
-    method: str,
-    test_fraction: float = 0.3,
-    validation_fraction: float = 0.1,
-    folds: int = 5,
-    seed: int = 0,
-    file: str | Path | None = None,
-    patient: str | None = None,
-) -> list[Fold]:
+@dataclass(frozen=True)
+class Settings:
+    """The config's `split`.
+
+    Attributes:
+        test_fraction: share of the patients that is tested on.
+        validation_fraction: share of the other patients that validates, rounded up unless 0; they are not trained on.
+        folds: number of folds.
+        seed: another seed, another division.
+        file: a table with the columns case, fold and role.
+        patient: a regular expression that finds the patient in a case's name, see `patients`.
+    """
+
+    test_fraction: float = 0.3
+    validation_fraction: float = 0.1
+    folds: int = 5
+    seed: int = 0
+    file: str | Path | None = None
+    patient: str | None = None
+
+
+def split(cases: Sequence[str], *, method: str, **settings: Any) -> list[Fold]:
     """Divide the cases; one mapping of role to cases a fold.
 
     Args:
         cases: names of all cases.
-        method: `holdout` (one fold), `kfold` (every case is tested once), `official` (CT-ORG's own test set, cases 0
-            to 20, one fold), or `file` (a table with the columns case, fold and role).
-        test_fraction: share of the cases that is tested on (`holdout`), rounded, at least one.
-        validation_fraction: share of the training cases that validates, rounded up unless 0; they are not trained on.
-            In each of several folds (`kfold`) others do.
-        folds: number of folds (`kfold`).
-        seed: another seed, another division.
-        file: the table of method `file`.
-        patient: a regular expression that finds the patient in a case's name, see `patients`. Shares and folds then
-            count patients.
+        method: one of `METHODS`.
+        settings: as for `Settings`.
 
     Returns:
         For each fold the cases of each role, in natural order. A case, and a patient, has one role in a fold.
@@ -66,44 +72,58 @@ def split(
     """
     if len(set(cases)) != len(cases):
         raise InputError("the same case is listed twice; give every case its own name")
-    scans = patients(cases, patient)
-    if method == "file":
-        if file is None:
-            raise InputError("split.method is file, but split.file is not set; name a CSV with columns case,fold,role")
-        folds_read = read(file, cases)
-        check_patients(folds_read, scans, file)
-        return folds_read
-    order = shuffled(list(scans), seed)
-    if method == "holdout":
-        size = max(1, round(len(order) * test_fraction))
-        divided = [(order[:size], order[size:])]
-    elif method == "kfold":
-        if len(order) < folds:
-            raise InputError(f"split.folds is {folds}, but there are only {len(order)} patients; ask for fewer folds")
-        ends = [len(order) * k // folds for k in range(folds + 1)]
-        # The rest goes on behind the test patients and then from the first, and its first patients validate. In its
-        # own order all folds but one would validate on the same patients, and never train on them.
-        divided = [(order[low:high], order[high:] + order[:low]) for low, high in pairwise(ends)]
-    elif method == "official":
-        test = [name for name in order if OFFICIAL_TEST.intersection(scans[name])]
-        divided = [(test, [name for name in order if name not in set(test)])]
-        if not test:
-            raise InputError("split.method is official, but none of CT-ORG's test cases 0 to 20 is there; use holdout")
-    else:
-        raise ValueError(f"unknown split method {method!r}")
-    result = []
-    for test, rest in divided:
-        count = math.ceil(round(len(rest) * validation_fraction, 6))  # 0.07 * 100 is a little more than 7
-        if len(rest) - count < 1:
-            raise InputError(
-                f"{len(order)} patients leave none to train on beside {len(test)} for test and {count} for validation; "
-                "add cases, or lower split.test_fraction or split.validation_fraction"
-            )
-        fold = {"train": rest[count:], "validation": rest[:count], "test": test}
-        result.append(
-            {role: sorted((c for name in names for c in scans[name]), key=natural) for role, names in fold.items()}
+    chosen = Settings(**settings)
+    return METHODS[method].divide(patients(cases, chosen.patient), chosen)
+
+
+def holdout(scans: Scans, settings: Settings) -> list[Fold]:
+    """One fold: a share of the patients is tested on, rounded, at least one."""
+    order = shuffled(list(scans), settings.seed)
+    size = max(1, round(len(order) * settings.test_fraction))
+    return [fold_of(order[:size], order[size:], scans, settings)]
+
+
+def kfold(scans: Scans, settings: Settings) -> list[Fold]:
+    """Several folds: every patient is tested once, and in each fold others validate.
+
+    Behind its test patients a fold goes on to the end of the order and then from its first; the first of these
+    validate. In their own order all folds but one would validate on the same patients, and never train on them.
+    """
+    order, folds = shuffled(list(scans), settings.seed), settings.folds
+    if len(order) < folds:
+        raise InputError(f"split.folds is {folds}, but there are only {len(order)} patients; ask for fewer folds")
+    ends = [len(order) * k // folds for k in range(folds + 1)]
+    return [fold_of(order[low:high], order[high:] + order[:low], scans, settings) for low, high in pairwise(ends)]
+
+
+def official(scans: Scans, settings: Settings) -> list[Fold]:
+    """One fold: CT-ORG's own test set (Rister et al. 2020), or what is there of it."""
+    order = shuffled(list(scans), settings.seed)
+    test = [name for name in order if OFFICIAL_TEST.intersection(scans[name])]
+    if not test:
+        raise InputError("split.method is official, but none of CT-ORG's test cases 0 to 20 is there; use holdout")
+    return [fold_of(test, [name for name in order if name not in test], scans, settings)]
+
+
+def given(scans: Scans, settings: Settings) -> list[Fold]:
+    """What a table says."""
+    if settings.file is None:
+        raise InputError("split.method is file, but split.file is not set; name a CSV with columns case,fold,role")
+    folds = read(settings.file, [case for cases in scans.values() for case in cases])
+    check_patients(folds, scans, settings.file)
+    return folds
+
+
+def fold_of(test: Sequence[str], rest: Sequence[str], scans: Scans, settings: Settings) -> Fold:
+    """A fold that tests on some patients, validates on the first of the rest and trains on the others."""
+    count = math.ceil(round(len(rest) * settings.validation_fraction, 6))  # 0.07 * 100 is a little more than 7
+    if len(rest) - count < 1:
+        raise InputError(
+            f"{len(scans)} patients leave none to train on beside {len(test)} for test and {count} for validation; "
+            "add cases, or lower split.test_fraction or split.validation_fraction"
         )
-    return result
+    fold = {"train": rest[count:], "validation": rest[:count], "test": test}
+    return {role: sorted((c for name in names for c in scans[name]), key=natural) for role, names in fold.items()}
 
 
 def patients(cases: Sequence[str], pattern: str | None) -> dict[str, list[str]]:
@@ -133,7 +153,7 @@ def patients(cases: Sequence[str], pattern: str | None) -> dict[str, list[str]]:
     return found
 
 
-def check_patients(folds: Sequence[Fold], scans: Mapping[str, Sequence[str]], path: str | Path) -> None:
+def check_patients(folds: Sequence[Fold], scans: Scans, path: str | Path) -> None:
     """Check that no patient has two roles in a fold.
 
     Raises:
@@ -201,34 +221,6 @@ def part(fold: Fold, percent: float, seed: int, pattern: str | None = None) -> F
     return fold | {"train": [case for case in fold["train"] if case in kept]}
 
 
-def csv_rows(path: str | Path, columns: Sequence[str], what: str, key: str) -> list[tuple[int, list[str]]]:
-    """Some columns of a CSV that a user wrote: the number of each line, and its cells without the space around them.
-
-    Args:
-        path: of the table.
-        columns: which.
-        what: what the table is, for messages.
-        key: which key of the config names it.
-
-    Raises:
-        InputError: the file is not there, it lacks a column or has it twice, or a line is no row of a table.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: the {what} is not there; check {key}")
-    with path.open(newline="", encoding="utf-8-sig", errors="replace") as lines:  # spreadsheets put a mark in front
-        table = csv.DictReader(lines)
-        try:
-            if table.fieldnames is None or not set(columns) <= set(table.fieldnames):
-                raise InputError(f"{path}: the first line must name the columns {','.join(columns)}")
-            if twice := [column for column in columns if table.fieldnames.count(column) > 1]:
-                raise InputError(f"{path}: the first line names the column {twice[0]} twice; keep one of them")
-            rows = list(table)
-        except csv.Error as error:
-            raise InputError(f"{path}, line {table.line_num + 1}: is no row of a table ({error})") from None
-    return [(number, [(row[column] or "").strip() for column in columns]) for number, row in enumerate(rows, start=2)]
-
-
 def read(path: str | Path, cases: Sequence[str]) -> list[Fold]:
     """Read a split from a CSV with the columns case, fold (0, 1, ...) and role (train, validation, test).
 
@@ -286,3 +278,37 @@ def table(folds: Sequence[Fold]) -> list[dict[str, str | int]]:
         for role in ROLES
         for case in fold[role]
     ]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to divide the cases.
+
+    Attributes:
+        divide: makes the folds, from the cases of each patient and the settings.
+        meaning: what is tested on, in a few words for tables.
+        sentence: how the cases were divided, for a paper; goes on with "into 20 for training ...". `{folds}` and
+            `{seed}` are filled in.
+    """
+
+    divide: Callable[[Scans, Settings], list[Fold]]
+    meaning: str
+    sentence: str
+
+
+METHODS = {
+    "holdout": Method(
+        holdout, "a share of the cases, drawn by split.seed", "Cases were divided at random (seed {seed})"
+    ),
+    "kfold": Method(
+        kfold,
+        "every case once",
+        "In {folds}-fold cross-validation (seed {seed}) every case was tested once. A fold divided the cases",
+    ),
+    "official": Method(
+        official,
+        "CT-ORG's cases 0 to 20",
+        "Cases were divided as CT-ORG's authors did [@rister2020ctorg] (cases 0 to 20 for testing)",
+    ),
+    "file": Method(given, "what a CSV says", "Cases were divided by a given list"),
+}

@@ -134,13 +134,7 @@ def division(split: Mapping[str, Any], folds: Sequence[splits.Fold]) -> str:
     """Who was trained on and tested on."""
     sizes = [[len(fold[role]) for fold in folds] for role in splits.ROLES]
     train, validation, test = (between(size) for size in sizes)
-    how = {
-        "holdout": f"Cases were divided at random (seed {split['seed']})",
-        "kfold": f"In {len(folds)}-fold cross-validation (seed {split['seed']}) every case was tested once. "
-        "A fold divided the cases",
-        "official": "Cases were divided as CT-ORG's authors did [@rister2020ctorg] (cases 0 to 20 for testing)",
-        "file": "Cases were divided by a given list",
-    }[split["method"]]
+    how = splits.METHODS[split["method"]].sentence.format(folds=len(folds), seed=split["seed"])
     several = f" in each of {len(folds)} folds" if split["method"] == "file" and len(folds) > 1 else ""
     parts = [f"{train} for training", f"{validation} for validation", f"{test} for testing"]
     if not sum(sizes[1]):
