@@ -33,3 +33,11 @@ def chosen(wildcards):
     return checkpoints.choose.get(
         model=wildcards.model, fold=wildcards.fold, seed=seed
     ).output[0]
+
+
+def chosen_file(wildcards):
+    """The file that will say, or says, what tuning chose for the run."""
+    seed = STUDY["training"]["seeds"][0]
+    return f"{TUNING}/chosen.json".format(
+        model=wildcards.model, fold=wildcards.fold, seed=seed
+    )

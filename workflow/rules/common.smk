@@ -5,6 +5,7 @@ import importlib.util
 import os
 import re
 import sys
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from organbench.study import configuration, schema, tuning
 from organbench.data import finding, names, splits
 from organbench.data.sources.openkbp.patients import FETCHING, absent, patients
 from organbench.data.sources.phantoms.folder import GENERATED, check_phantoms
-from organbench.core import failures, provenance
+from organbench.core import dates, failures, provenance
 from organbench.core import orphans
 from organbench.core.errors import InputError
 from snakemake.exceptions import WorkflowError
@@ -60,6 +61,16 @@ def stored(dataset):
     return [os.path.relpath(key, root.key) for key in keys]
 
 
+def may_replace():
+    """Whether finished trainings may be replaced: yes, no (where that can be decided), or None: nobody has said it."""
+    said = config.pop("replace_trainings", None)
+    if str(said).lower() not in ("true", "false", "none"):
+        raise WorkflowError(
+            f"config, replace_trainings: {configuration.plain(said)} is neither true nor false"
+        )
+    return {"true": True, "false": False}.get(str(said).lower())
+
+
 def resolve_study():
     """The study's config, its cases, why others lack files, who has which role in each fold, and the cases' groups."""
     defaults = yaml.safe_load((WORKFLOW.parent / "config.yaml").read_text())
@@ -92,12 +103,15 @@ def resolve_study():
         ) from None
 
 
+REPLACE = may_replace()
 # Not the configfile directive: it would merge the default study's organs and networks into those of any other.
 STUDY, CASES, INCOMPLETE, FOLDS, GROUPS = resolve_study()
 orphans.adopt()
 config.update(STUDY)
 
 RESULTS = f"results/{STUDY['study']}"
+if workflow.is_main_process:
+    dates.restore(RESULTS)
 RUN = f"{RESULTS}/runs/{{model}}/fold{{fold}}-seed{{seed}}"
 # Of the learning curve: percent of a fold's training patients; the study's own runs are the 100.
 SHARES = [25, 50]
@@ -186,12 +200,22 @@ def code(script, *networks):
 @cache  # thousands of jobs ask for the same few
 def fingerprint(script, *networks):
     """A hash of what a script, the named networks and all that they import do."""
+    return provenance.fingerprint(library_files(script, *networks), SCRIPTS)
+
+
+@cache
+def library_files(script, *networks):
+    """A script, the named networks, and all files that they import."""
     names = (SCRIPTS / "organbench" / "networks" / f"{name}.py" for name in networks)
     try:
-        files = provenance.followed(SCRIPTS / script, *names, root=SCRIPTS)
-        return provenance.fingerprint(files, SCRIPTS)
+        return provenance.followed(SCRIPTS / script, *names, root=SCRIPTS)
     except (ImportError, SyntaxError) as error:
         raise WorkflowError(f"{error}; mend the file") from None
+
+
+def unrecorded(value):
+    """A param that Snakemake does not record, and so does not compare: one that is made from `input`."""
+    return lambda wildcards, input: value
 
 
 def look_when_a_job_ends():
@@ -232,26 +256,16 @@ def cases_in(wildcards, *roles):
     return [case for role in roles for case in fold[role]]
 
 
-def case_files(cases):
-    """The files of prepared cases; of `case.json` it counts whether it has changed, which holds the arrays' checksums.
+def training_files(wildcards):
+    """What a run learns from: its training and validation cases only, so that a new test case retrains nothing.
 
-    So the same arrays, made again, train nothing, and damaged ones do not cost the weights that were trained on good ones.
+    Their dates say nothing: whether a training is another is told by what it is named by, see weights.smk.
     """
     return [
-        path.format(case=case) if kind == "case" else ancient(path.format(case=case))
-        for case in cases
-        for kind, path in CASE.items()
+        ancient(path.format(case=case))
+        for case in cases_in(wildcards, "train", "validation")
+        for path in CASE.values()
     ]
-
-
-def training_files(wildcards):
-    """What a run learns from: its training and validation cases only, so that a new test case retrains nothing."""
-    return case_files(cases_in(wildcards, "train", "validation"))
-
-
-def training_code(wildcards):
-    """A hash of the code that shapes a contender's weights."""
-    return fingerprint("train.py", STUDY["models"][wildcards.model]["network"])
 
 
 def prediction_code(wildcards):
@@ -310,7 +324,7 @@ def runs(pattern):
 
 
 def bad_cases():
-    """The cases that the last check has found to be bad."""
+    """The cases that the last check has excluded."""
     table = Path(RESULTS, "tables", "bad_cases.csv")
     if not table.exists():
         return set()
@@ -324,20 +338,6 @@ def left_out():
         return set()
     checkpoints.leave_out.get()
     return bad_cases()
-
-
-def untrained_runs():
-    """The runs, and candidates of tuning, that have not been trained yet, by their place below runs/."""
-    last = {run: "weights.pt" for run in runs("{model}/fold{fold}-seed{seed}")}
-    for run in tuning_runs("{model}/tuning/fold{fold}-seed{seed}/{candidate}"):
-        last[run] = "cost.json"  # one that diverged has no weights
-    return [
-        run
-        for run, trained in last.items()
-        if not all(
-            Path(RESULTS, "runs", run, file).exists() for file in (trained, "checked")
-        )
-    ]
 
 
 def tested(pattern, gone, seeds=None, models=None):
@@ -397,8 +397,10 @@ def shown(pattern):
 
     def paths(wildcards):
         gone = left_out()
-        found = expand(pattern, case=[case for case in SHOWN_FOLDS if case not in gone])
-        return original(found) if pattern in (VOLUME, LABELS) else found
+        cases = [case for case in SHOWN_FOLDS if case not in gone]
+        if pattern in (VOLUME, LABELS):
+            return [source_of(case, pattern) for case in cases]
+        return expand(pattern, case=cases)
 
     return paths
 

@@ -17,7 +17,7 @@ if STUDY["dataset"]["source"] == "phantom":
             seed=STUDY["dataset"]["phantom"]["seed"],
             size=STUDY["dataset"]["phantom"]["size"],
             # no output: it is of all phantoms
-            mark=f"{ROOT}/{GENERATED}",
+            mark=PHANTOM_MARK,
         script:
             "../scripts/phantom.py"
 
@@ -51,8 +51,8 @@ if STUDY["dataset"]["source"] == "openkbp":
 # All cases are converted, and so checked, before anything is trained.
 rule convert:
     input:
-        volume=original(VOLUME),
-        labels=original(LABELS),
+        volume=source(VOLUME),
+        labels=source(LABELS),
     output:
         **CASE,
     log:
@@ -66,8 +66,10 @@ rule convert:
         **following(conversion_request),
     params:
         code=code("convert.py"),
-        organs=ORGANS,
-        ignored=STUDY["dataset"]["ignore_labels"],
+        # Of organs only the label values shape arrays; whether labels that are ignored matter is seen in weights.smk.
+        values=list(ORGANS.values()),
+        organs=unrecorded(ORGANS),
+        ignored=unrecorded(STUDY["dataset"]["ignore_labels"]),
         spacing=STUDY["preprocessing"]["spacing"],
     script:
         "../scripts/convert.py"
@@ -92,6 +94,8 @@ rule check_cases:
         organs=list(ORGANS),
         on_bad_case=STUDY["dataset"]["on_bad_case"],
         incomplete=INCOMPLETE,
+        finished=finished_trainings,
+        replace=unrecorded(REPLACE),
     script:
         "../scripts/check_cases.py"
 
@@ -112,8 +116,8 @@ if STUDY["dataset"]["on_bad_case"] == "skip":
 # Run by `snakemake check_data`: all of the checks, and nothing else.
 rule examine:
     input:
-        volume=original(VOLUME),
-        labels=original(LABELS),
+        volume=source(VOLUME),
+        labels=source(LABELS),
     output:
         f"{RESULTS}/examined/{{case}}.json",
     log:
@@ -125,7 +129,7 @@ rule examine:
     params:
         code=code("examine.py"),
         organs=ORGANS,
-        ignored=STUDY["dataset"]["ignore_labels"],
+        ignored=unrecorded(STUDY["dataset"]["ignore_labels"]),
         spacing=STUDY["preprocessing"]["spacing"],
     script:
         "../scripts/examine.py"

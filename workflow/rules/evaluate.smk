@@ -4,7 +4,7 @@
 rule evaluate:
     input:
         prediction=f"{RUN}/predictions/{{case}}.nii.gz",
-        labels=original(LABELS),
+        labels=source(LABELS),
     output:
         f"{RUN}/metrics/{{case}}.csv",
     log:
@@ -19,7 +19,7 @@ rule evaluate:
     params:
         code=code("evaluate.py"),
         organs=ORGANS,
-        ignored=STUDY["dataset"]["ignore_labels"],
+        ignored=unrecorded(STUDY["dataset"]["ignore_labels"]),
         tolerance_mm=STUDY["evaluation"]["tolerance_mm"],
     script:
         "../scripts/evaluate.py"

@@ -5,18 +5,15 @@ use rule train as train_share with:
     input:
         cases=training_files,
         tuned=chosen,
-        # the same networks on cases that are among those of the run with all patients
-        checked=f"{RUN}/checked",
+        checked=checked,
     output:
-        weights=f"{SHARE_RUN}/weights.pt",
-        history=f"{SHARE_RUN}/history.csv",
-        cost=f"{SHARE_RUN}/cost.json",
+        weights=update(f"{SHARE_RUN}/weights.pt"),
+        history=update(f"{SHARE_RUN}/history.csv"),
+        cost=update(f"{SHARE_RUN}/cost.json"),
     log:
         f"{RESULTS}/logs/train/{SHARE_LOG}.log",
     benchmark:
         f"{RESULTS}/benchmarks/train/{SHARE_LOG}.tsv"
-    params:
-        checkpoint=lambda wildcards: f"{SHARE_RUN}/checkpoint.pt".format(**wildcards),
 
 
 use rule predict as predict_share with:
@@ -36,7 +33,7 @@ use rule predict as predict_share with:
 use rule evaluate as evaluate_share with:
     input:
         prediction=f"{SHARE_RUN}/predictions/{{case}}.nii.gz",
-        labels=original(LABELS),
+        labels=source(LABELS),
     output:
         f"{SHARE_RUN}/metrics/{{case}}.csv",
     log:

@@ -270,7 +270,7 @@ rule figure_overlays:
     params:
         code=code("figure_overlays.py"),
         organs=ORGANS,
-        ignored=STUDY["dataset"]["ignore_labels"],
+        ignored=unrecorded(STUDY["dataset"]["ignore_labels"]),
         prediction=prediction_pattern,
         folds=SHOWN_FOLDS,
         seed=STUDY["training"]["seeds"][0],

@@ -19,31 +19,32 @@ rule check_networks:
         "../scripts/check_networks.py"
 
 
-# Before a run's first training all cases and all contenders are checked. Afterwards this rule knows the run no more and
-# its file is like any other: a new test case or contender must not train the others again. (Not `ancient`: Snakemake
-# 9.27 then overlooks what else has changed about a job.)
+# Before a training begins all cases and all networks are checked. Of one that has ended this rule knows nothing: a new
+# test case or model must not train the others again.
 rule check:
     input:
         f"{RESULTS}/tables/cases.csv",
         f"{RESULTS}/tables/networks.csv",
     output:
-        touch(f"{RESULTS}/runs/{{run}}/checked"),
+        touch(f"{{folder}}/checked"),
     log:
-        f"{RESULTS}/logs/check/{{run}}.log",
+        f"{RESULTS}/logs/check/{{folder}}.log",
     wildcard_constraints:
-        run="|".join(map(re.escape, untrained_runs())) or "(?!)",  # or nothing
+        folder="|".join(map(re.escape, sorted(untrained()))) or "(?!)",  # or nothing
     localrule: True
 
 
+# What shapes weights is no param that Snakemake records (functions of `input` are not), nor a file whose date counts: see
+# weights.smk. And `update`: the weights that are there stay until others have been trained.
 rule train:
     input:
         cases=training_files,
         tuned=chosen,
-        checked=f"{RUN}/checked",
+        checked=checked,
     output:
-        weights=f"{RUN}/weights.pt",
-        history=f"{RUN}/history.csv",
-        cost=f"{RUN}/cost.json",
+        weights=update(f"{RUN}/weights.pt"),
+        history=update(f"{RUN}/history.csv"),
+        cost=update(f"{RUN}/cost.json"),
     log:
         f"{RESULTS}/logs/train/{{model}}-fold{{fold}}-seed{{seed}}.log",
     benchmark:
@@ -57,16 +58,6 @@ rule train:
         **following(training_request),
         gpu=1,
     params:
-        code=training_code,
-        settings=training_settings,
-        window=STUDY["preprocessing"]["window"],
-        organs=list(ORGANS),
-        # no output: Snakemake would delete it when the job fails
-        checkpoint=lambda wildcards: f"{RUN}/checkpoint.pt".format(**wildcards),
-        # One mapping: of params Snakemake compares the values without their names, and cases may change places.
-        folders=lambda wildcards: {
-            name: [f"{RESULTS}/cases/{case}" for case in cases_in(wildcards, role)]
-            for name, role in (("training", "train"), ("validation", "validation"))
-        },
+        job=training_job,
     script:
         "../scripts/train.py"

@@ -6,23 +6,14 @@ if CANDIDATES:
     use rule train as tune with:
         input:
             cases=training_files,
-            checked=f"{TUNING}/{{candidate}}/checked",
+            checked=checked,
         output:
-            history=f"{TUNING}/{{candidate}}/history.csv",
-            cost=f"{TUNING}/{{candidate}}/cost.json",
+            history=update(f"{TUNING}/{{candidate}}/history.csv"),
+            cost=update(f"{TUNING}/{{candidate}}/cost.json"),
         log:
             f"{RESULTS}/logs/tune/{{model}}-fold{{fold}}-seed{{seed}}/{{candidate}}.log",
         benchmark:
             BENCHMARKS["tune"]
-        params:
-            settings=candidate_settings,
-            checkpoint=lambda wildcards: f"{TUNING}/{{candidate}}/checkpoint.pt".format(
-                **wildcards
-            ),
-            # no output, because a candidate that diverges has none
-            weights=lambda wildcards: f"{TUNING}/{{candidate}}/weights.pt".format(
-                **wildcards
-            ),
 
     # A checkpoint, so that what is trained is decided when the choice is known: the same choice trains nothing again.
     checkpoint choose:

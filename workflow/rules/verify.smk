@@ -25,14 +25,7 @@ rule verify_run:
         **growing(mem_mb=training_memory, runtime=60),
         gpu=1,
     params:
-        code=training_code,
-        settings=model_settings,
-        prediction=STUDY["prediction"],
-        window=STUDY["preprocessing"]["window"],
-        organs=list(ORGANS),
-        training=lambda wildcards: [
-            f"{RESULTS}/cases/{case}" for case in cases_in(wildcards, "train")
-        ],
+        job=training_job,
         # Other than last time: each call measures again. (Not a `temp` output: Snakemake keeps those of a rule that is
         # asked for by name, and the next call would repeat an answer that threads, device or versions have outdated.)
         called=time.time(),

@@ -3,8 +3,8 @@
 
 rule viewer_case:
     input:
-        volume=original(VOLUME),
-        labels=original(LABELS),
+        volume=source(VOLUME),
+        labels=source(LABELS),
         predictions=shown_predictions,
     output:
         script=f"{RESULTS}/viewer/cases/{{case}}.js",
@@ -20,7 +20,7 @@ rule viewer_case:
     params:
         code=code("viewer_case.py"),
         organs=ORGANS,
-        ignored=STUDY["dataset"]["ignore_labels"],
+        ignored=unrecorded(STUDY["dataset"]["ignore_labels"]),
         models=list(STUDY["models"]),
     script:
         "../scripts/viewer_case.py"

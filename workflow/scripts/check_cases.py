@@ -8,10 +8,11 @@ from organbench.core.errors import InputError
 from organbench.core.files import atomic
 from organbench.core.jobs import job_log
 from organbench.data import cases, splits
+from organbench.study import identity
 
 with job_log(snakemake.log[0]) as logger:
     params = snakemake.params
-    good, bad = cases.sort_out(snakemake.input.cases, params.incomplete)
+    good, bad = cases.sort_out(snakemake.input.cases, params.incomplete, params.organs)
     if bad and params.on_bad_case == "stop":
         for reason in bad.values():
             logger.error("error: %s", reason)
@@ -22,6 +23,16 @@ with job_log(snakemake.log[0]) as logger:
         )
     for fold in splits.without(params.folds, bad):
         cases.check_fold(good, fold, params.organs)
+    # Conversions are over, so that it is known now whether what was trained on is still the same.
+    infos = {info["case"]: info for info in good}
+    lines = identity.outdated(params.finished, infos)
+    if lines and not params.replace:
+        for line in lines:
+            logger.error("error: %s", line)
+        raise InputError(
+            f"{len(lines)} finished trainings are not what the study asks for any more; mend the data, or train anew "
+            "by --config replace_trainings=true, which sets aside the weights that are replaced"
+        )
     tables = {
         snakemake.output.cases: pd.DataFrame([cases.overview(info) for info in good]),
         snakemake.output.bad: pd.DataFrame(bad.items(), columns=["case", "reason"]),

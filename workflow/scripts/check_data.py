@@ -9,7 +9,7 @@ from organbench.data import cases, splits
 
 with job_log(snakemake.log[0]) as logger:
     params = snakemake.params
-    good, bad = cases.sort_out(snakemake.input.cases, params.incomplete)
+    good, bad = cases.sort_out(snakemake.input.cases, params.incomplete, params.organs)
     faults = list(bad.values())
     if params.official:
         missing = set(splits.OFFICIAL) - {info["case"] for info in good} - bad.keys()

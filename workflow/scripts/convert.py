@@ -5,7 +5,7 @@ from pathlib import Path
 from organbench.core.errors import InputError
 from organbench.core.files import unchanged
 from organbench.core.jobs import job_log
-from organbench.data import cases
+from organbench.data import cases, origins
 
 originals = snakemake.input.volume, snakemake.input.labels
 with job_log(snakemake.log[0]) as logger, unchanged(*originals):
@@ -16,4 +16,5 @@ with job_log(snakemake.log[0]) as logger, unchanged(*originals):
         logger.info("error: %s", error)
         cases.write_bad(name, str(error), folder)
     else:
+        origins.note(folder, dict(zip(("volume", "labels"), originals, strict=True)))
         cases.write(*prepared, folder)

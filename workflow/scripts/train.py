@@ -1,31 +1,32 @@
-"""Train one contender on one fold with one seed, or a candidate of tuning; on several GPUs where they are granted."""
+"""Train one model on one fold with one seed, or a candidate of tuning; on several GPUs where they are granted."""
 
+from pathlib import Path
+
+from organbench.core.jobs import job_log
+from organbench.data import cases
 from organbench.hardware import devices
-from organbench.learning import processes, training, tuned
+from organbench.learning import kept, processes, training, tuned
+from organbench.study import identity
 
 choice = getattr(snakemake.input, "tuned", None)  # none where nothing is tuned, and for a candidate
-job = {
-    **snakemake.params.folders,
-    **{name: getattr(snakemake.params, name) for name in ("window", "organs")},
-    "settings": tuned.settings_with(snakemake.params.settings, choice),
-    # not among the params: where these shape the weights they are among the settings, and otherwise train nothing again
-    "prediction": snakemake.config["prediction"],
-    # nor this: going on without a bad case in another fold trains nothing again
-    "skip_bad": snakemake.config["dataset"]["on_bad_case"] == "skip",
-    "seed": int(snakemake.wildcards.seed),
+job = dict(snakemake.params.job)
+job |= {
+    "settings": tuned.settings_with(job["settings"], choice),
     "threads": snakemake.threads,
     "gpus": snakemake.resources.gpu,
-    "code": snakemake.params.code,
-    "checkpoint": snakemake.params.checkpoint,
+    "checkpoint": f"{job['folder']}/checkpoint.pt",
     "log": snakemake.log[0],
-    "candidate": hasattr(snakemake.wildcards, "candidate"),
     "trained": tuned.folder_of(choice),
-    # no output of a candidate, which may diverge
-    "weights": getattr(snakemake.output, "weights", None) or snakemake.params.weights,
-    **{name: getattr(snakemake.output, name) for name in ("history", "cost")},
+    **{name: f"{job['folder']}/{file}" for name, file in kept.FILES.items()},
 }
-count = devices.reserve(snakemake.resources.gpu)
-if count > 1:
-    processes.launch(training.run, job, count)
-else:
-    training.run(job)
+with job_log(job["log"]) as logger:
+    infos = [cases.read_info(Path(folder, "case.json")) for folder in (*job["training"], *job["validation"])]
+    infos = {info["case"]: info for info in infos if "bad" not in info or not job["skip_bad"]}
+    job["identity"] = identity.of_folders(job, infos)
+    there = kept.is_there(job, logger)
+if not there:
+    count = devices.reserve(snakemake.resources.gpu)
+    if count > 1:
+        processes.launch(training.run, job, count)
+    else:
+        training.run(job)

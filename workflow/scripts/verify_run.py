@@ -19,10 +19,8 @@ CONDITIONS = ("device", "precision", "threads", "versions")  # of cost.json: wha
 with job_log(snakemake.log[0]) as logger:
     device = devices.prepare(threads=snakemake.threads, gpus=snakemake.resources.gpu)
     recorded = json.loads(Path(snakemake.input.cost).read_text())
-    job = {name: getattr(snakemake.params, name) for name in ("training", "prediction", "window", "organs")}
-    job |= {"settings": tuned.settings_with(snakemake.params.settings, getattr(snakemake.input, "tuned", None))}
-    job |= {"skip_bad": snakemake.config["dataset"]["on_bad_case"] == "skip"}
-    job |= {"validation": [], "seed": int(snakemake.wildcards.seed), "threads": snakemake.threads, "code": ""}
+    job = snakemake.params.job | {"validation": [], "threads": snakemake.threads, "identity": {"sha256": ""}}
+    job["settings"] = tuned.settings_with(job["settings"], getattr(snakemake.input, "tuned", None))
     with tempfile.TemporaryDirectory() as folder:
         _, _, rows, cost = training.train_files(
             job,
@@ -35,7 +33,7 @@ with job_log(snakemake.log[0]) as logger:
         history = tables.read(snakemake.input.history)
         losses = [row["loss"] for row in rows] == history["loss"][: len(rows)].tolist()
         prediction, case, _ = inference.predict_files(
-            [snakemake.input.weights], Path(snakemake.input.image).parent, snakemake.params.prediction, device
+            [snakemake.input.weights], Path(snakemake.input.image).parent, job["prediction"], device
         )
         again = Path(folder, "again.nii.gz")
         cases.write_prediction(prediction, case, again)

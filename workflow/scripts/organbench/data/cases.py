@@ -89,18 +89,18 @@ def prepare(
             "choose a coarser one, or export the volume with its true spacing"
         )
 
-    def prepare_labels() -> tuple[Array, dict[str, int]]:
+    def prepare_labels() -> tuple[Array, dict[str, int], list[int]]:
         labels = volumes.read_labels(label_path, organs, ignored)
         volumes.check_pair(header, labels, volume_path, label_path)
         volumes.place(labels, Grid.of(header))
         indices, grid = volumes.oriented(labels)
         resampled = volumes.resample_labels(indices, grid, grid.with_spacing(spacing), len(organs))
-        return resampled, voxels_of(indices, organs)
+        return resampled, voxels_of(indices, organs), volumes.ignored_in(labels)
 
     with ThreadPoolExecutor(1) as pool:  # while the volume is unpacked
         preparing = pool.submit(prepare_labels)
         volume = volumes.read_volume(volume_path)
-        label, original_voxels = preparing.result()
+        label, original_voxels, ignored_there = preparing.result()
     original, orientation = Grid.of(volume), volumes.orientation(volume)
     hu, oriented = volumes.oriented(volume)
     volumes.check_hu(volume_path, float(hu.min()), float(hu.max()))
@@ -108,13 +108,13 @@ def prepare(
     image = volumes.resample_volume(hu, oriented, working)
     info = {
         "case": name,
-        "volume": str(volume_path),
-        "labels": str(label_path),
         "orientation": orientation,
         "original": volumes.grid_json(original),
         "oriented": volumes.grid_json(oriented),
         "working": volumes.grid_json(working),
+        "spacing": list(spacing),
         "organs": {organ: list(values) for organ, values in organs.items()},
+        "ignored": ignored_there,
         "original_voxels": original_voxels,
         "voxels": voxels_of(label, organs),
         "hu": hu_statistics(image, label, organs),
@@ -223,11 +223,14 @@ def read_info(path: str | Path) -> dict[str, Any]:
         raise InputError(f"{path}: damaged ({error!r}); delete the folder {path.parent} and run again") from None
 
 
-def sort_out(paths: Sequence[str | Path], incomplete: Mapping[str, str]) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """What the `case.json` of each good case holds, and why each bad case cannot be used.
+def sort_out(
+    paths: Sequence[str | Path], incomplete: Mapping[str, str], organs: Sequence[str]
+) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """What the `case.json` of each good case holds, and why each excluded case cannot be used.
 
     Args:
         paths: of all `case.json`.
+        organs: what the organs are called now, in order.
         incomplete: cases that lack a file and so have none, and why.
 
     Raises:
@@ -235,13 +238,20 @@ def sort_out(paths: Sequence[str | Path], incomplete: Mapping[str, str]) -> tupl
     """
     infos = [read_info(path) for path in paths]
     bad = {info["case"]: info["bad"] for info in infos if "bad" in info}
-    return [info for info in infos if "bad" not in info], {**incomplete, **bad}
+    return [named(info, organs) for info in infos if "bad" not in info], {**incomplete, **bad}
+
+
+def named(info: Mapping[str, Any], organs: Sequence[str]) -> dict[str, Any]:
+    """What a `case.json` holds, with the organs called as they are now: new names make no other case."""
+    names = dict(zip(info["organs"], organs, strict=True))
+    keyed = ("organs", "voxels", "original_voxels", "hu")
+    return {**info, **{key: {names.get(name, name): value for name, value in info[key].items()} for key in keyed}}
 
 
 def outdate(paths: Sequence[str | Path]) -> None:
     """Make files older than all volumes, so that the next run looks at the cases again."""
     for path in paths:
-        os.utime(path, (0, 0))
+        os.utime(path, (1, 1))  # not 0, which Snakemake takes for none
 
 
 def load(folder: str | Path) -> Case:

@@ -38,6 +38,7 @@ FARTHEST_MM = 1e5  # from the scanner's origin
 SPARE_BYTES = 64 << 20  # that may follow the last voxel
 ANY_PACKING = 47  # zlib's wbits for streams of its own (MetaImage) and of gzip (NRRD)
 INTEGERS = {2: np.uint8, 4: np.int16, 8: np.int32, 256: np.int8, 512: np.uint16, 768: np.uint32}  # NIfTI's datatypes
+IGNORED = "ignored"  # key of the metadata of a label map that was read
 UNKNOWN = 255  # no organ's index
 
 Array = np.ndarray[Any, Any]
@@ -309,7 +310,7 @@ def read_labels(path: str | Path, organs: Mapping[str, Sequence[int]], ignored: 
         ignored: label values that become background.
 
     Returns:
-        uint8 image on the file's own grid.
+        uint8 image on the file's own grid; see also `ignored_in`.
 
     Raises:
         InputError: as `read`, or a value that is no whole number or stands neither for an organ nor for background.
@@ -320,11 +321,19 @@ def read_labels(path: str | Path, organs: Mapping[str, Sequence[int]], ignored: 
     for index, values in enumerate(organs.values(), start=1):
         indices |= dict.fromkeys(values, index)
     result = np.empty(voxels.shape, np.uint8)
+    there: set[int] = set()
     for slab, target in zip(slabs(voxels), slabs(result), strict=True):
         target[...] = lookup(whole_numbers(slab, path), indices, path)
+        there |= {value for value in ignored if value not in there and (slab == value).any()}
     labels = sitk.GetImageFromArray(result)
     labels.CopyInformation(image)
+    labels.SetMetaData(IGNORED, " ".join(map(str, sorted(there))))
     return labels
+
+
+def ignored_in(labels: sitk.Image) -> list[int]:
+    """Which of the label values that are ignored a label map had, as `read_labels` has read it."""
+    return [int(value) for value in labels.GetMetaData(IGNORED).split()]
 
 
 def whole_numbers(values: Array, path: str | Path) -> Array:

@@ -41,7 +41,7 @@ from organbench.inference.inference import (
     run_of,
     save,
 )
-from organbench.learning import augmentation, losses, processes, rehearsal, sampling, tuned
+from organbench.learning import augmentation, kept, losses, processes, rehearsal, sampling, tuned
 from organbench.learning.sampling import WHOLE, Share
 
 CHECKPOINT_SECONDS = 300.0  # between checkpoints; ORGANBENCH_CHECKPOINT_SECONDS changes it without changing results
@@ -256,13 +256,14 @@ def run(job: Mapping[str, Any]) -> None:
                 return
         if rank > 0:
             return
+        kept.set_aside(job, logger)
         buffer = io.BytesIO()  # so that the archive does not hold the file's temporary name
-        save(buffer, network, recipe | {"run": run_of(job["weights"])})
+        save(buffer, network, recipe | {"run": run_of(job["weights"]), "training": job["identity"]["sha256"]})
         with atomic(job["weights"]) as path:
             path.write_bytes(buffer.getbuffer())
         with atomic(job["history"]) as path:
             pd.DataFrame(rows).to_csv(path, index=False)
-        volumes.write_json(cost, job["cost"])
+        volumes.write_json(cost | {"identity": job["identity"]}, job["cost"])
 
 
 def train_files(
@@ -270,16 +271,7 @@ def train_files(
 ) -> tuple[nn.Module, dict[str, Any], list[dict[str, float]], dict[str, Any]]:
     """Train a contender from prepared cases: `train`, for a job as `run` describes it."""
     train_on, validate_on = (cases.load_all(job[role], skip_bad=job["skip_bad"]) for role in ("training", "validation"))
-    name = stamp(
-        job["settings"],
-        job["window"],
-        job["seed"],
-        [[case.name, case.info["checksums"]] for case in train_on],
-        [[case.name, case.info["checksums"]] for case in validate_on],
-        devices.describe(device),
-        share.world,
-        job["code"],
-    )
+    name = job["identity"]["sha256"]
     if job.get("trained") and (found := tuned.trained(job["trained"], name, device, options["logger"])):
         return found
     return train(
@@ -653,7 +645,11 @@ def supervised(loss_of: losses.Loss, logits: Tensor | Sequence[Tensor], labels: 
 
 def organ_ml(cases: Sequence[Case], organs: Sequence[str]) -> list[float]:
     """Each organ's usual volume in ml: the median over the cases that show it, 0 where none does."""
-    volumes = [[case.info["original_voxels"][organ] * case.original.voxel_ml for case in cases] for organ in organs]
+    counts = [list(case.info["original_voxels"].values()) for case in cases]  # by position: names may be new
+    volumes = [
+        [count[k] * case.original.voxel_ml for count, case in zip(counts, cases, strict=True)]
+        for k in range(len(organs))
+    ]
     return [float(np.median([v for v in values if v > 0] or [0.0])) for values in volumes]
 
 

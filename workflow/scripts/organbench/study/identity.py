@@ -1,0 +1,209 @@
+"""What a training is named by: all that shapes its weights, and nothing else.
+
+Dates, places, threads, environments and the names that people give (to models, organs, cases, folders) are not in it.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from organbench.core import provenance
+
+SHAPING = ("networks", "learning", "hardware/devices.py")  # of the library: what is computed in a training step
+CHOOSING = ("inference", "evaluation", "data")  # and where validation cases choose the weights
+ONLY_SHOWN = ("validate_every",)  # of the settings: what the last weights do not depend on
+SHOWN = 5  # that many names are told
+UNKNOWN = "it does not say what shaped it"
+TORCH = "the version of PyTorch"
+MAY_STAY = (UNKNOWN, TORCH)  # reasons to train anew that someone may decide against
+
+Identity = dict[str, Any]
+"""The parts that shape weights, and under `sha256` the hash of them all."""
+
+
+def code_of(files: Sequence[Path], root: Path, *, chosen: bool) -> dict[str, str]:
+    """A hash of what each file does that shapes weights, by its name in the library.
+
+    Args:
+        files: what a training's script imports, see `provenance.followed`.
+        root: the folder from which modules are imported.
+        chosen: whether validation cases choose the weights (`weights: best`).
+    """
+    folders = SHAPING + CHOOSING if chosen else SHAPING
+    names = {
+        path.relative_to(root / "organbench").as_posix(): path for path in files if root / "organbench" in path.parents
+    }
+    return {
+        name: provenance.file_fingerprint(path)
+        for name, path in names.items()
+        if any(name == folder or name.startswith(f"{folder}/") for folder in folders)
+    }
+
+
+def of(
+    *,
+    code: Mapping[str, str],
+    settings: Mapping[str, Any],
+    window: Sequence[float],
+    organs: Sequence[str],
+    seed: int,
+    training: Mapping[str, str],
+    validation: Mapping[str, str],
+) -> Identity:
+    """Name a training.
+
+    Args:
+        code: as `code_of` says.
+        settings: the model's `network` options and its `training`, and where validation cases choose the weights the
+            `prediction`.
+        window: HU that the network sees as -1 and 1.
+        organs: names of the organs, of which only the number and the order count.
+        seed: of the training.
+        training: a hash of the arrays of each case that is trained on, in order, see `arrays_of`.
+        validation: of each case that is validated on.
+    """
+    shaping = {
+        key: value for key, value in settings["training"].items() if key not in ONLY_SHOWN or "prediction" in settings
+    }
+    parts = {
+        "code": dict(code),
+        "network": dict(settings["network"]),
+        "training": shaping,
+        "window": list(window),
+        "organs": len(organs),
+        "seed": seed,
+        "cases": {"training": dict(training), "validation": dict(validation)},
+    }
+    if "prediction" in settings:
+        largest = [list(organs).index(organ) for organ in settings["prediction"]["keep_largest"]]
+        parts["prediction"] = {**settings["prediction"], "keep_largest": largest}
+    return {**json.loads(json.dumps(parts)), "sha256": digest(parts)}
+
+
+def digest(parts: Mapping[str, Any]) -> str:
+    """A hash of the parts; cases count by their arrays and order, not by their names."""
+    cases = {role: list(found.values()) for role, found in parts["cases"].items()}
+    return hashlib.sha256(json.dumps({**parts, "cases": cases}, sort_keys=True).encode()).hexdigest()
+
+
+def arrays_of(info: Mapping[str, Any]) -> str:
+    """A hash of a prepared case's arrays, from what its `case.json` holds."""
+    return "-".join(f"{info['checksums'][name]:08x}" for name in sorted(info["checksums"]))
+
+
+def recorded(cost: Mapping[str, Any]) -> Identity | None:
+    """What a finished training was named by, from what its `cost.json` holds; None where that does not tell."""
+    try:
+        found = cost["identity"]
+        return (
+            found if found["sha256"] == digest({key: part for key, part in found.items() if key != "sha256"}) else None
+        )
+    except (KeyError, TypeError, AttributeError):
+        return None
+
+
+def differences(then: Identity | None, now: Identity) -> list[str]:
+    """Say why a finished training is not the one that is wanted; nothing where it is.
+
+    Args:
+        then: what the finished one was named by; None: nobody knows.
+        now: what the wanted one is named by.
+    """
+    if then is None:
+        return [UNKNOWN]
+    if then["sha256"] == now["sha256"]:
+        return []
+    found = []
+    changed = sorted({*then["code"], *now["code"]} - {f for f, h in now["code"].items() if then["code"].get(f) == h})
+    if changed:
+        found.append(f"the code of {listed(changed)} is another")
+    for key in ("network", "training", "prediction"):
+        before, after = (flat(part.get(key, {}), key) for part in (then, now))
+        for name in dict.fromkeys([*before, *after]):
+            if before.get(name) != after.get(name):
+                found.append(f"{name} was {plain(before.get(name))} and is {plain(after.get(name))}")
+    for key, name in (("window", "preprocessing.window"), ("organs", "the number of organs"), ("seed", "the seed")):
+        if then[key] != now[key]:
+            found.append(f"{name} was {plain(then[key])} and is {plain(now[key])}")
+    for role, verb in (("training", "trained"), ("validation", "validated")):
+        before, after = then["cases"][role], now["cases"][role]
+        new, gone = ([case for case in a if case not in b] for a, b in ((after, before), (before, after)))
+        other = [case for case in after if case in before and after[case] != before[case]]
+        found += [f"case {listed(new)} is {verb} on now"] if new else []
+        found += [f"case {listed(gone)} is not {verb} on any more"] if gone else []
+        found += [f"the arrays of {role} case {listed(other)} are others"] if other else []
+        if not (new or gone or other) and list(before) != list(after):
+            found.append(f"the {role} cases have another order")
+    return found or ["it is another training"]
+
+
+def of_cases(infos: Mapping[str, Mapping[str, Any]], wanted: Mapping[str, Any]) -> Identity | None:
+    """Name a training of which the names of its cases are known; None where one of them could not be prepared.
+
+    Args:
+        infos: what the `case.json` of each case holds, by its name.
+        wanted: arguments of `of`, with names of cases in place of their arrays.
+    """
+    if not {*wanted["training"], *wanted["validation"]} <= infos.keys():
+        return None
+    arrays = {role: {case: arrays_of(infos[case]) for case in wanted[role]} for role in ("training", "validation")}
+    return of(**{**wanted, **arrays})
+
+
+def of_folders(job: Mapping[str, Any], infos: Mapping[str, Mapping[str, Any]]) -> Identity:
+    """Name the training of a job, whose cases are given by their folders; those that are excluded are not counted.
+
+    Args:
+        job: code, settings, window, organs and seed as for `of`; training and validation, folders of prepared cases.
+        infos: what the `case.json` of each case holds, by its name.
+    """
+    wanted = {key: job[key] for key in ("code", "settings", "window", "organs", "seed")}
+    cases = {role: [Path(folder).name for folder in job[role]] for role in ("training", "validation")}
+    named = of_cases(infos, wanted | {role: [case for case in found if case in infos] for role, found in cases.items()})
+    assert named is not None
+    return named
+
+
+def outdated(finished: Sequence[tuple[str, Mapping[str, Any]]], infos: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Say which finished trainings are not what the study asks for, and why: a line each.
+
+    Args:
+        finished: the folder of each, and the arguments of `of_cases`.
+        infos: what the `case.json` of each case holds, by its name.
+    """
+    lines = []
+    for folder, wanted in finished:
+        then, now = recorded(read_cost(folder)), of_cases(infos, wanted)
+        if then and now and (why := differences(then, now)):
+            lines.append(f"{folder}: {'; '.join(why)}")
+    return lines
+
+
+def read_cost(folder: str | Path) -> dict[str, Any]:
+    """What the `cost.json` of a training holds; nothing where there is none, or it is damaged."""
+    try:
+        found = json.loads(Path(folder, "cost.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def flat(settings: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """Settings by their whole names, such as `training.augmentation.flip`."""
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        found |= flat(value, f"{key}.{name}") if isinstance(value, Mapping) else {f"{key}.{name}": value}
+    return found
+
+
+def plain(value: Any) -> str:
+    """A setting as people write it; `unset` where there is none."""
+    return "unset" if value is None else json.dumps(value)
+
+
+def listed(names: Sequence[str]) -> str:
+    """Some names, and how many more there are."""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
