@@ -37,12 +37,12 @@ def draw(work: Path, number: int) -> dict[str, float]:
 
     MB are those of both files.
     """
-    from organbench.data import volumes
+    from organbench.data import images
     from organbench.data.sources.phantoms.scan import phantom
 
     files = files_of(work, number)
     for image, file in zip(phantom(number, seed=4, size=SIZE), files, strict=True):
-        volumes.write(image, file)
+        images.write(image, file)
     return {"mb": sum(file.stat().st_size for file in files) / 1e6}
 
 

@@ -52,7 +52,7 @@ def default_study() -> dict[str, Any]:
 
 def make_phantoms(work: Path) -> None:
     """The default study's patients as NIfTI files and as prepared cases, in `work/phantoms` and `work/cases`."""
-    from organbench.data import cases, volumes
+    from organbench.data import cases, images
     from organbench.data.sources.phantoms.scan import phantom
 
     study = default_study()
@@ -62,7 +62,7 @@ def make_phantoms(work: Path) -> None:
         case = work / "cases" / str(number)
         if not (case / "case.json").exists():
             for image, file in zip(phantom(number, seed=settings["seed"], size=settings["size"]), files, strict=True):
-                volumes.write(image, file)
+                images.write(image, file)
             cases.convert(
                 str(number),
                 *files,
@@ -81,7 +81,7 @@ def make_ct(work: Path, ct: Path, classes: int) -> Path:
     import numpy as np
     import SimpleITK as sitk
 
-    from organbench.data import volumes
+    from organbench.data import images
 
     folder = work / f"ct-{classes}"
     if (folder / "labels.nii.gz").exists():
@@ -94,7 +94,7 @@ def make_ct(work: Path, ct: Path, classes: int) -> Path:
         table[list(values)] = index
     labels = sitk.GetImageFromArray(table[sitk.GetArrayViewFromImage(mask)])
     labels.CopyInformation(mask)
-    volumes.write(labels, folder / "labels.nii.gz")
+    images.write(labels, folder / "labels.nii.gz")
     return folder
 
 
@@ -163,7 +163,7 @@ def make_long_scan(work: Path, ct: Path, classes: int, slices: int = 900) -> Non
     import numpy as np
     import SimpleITK as sitk
 
-    from organbench.data import cases, volumes
+    from organbench.data import cases, images
 
     folder = make_ct(work, ct, classes)
     if (folder / "long" / "case.json").exists():
@@ -176,7 +176,7 @@ def make_long_scan(work: Path, ct: Path, classes: int, slices: int = 900) -> Non
         longer.SetSpacing((*image.GetSpacing()[:2], 1.0))
         longer.SetOrigin(image.GetOrigin())
         longer.SetDirection(image.GetDirection())
-        volumes.write(longer, file)
+        images.write(longer, file)
     cases.convert("long", *files, folder / "long", organs=indices(classes), spacing=SPACING)
 
 

@@ -82,14 +82,15 @@ def monai(work: Path) -> dict[str, float]:
 
 def whole_body(work: Path) -> dict[str, float]:
     """All that workflow/scripts/evaluate.py does with a scan of 512 x 512 x 900 voxels."""
-    from organbench.data import volumes
+    from organbench.data import grids
+    from organbench.data.labels import read_labels
     from organbench.evaluation import metrics
 
     started = time.perf_counter()
     files = [work / "metrics" / f"{what}.nii.gz" for what in ("long-labels", "long-prediction")]
-    reference, prediction = (volumes.read_labels(file, inputs.indices(CLASSES)) for file in files)
-    volumes.check_pair(reference, prediction, *files)
-    (true, grid), (predicted, _) = (volumes.oriented(image) for image in (reference, prediction))
+    reference, prediction = (read_labels(file, inputs.indices(CLASSES)) for file in files)
+    grids.check_pair(grids.Grid.of(reference), grids.Grid.of(prediction), *files)
+    (true, grid), (predicted, _) = (grids.oriented(image) for image in (reference, prediction))
     metrics.measure(true, predicted, organs=list(inputs.ORGANS), spacing=grid.spacing, tolerance_mm=TOLERANCE_MM)
     return {"seconds": time.perf_counter() - started}
 
@@ -126,7 +127,8 @@ def prepare(work: Path, ct: Path) -> None:
     import numpy as np
     import SimpleITK as sitk
 
-    from organbench.data import volumes
+    from organbench.core.files import write_json
+    from organbench.data import images
 
     folder = work / "metrics"
     if (folder / "spacing.json").exists():
@@ -142,8 +144,8 @@ def prepare(work: Path, ct: Path) -> None:
         written = sitk.GetImageFromArray(array)
         written.SetSpacing((*image.GetSpacing()[:2], 1.0))
         written.SetDirection(image.GetDirection())
-        volumes.write(written, folder / f"long-{name}.nii.gz")
-    volumes.write_json(image.GetSpacing(), folder / "spacing.json")
+        images.write(written, folder / f"long-{name}.nii.gz")
+    write_json(image.GetSpacing(), folder / "spacing.json")
 
 
 FASTER = {"what": "metrics of four organs", "measure": "seconds", "ours": "organbench"}

@@ -85,24 +85,28 @@ def organbench(work: Path) -> dict[str, float]:
 
 def organbench_image_only(work: Path) -> dict[str, float]:
     """As above, but the labels are not looked at and no case is written: just what the peers do, too."""
+    from dataclasses import asdict
+
     import SimpleITK as sitk
 
-    from organbench.data import cases, volumes
+    from organbench.data import cases, grids, resampling
+    from organbench.data.grids import Grid
+    from organbench.data.intensity import read_volume
     from organbench.inference import inference
 
     folder = work / f"ct-{CLASSES}"
     started = time.perf_counter()
-    volume = volumes.read_volume(folder / "volume.nii.gz")
-    grids = {"original": volumes.Grid.of(volume), "orientation": volumes.orientation(volume)}
-    volume = volumes.orient(volume)
-    oriented = volumes.Grid.of(volume)
+    volume = read_volume(folder / "volume.nii.gz")
+    original, orientation = Grid.of(volume), grids.orientation(volume)
+    volume = grids.orient(volume)
+    oriented = Grid.of(volume)
     working = oriented.with_spacing(inputs.SPACING)
-    image = volumes.resample_volume(sitk.GetArrayViewFromImage(volume), oriented, working)
+    image = resampling.resample_volume(sitk.GetArrayViewFromImage(volume), oriented, working)
     info = {
-        "original": volumes.grid_json(grids["original"]),
-        "oriented": volumes.grid_json(oriented),
-        "working": volumes.grid_json(working),
-        "orientation": grids["orientation"],
+        "original": asdict(original),
+        "oriented": asdict(oriented),
+        "working": asdict(working),
+        "orientation": orientation,
         "organs": inputs.indices(CLASSES),
     }
     case = cases.Case("ct", image, image[:0], image[:0], info)

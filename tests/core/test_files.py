@@ -9,7 +9,7 @@ import SimpleITK as sitk
 
 from organbench.core.errors import InputError
 from organbench.core.files import atomic, unchanged
-from organbench.data import volumes
+from organbench.data import images
 
 
 @pytest.mark.parametrize("failure", [ValueError, KeyboardInterrupt])
@@ -84,7 +84,7 @@ def test_an_image_that_does_not_fit_on_the_disk_is_refused(tmp_path, full_disk, 
     """SimpleITK writes half a NIfTI file without a word."""
     image = sitk.GetImageFromArray(np.random.default_rng(0).integers(0, 255, (30, 30, 30)).astype(np.uint8))
     with pytest.raises(InputError, match=r"image.*: cannot be written .*disk.*run again"):
-        volumes.write(image, tmp_path / f"image{suffix}")
+        images.write(image, tmp_path / f"image{suffix}")
     assert not list(tmp_path.iterdir())
 
 

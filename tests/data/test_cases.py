@@ -9,8 +9,8 @@ import pytest
 import SimpleITK as sitk
 
 from organbench.core.errors import InputError
-from organbench.data import cases, volumes
-from organbench.data.volumes import Grid
+from organbench.data import cases, grids, images, resampling
+from organbench.data.grids import Grid
 
 ORGANS = {"liver": [1], "lungs": [3, 4], "bone": [7]}
 TORSO_ORGANS = {"liver": [1], "bladder": [2], "lungs": [3], "kidneys": [4], "bone": [5], "brain": [6]}
@@ -51,9 +51,9 @@ def convert(tmp_path, write_image):
 def there_and_back(case, path):
     """The case's own labels, sent to the scanner's grid as if they had been predicted."""
     classes = np.arange(len(case.info["organs"]) + 1)[:, None, None, None]
-    shares = ((slab == classes).astype(np.float32) for slab in volumes.slabs(case.label))
-    cases.write_prediction(volumes.restore(shares, case.working, case.oriented), case, path)
-    return volumes.read(path)
+    shares = ((slab == classes).astype(np.float32) for slab in grids.slabs(case.label))
+    cases.write_prediction(resampling.restore(shares, case.working, case.oriented), case, path)
+    return images.read(path)
 
 
 def dice(a, b):
@@ -84,7 +84,7 @@ def test_a_patient_scanned_in_48_ways_is_one_working_case_and_comes_back_exactly
     straight = Grid((4, 5, 6), (1.0, 2.0, 3.0), (5.0, 6.0, 7.0), (1, 0, 0, 0, 1, 0, 0, 0, 1))
     patient = np.random.default_rng(0).integers(-500, 500, straight.shape).astype(np.int16)
     for number, axes in enumerate(EVERY_ORIENTATION):
-        scanned = volumes.orient(volumes.to_image(patient, straight), code_of(axes))
+        scanned = grids.orient(grids.to_image(patient, straight), code_of(axes))
         grid = {"spacing": scanned.GetSpacing(), "origin": scanned.GetOrigin(), "direction": scanned.GetDirection()}
         array = sitk.GetArrayFromImage(scanned)
         labels = (array > 0).astype(np.uint8)

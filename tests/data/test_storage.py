@@ -11,7 +11,8 @@ import yaml
 from conftest import ROOT
 from serving import serving
 
-from organbench.data import volumes
+from organbench.data import grids, images
+from organbench.data.grids import Grid
 from organbench.study import configuration as studies
 
 CASES = ["1", "2", "3"]
@@ -22,13 +23,13 @@ KEYS = {"SNAKEMAKE_STORAGE_S3_ACCESS_KEY": "someone", "SNAKEMAKE_STORAGE_S3_SECR
 
 def files():
     """The volumes and labels of some small patients, by name."""
-    grid = volumes.Grid((20, 18, 16), (2.0, 2.0, 3.0), (0.0, 0.0, 0.0), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
+    grid = Grid((20, 18, 16), (2.0, 2.0, 3.0), (0.0, 0.0, 0.0), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
     for case in CASES:
         labels = np.zeros(grid.shape, np.uint8)
         labels[3:12, 3:9, 4:16], labels[3:12, 11:15, 4:16] = 1, 2
         hu = (np.random.default_rng(int(case)).normal(0, 50, grid.shape) + 100 * labels).astype(np.int16)
-        yield f"volume-{case}.nii.gz", volumes.to_image(hu, grid)
-        yield f"labels-{case}.nii.gz", volumes.to_image(labels, grid)
+        yield f"volume-{case}.nii.gz", grids.to_image(hu, grid)
+        yield f"labels-{case}.nii.gz", grids.to_image(labels, grid)
 
 
 def run(folder, root, *targets, cases=None, environment=None):
@@ -63,7 +64,7 @@ def data(tmp_path_factory):
     """A folder with the files."""
     folder = tmp_path_factory.mktemp("data")
     for name, image in files():
-        volumes.write(image, folder / name)
+        images.write(image, folder / name)
     return folder
 
 

@@ -17,7 +17,9 @@ sys.path[:0] = [str(TESTS), str(TESTS.parent / "workflow" / "scripts")]
 
 with atheris.instrument_imports(include=["organbench"]):
     from organbench.core.errors import InputError
-    from organbench.data import splits, volumes
+    from organbench.data import splits
+    from organbench.data.intensity import read_volume
+    from organbench.data.labels import read_labels
     from organbench.study import configuration
     from organbench.study.schema import load
 
@@ -38,7 +40,7 @@ def fuzz_volume(data: bytes) -> None:
     path = FOLDER / NAMES[data[0] % len(NAMES) if data else 0]
     content = data[1:]
     path.write_bytes(gzip.compress(content, 1) if path.suffix == ".gz" and content[:2] != b"\x1f\x8b" else content)
-    for read in (volumes.read_volume, lambda file: volumes.read_labels(file, ORGANS)):
+    for read in (read_volume, lambda file: read_labels(file, ORGANS)):
         try:
             read(path)
         except InputError as error:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import examples, label_map, make_case
 
-from organbench.data.volumes import AIR_HU
+from organbench.data.intensity import AIR_HU
 from organbench.learning import sampling
 from organbench.learning.sampling import Sampling, batch, batches, centres, clamp, crop, neighbours
 

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from matplotlib.image import imread
 from tiny import examples
 
-from organbench.data import volumes
-from organbench.data.volumes import Grid
+from organbench.data import grids
+from organbench.data.grids import Grid
 from organbench.reporting import viewer
 
 PAGE = Path(__file__).parents[2] / "workflow" / "viewer"
@@ -33,7 +33,7 @@ def image(array, *, spacing=(3.0, 3.0, 5.0), direction=TILT, orientation="LPS"):
     result.SetSpacing(spacing)
     result.SetOrigin((-30.0, 12.5, 40.0))
     result.SetDirection(np.ravel(direction).tolist())
-    return volumes.orient(result, orientation)
+    return grids.orient(result, orientation)
 
 
 def patient(shape=(20, 40, 36), orientation="LPS", shift=2, **geometry):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import examples
 
-from organbench.data import volumes
+from organbench.data.grids import Grid
 from organbench.study import resources
 from organbench.study.resources import USUAL, Scan
 
@@ -72,7 +72,7 @@ def test_a_file_that_is_no_volume_counts_as_none(tmp_path):
 def test_the_working_grid_is_that_of_conversion(size, spacing, wanted):
     image = sitk.Image([1, 1, 1], sitk.sitkUInt8)
     image.SetSpacing(spacing)
-    grid = volumes.Grid(size, spacing, image.GetOrigin(), image.GetDirection()).with_spacing(wanted)
+    grid = Grid(size, spacing, image.GetOrigin(), image.GetDirection()).with_spacing(wanted)
     assert Scan(size, spacing).at(wanted).size == grid.size
 
 

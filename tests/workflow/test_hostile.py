@@ -26,7 +26,9 @@ from limits import ORGANS, convert, find_cases, limited, load_case, load_weights
 from tiny import examples
 
 from organbench.core.errors import InputError
-from organbench.data import cases, splits, volumes
+from organbench.data import cases, grids, splits
+from organbench.data.grids import Grid
+from organbench.data.intensity import read_volume
 from organbench.study import configuration
 
 SHAPE = (8, 10, 12)  # z y x
@@ -737,12 +739,12 @@ def test_any_header_is_read_or_refused(tmp_path_factory, changes, packed):
         content[place : place + len(value)] = value
     path = tmp_path_factory.mktemp("any") / ("volume.nii.gz" if packed else "volume.nii")
     path.write_bytes(gzip.compress(content) if packed else content)
-    image, message = attempt(volumes.read_volume, path)
+    image, message = attempt(read_volume, path)
     if image is None:
         assert message.startswith(f"{path}: ")
         assert "\n" not in message
     else:
-        volumes.check_grid(path, volumes.Grid.of(image), 8)
+        grids.check_grid(path, Grid.of(image), 8)
         assert np.isfinite(sitk.GetArrayViewFromImage(image)).all()
 
 

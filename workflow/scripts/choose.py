@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from organbench.analysis import choosing
+from organbench.core.files import write_json
 from organbench.core.jobs import job_log
-from organbench.data.volumes import write_json
 from organbench.study import tuning
 
 with job_log(snakemake.log[0]) as logger:

@@ -2,15 +2,18 @@
 
 from organbench.core.files import atomic, unchanged
 from organbench.core.jobs import job_log
-from organbench.data import volumes
+from organbench.data import grids
+from organbench.data.grids import Grid
+from organbench.data.labels import read_labels
 from organbench.evaluation import metrics
 
 with job_log(snakemake.log[0]), unchanged(snakemake.input.labels, snakemake.input.prediction):
     organs = snakemake.params.organs
-    reference = volumes.read_labels(snakemake.input.labels, organs, snakemake.params.ignored)
-    prediction = volumes.read_labels(snakemake.input.prediction, organs)
-    volumes.check_pair(reference, prediction, snakemake.input.labels, snakemake.input.prediction)
-    (true, grid), (predicted, _) = (volumes.oriented(image) for image in (reference, prediction))  # so that z is axial
+    reference = read_labels(snakemake.input.labels, organs, snakemake.params.ignored)
+    prediction = read_labels(snakemake.input.prediction, organs)
+    ours, theirs = (Grid.of(image) for image in (reference, prediction))
+    grids.check_pair(ours, theirs, snakemake.input.labels, snakemake.input.prediction)
+    (true, grid), (predicted, _) = (grids.oriented(image) for image in (reference, prediction))  # so that z is axial
     table = metrics.measure(
         true,
         predicted,

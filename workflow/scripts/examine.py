@@ -1,8 +1,9 @@
 """Check one case as its conversion would, and keep nothing but what was found."""
 
 from organbench.core.errors import InputError
+from organbench.core.files import write_json
 from organbench.core.jobs import job_log
-from organbench.data import cases, volumes
+from organbench.data import cases
 
 with job_log(snakemake.log[0]) as logger:
     try:
@@ -17,4 +18,4 @@ with job_log(snakemake.log[0]) as logger:
     except InputError as error:
         logger.info("error: %s", error)
         info = {"case": snakemake.wildcards.case, "bad": str(error)}
-    volumes.write_json(info, snakemake.output[0])
+    write_json(info, snakemake.output[0])

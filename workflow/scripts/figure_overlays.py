@@ -5,7 +5,9 @@ from pathlib import Path
 from organbench.core import tables
 from organbench.core.files import unchanged
 from organbench.core.jobs import job_log
-from organbench.data import volumes
+from organbench.data import grids
+from organbench.data.intensity import read_volume
+from organbench.data.labels import read_labels
 from organbench.reporting import figures
 
 with job_log(snakemake.log[0]), unchanged(*snakemake.input.volumes, *snakemake.input.labels):
@@ -16,15 +18,15 @@ with job_log(snakemake.log[0]), unchanged(*snakemake.input.volumes, *snakemake.i
     originals = dict(zip(shown, zip(snakemake.input.volumes, snakemake.input.labels, strict=True), strict=True))
     rows = []
     for (rank, case), chosen in examples.groupby(["rank", "case"], sort=False):
-        volume = volumes.read_volume(originals[case][0])
-        labels = volumes.read_labels(originals[case][1], params.organs, params.ignored)
+        volume = read_volume(originals[case][0])
+        labels = read_labels(originals[case][1], params.organs, params.ignored)
         images = {}
         for model in chosen["model"]:
             place = {"model": model, "fold": params.folds[case], "seed": params.seed, "case": case}
-            images[model] = volumes.read_labels(params.prediction.format(**place), params.organs)
-        array, grid = volumes.oriented(volume)
-        truth, _ = volumes.oriented(labels)
-        predictions = {model: volumes.oriented(image)[0] for model, image in images.items()}
+            images[model] = read_labels(params.prediction.format(**place), params.organs)
+        array, grid = grids.oriented(volume)
+        truth, _ = grids.oriented(labels)
+        predictions = {model: grids.oriented(image)[0] for model, image in images.items()}
         notes = {row.model: f"Dice {row.dice:.2f}" for row in chosen.itertuples()}
         title = f"{rank}: {case}"
         if rank == "disputed":

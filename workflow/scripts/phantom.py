@@ -1,12 +1,13 @@
 """Generate one patient."""
 
+from organbench.core.files import write_json
 from organbench.core.jobs import job_log
-from organbench.data import volumes
+from organbench.data import images
 from organbench.data.sources.phantoms.scan import phantom
 
 with job_log(snakemake.log[0]):
     volume, labels = phantom(int(snakemake.wildcards.case), seed=snakemake.params.seed, size=snakemake.params.size)
     params = snakemake.params
-    volumes.write_json({"seed": params.seed, "size": params.size, "code": params.code}, params.mark)
-    volumes.write(volume, snakemake.output.volume)
-    volumes.write(labels, snakemake.output.labels)
+    write_json({"seed": params.seed, "size": params.size, "code": params.code}, params.mark)
+    images.write(volume, snakemake.output.volume)
+    images.write(labels, snakemake.output.labels)

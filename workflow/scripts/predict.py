@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from organbench.core.files import write_json
 from organbench.core.jobs import job_log
-from organbench.data import cases, volumes
+from organbench.data import cases
 from organbench.hardware import devices
 from organbench.inference import inference
 from organbench.study import protocol
@@ -17,5 +18,5 @@ with job_log(snakemake.log[0]) as logger:
     folder = Path(snakemake.input.image).parent
     prediction, case, cost = inference.predict_files(snakemake.input.weights, folder, snakemake.params.settings, device)
     cases.write_prediction(prediction, case, snakemake.output.labels)
-    volumes.write_json(cost, snakemake.output.cost)
+    write_json(cost, snakemake.output.cost)
     logger.info("predicted %s on %s, %s, in %.1f s", case.name, device, cost["precision"], cost["prediction_seconds"])

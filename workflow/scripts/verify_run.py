@@ -8,8 +8,9 @@ import numpy as np
 import SimpleITK as sitk
 
 from organbench.core import tables
+from organbench.core.files import write_json
 from organbench.core.jobs import job_log
-from organbench.data import cases, volumes
+from organbench.data import cases
 from organbench.hardware import devices
 from organbench.inference import inference
 from organbench.learning import training, tuned
@@ -49,4 +50,4 @@ with job_log(snakemake.log[0]) as logger:
         "voxels_that_differ": int(np.count_nonzero(ours != theirs)) if ours.shape == theirs.shape else ours.size,
         "then_and_now": changed,
     }
-    volumes.write_json(result, snakemake.output[0])
+    write_json(result, snakemake.output[0])

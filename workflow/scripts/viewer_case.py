@@ -5,15 +5,16 @@ import SimpleITK as sitk
 from organbench.analysis import cohort
 from organbench.core.files import atomic, unchanged
 from organbench.core.jobs import job_log
-from organbench.data import volumes
+from organbench.data.intensity import read_volume
+from organbench.data.labels import read_labels
 from organbench.reporting import viewer
 
 with job_log(snakemake.log[0]), unchanged(snakemake.input.volume, snakemake.input.labels):
     organs, case = snakemake.params.organs, snakemake.wildcards.case
-    volume = volumes.read_volume(snakemake.input.volume)
-    reference = volumes.read_labels(snakemake.input.labels, organs, snakemake.params.ignored)
+    volume = read_volume(snakemake.input.volume)
+    reference = read_labels(snakemake.input.labels, organs, snakemake.params.ignored)
     predictions = {
-        model: volumes.read_labels(path, organs)
+        model: read_labels(path, organs)
         for model, path in zip(snakemake.params.models, snakemake.input.predictions, strict=True)
     }
     data = viewer.case_data(case, volume, reference, predictions, list(organs))

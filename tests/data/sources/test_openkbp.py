@@ -16,7 +16,8 @@ from conftest import ROOT
 from serving import serving
 
 from organbench.core.errors import InputError
-from organbench.data import volumes
+from organbench.data import grids, images
+from organbench.data.grids import Grid
 from organbench.data.sources import downloads
 from organbench.data.sources.openkbp import fetching as openkbp
 from organbench.data.sources.openkbp.patients import absent, patients
@@ -55,13 +56,13 @@ def patient(seed):
     for value in openkbp.CONTOURS.values():
         organs[4:16, 4:22, 5 * value - 1 : 5 * value + 2] = value
     hu[organs > 0] += 100 * organs[organs > 0]
-    grid = volumes.Grid((30, 26, 20), (4.0, 4.0, 2.5), (-60.0, -52.0, 0.0), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
-    return volumes.to_image(hu, grid), volumes.to_image(organs, grid)
+    grid = Grid((30, 26, 20), (4.0, 4.0, 2.5), (-60.0, -52.0, 0.0), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
+    return grids.to_image(hu, grid), grids.to_image(organs, grid)
 
 
 def same(image, other):
     """Whether two images agree in every voxel, and in where they are."""
-    grids = [volumes.Grid.of(one) for one in (image, other)]
+    grids = [Grid.of(one) for one in (image, other)]
     return (
         image.GetPixelID() == other.GetPixelID()
         and grids[0].size == grids[1].size
@@ -262,7 +263,7 @@ def test_jobs_ask_for_what_patients_need_before_these_are_there(snakemake):
 def test_what_a_user_has_put_there_is_neither_fetched_nor_touched(snakemake, server, tmp_path):
     (tmp_path / "patients").mkdir()
     for kind, image in zip(("volume", "labels"), patient(77), strict=True):
-        volumes.write(image, tmp_path / f"patients/{kind}-4.nii.gz")
+        images.write(image, tmp_path / f"patients/{kind}-4.nii.gz")
     before = {path: path.read_bytes() for path in (tmp_path / "patients").iterdir()}
     code, output = snakemake(*(f"results/openkbp/cases/{case}/case.json" for case in ("1", "4")), "--forceall")
     assert code == 0, output[-3000:]

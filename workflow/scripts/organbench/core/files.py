@@ -1,12 +1,14 @@
 """Files that are whole or absent: written beside their place and moved, and refused when they change while read."""
 
 import glob
+import json
 import os
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from organbench.core.errors import InputError
 
@@ -68,3 +70,9 @@ def unchanged(*paths: str | Path) -> Iterator[None]:
     for path, then in zip(paths, before, strict=True):
         if look(path) != then:
             raise InputError(f"{path}: was changed while it was being read; run again when it is complete")
+
+
+def write_json(content: Any, path: str | Path) -> None:
+    """Write JSON that a person can read; whole or not at all. Tuples become lists, NaN is refused."""
+    with atomic(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")

@@ -44,6 +44,8 @@ def imported(file: Path, root: Path) -> tuple[Path, ...]:
             module = absolute(node, file, root)
             # a name is a module of its own, or else in the file of the module that it is imported from
             found.update(file_of(f"{module}.{alias.name}", root) or file_of(module, root) for alias in node.names)
+            if module == "organbench.core.folders":  # a registry of the files beside it
+                found.update(file.parent.glob("*.py"))
     return tuple(sorted(path for path in found if path is not None))
 
 

@@ -6,16 +6,19 @@ import os
 import zlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from organbench.core.errors import InputError
-from organbench.core.files import atomic
-from organbench.data import headers, volumes
-from organbench.data.volumes import Array, Grid
+from organbench.core.files import atomic, write_json
+from organbench.data import grids, images, intensity, resampling
+from organbench.data.formats.kind import LARGEST_BYTES, LARGEST_SIZE
+from organbench.data.grids import Array, Grid
+from organbench.data.intensity import read_volume
+from organbench.data.labels import ignored_in, read_labels
 
 POINTS = 1024  # voxels of each organ that are remembered for sampling
 NO_FILE = (FileNotFoundError, IsADirectoryError, NotADirectoryError)  # other `OSError`s may pass
@@ -79,39 +82,39 @@ def prepare(
         Of a case its image, its label and what `case.json` holds; see `Case`.
 
     Raises:
-        InputError: the volume or the labels are unfit; see `volumes`.
+        InputError: the volume or the labels are unfit; see `intensity` and `labels`.
     """
-    header = volumes.read_header(volume_path)
-    size = Grid.of(header).with_spacing(spacing).size
-    if max(size) > headers.LARGEST_SIZE or math.prod(size) * 2 > headers.LARGEST_BYTES:
+    scanned = images.read_grid(volume_path)
+    size = scanned.with_spacing(spacing).size
+    if max(size) > LARGEST_SIZE or math.prod(size) * 2 > LARGEST_BYTES:
         raise InputError(
             f"{volume_path}: at preprocessing.spacing it would have {' x '.join(map(str, size))} voxels; "
             "choose a coarser one, or export the volume with its true spacing"
         )
 
     def prepare_labels() -> tuple[Array, dict[str, int], list[int]]:
-        labels = volumes.read_labels(label_path, organs, ignored)
-        volumes.check_pair(header, labels, volume_path, label_path)
-        volumes.place(labels, Grid.of(header))
-        indices, grid = volumes.oriented(labels)
-        resampled = volumes.resample_labels(indices, grid, grid.with_spacing(spacing), len(organs))
-        return resampled, voxels_of(indices, organs), volumes.ignored_in(labels)
+        labels = read_labels(label_path, organs, ignored)
+        grids.check_pair(scanned, Grid.of(labels), volume_path, label_path)
+        grids.place(labels, scanned)
+        indices, grid = grids.oriented(labels)
+        resampled = resampling.resample_labels(indices, grid, grid.with_spacing(spacing), len(organs))
+        return resampled, voxels_of(indices, organs), ignored_in(labels)
 
     with ThreadPoolExecutor(1) as pool:  # while the volume is unpacked
         preparing = pool.submit(prepare_labels)
-        volume = volumes.read_volume(volume_path)
+        volume = read_volume(volume_path)
         label, original_voxels, ignored_there = preparing.result()
-    original, orientation = Grid.of(volume), volumes.orientation(volume)
-    hu, oriented = volumes.oriented(volume)
-    volumes.check_hu(volume_path, float(hu.min()), float(hu.max()))
+    original, orientation = Grid.of(volume), grids.orientation(volume)
+    hu, oriented = grids.oriented(volume)
+    intensity.check_hu(volume_path, float(hu.min()), float(hu.max()))
     working = oriented.with_spacing(spacing)
-    image = volumes.resample_volume(hu, oriented, working)
+    image = resampling.resample_volume(hu, oriented, working)
     info = {
         "case": name,
         "orientation": orientation,
-        "original": volumes.grid_json(original),
-        "oriented": volumes.grid_json(oriented),
-        "working": volumes.grid_json(working),
+        "original": asdict(original),
+        "oriented": asdict(oriented),
+        "working": asdict(working),
         "spacing": list(spacing),
         "organs": {organ: list(values) for organ, values in organs.items()},
         "ignored": ignored_there,
@@ -133,7 +136,7 @@ def convert(name: str, volume_path: str | Path, label_path: str | Path, folder: 
         options: as for `prepare`.
 
     Raises:
-        InputError: the volume or the labels are unfit; see `volumes`.
+        InputError: the volume or the labels are unfit; see `intensity` and `labels`.
     """
     image, label, info = prepare(name, volume_path, label_path, **options)
     write(image, label, info, folder)
@@ -147,7 +150,7 @@ def write(image: Array, label: Array, info: Mapping[str, Any], folder: str | Pat
     for file, array in arrays.items():
         with atomic(folder / f"{file}.npy") as temporary, temporary.open("wb") as stream:
             np.save(stream, array)
-    volumes.write_json(info, folder / "case.json")
+    write_json(info, folder / "case.json")
 
 
 def write_bad(name: str, reason: str, folder: str | Path) -> None:
@@ -159,7 +162,7 @@ def write_bad(name: str, reason: str, folder: str | Path) -> None:
 def voxels_of(label: Array, organs: Mapping[str, Any]) -> dict[str, int]:
     """Voxels of each organ in an array of organ indices."""
     counts = np.zeros(len(organs) + 1, np.int64)
-    for slab in volumes.slabs(label):
+    for slab in grids.slabs(label):
         counts += np.bincount(slab.ravel(), minlength=len(organs) + 1)
     return {organ: int(counts[index]) for index, organ in enumerate(organs, start=1)}
 
@@ -180,7 +183,7 @@ def hu_statistics(image: Array, label: Array, organs: Mapping[str, Any]) -> dict
     low, high = int(image.min()), int(image.max())
     levels = high - low + 1
     joint = np.zeros((len(organs) + 1) * levels, np.int64)
-    for slab, where in zip(volumes.slabs(image), volumes.slabs(label), strict=True):
+    for slab, where in zip(grids.slabs(image), grids.slabs(label), strict=True):
         joint += np.bincount(
             (where.astype(np.int64) * levels + (slab.astype(np.int64) - low)).ravel(), minlength=len(joint)
         )
@@ -317,9 +320,9 @@ def write_prediction(prediction: Array, case: Case, path: str | Path) -> None:
     for index, merged in enumerate(case.info["organs"].values(), start=1):
         values[index] = merged[0]  # organs that were merged go out under their first value
     stored = values.astype(np.uint8) if values.max() < 256 else values
-    image = volumes.orient(volumes.to_image(stored[prediction], case.oriented), case.info["orientation"])
-    volumes.place(image, case.original)
-    volumes.write(image, path)
+    image = grids.orient(grids.to_image(stored[prediction], case.oriented), case.info["orientation"])
+    grids.place(image, case.original)
+    images.write(image, path)
 
 
 def check_fold(infos: Sequence[Mapping[str, Any]], fold: Mapping[str, Sequence[str]], organs: Sequence[str]) -> None:

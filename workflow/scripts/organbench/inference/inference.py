@@ -16,10 +16,12 @@ from torch import Tensor, nn
 from organbench import networks
 from organbench.core.errors import InputError
 from organbench.core.jobs import Pace
-from organbench.data import volumes
+from organbench.data import resampling
 from organbench.data.cases import Case
 from organbench.data.cases import load as load_case
-from organbench.data.volumes import Array, Grid
+from organbench.data.grids import Array, Grid
+from organbench.data.intensity import AIR_HU
+from organbench.data.labels import remove_parts
 from organbench.hardware import devices
 
 BODY_HU = -500  # half-way between air and water; lungs lie within the body's box
@@ -215,7 +217,7 @@ def padded(image: Array, size: Sequence[int]) -> tuple[Array, tuple[slice, ...]]
     pads = [max(0, s - n) for n, s in zip(image.shape, size, strict=True)]
     inner = tuple(slice(pad // 2, pad // 2 + n) for n, pad in zip(image.shape, pads, strict=True))
     around = [(pad // 2, pad - pad // 2) for pad in pads]
-    return (np.pad(image, around, constant_values=int(volumes.AIR_HU)) if any(pads) else image), inner
+    return (np.pad(image, around, constant_values=int(AIR_HU)) if any(pads) else image), inner
 
 
 def starts(length: int, window: int, overlap: float) -> list[int]:
@@ -311,12 +313,10 @@ def predict_case(
         between: called after every few slices.
     """
     grid = grid or case.oriented
-    prediction = volumes.restore(followed(predictor, case.image, what, between), case.working, grid)
+    prediction = resampling.restore(followed(predictor, case.image, what, between), case.working, grid)
     voxels = {organ: math.ceil(ml / grid.voxel_ml - 1e-6) for organ, ml in enumerate(smallest_ml, start=1)}
     for organ in sorted({organ for organ, smallest in voxels.items() if smallest > 1} | set(keep_largest)):
-        volumes.remove_parts(
-            prediction, organ, smallest=max(1, voxels.get(organ, 1)), only_largest=organ in keep_largest
-        )
+        remove_parts(prediction, organ, smallest=max(1, voxels.get(organ, 1)), only_largest=organ in keep_largest)
     return prediction
 
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from organbench.data.cases import Case
-from organbench.data.volumes import AIR_HU, Array
+from organbench.data.grids import Array
+from organbench.data.intensity import AIR_HU
 from organbench.inference.inference import neighbours
 
 JITTER = 0.25  # an organ's voxel lies at most this share of the patch off its centre

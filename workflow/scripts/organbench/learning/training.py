@@ -25,9 +25,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from organbench import networks
 from organbench.core.errors import DivergedError, InputError, StoppedError
-from organbench.core.files import atomic
+from organbench.core.files import atomic, write_json
 from organbench.core.jobs import Pace, job_log, termination
-from organbench.data import cases, volumes
+from organbench.data import cases
 from organbench.data.cases import Case
 from organbench.evaluation import overlaps
 from organbench.hardware import devices
@@ -263,7 +263,7 @@ def run(job: Mapping[str, Any]) -> None:
             path.write_bytes(buffer.getbuffer())
         with atomic(job["history"]) as path:
             pd.DataFrame(rows).to_csv(path, index=False)
-        volumes.write_json(cost | {"identity": job["identity"]}, job["cost"])
+        write_json(cost | {"identity": job["identity"]}, job["cost"])
 
 
 def train_files(

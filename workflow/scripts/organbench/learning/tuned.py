@@ -12,8 +12,7 @@ from torch import nn
 
 from organbench.core import tables
 from organbench.core.errors import DivergedError
-from organbench.core.files import atomic
-from organbench.data import volumes
+from organbench.core.files import atomic, write_json
 from organbench.inference import inference
 
 Training = tuple[nn.Module, dict[str, Any], list[dict[str, Any]], dict[str, Any]]
@@ -75,4 +74,4 @@ def write_failure(job: Mapping[str, Any], error: DivergedError, seconds: float) 
     Path(job["weights"]).unlink(missing_ok=True)
     with atomic(job["history"]) as path:
         pd.DataFrame(columns=columns).to_csv(path, index=False)
-    volumes.write_json({"failed": str(error), "training_seconds": round(seconds, 3)}, job["cost"])
+    write_json({"failed": str(error), "training_seconds": round(seconds, 3)}, job["cost"])

@@ -20,8 +20,8 @@ import SimpleITK as sitk
 from organbench.analysis.cohort import disagreement
 from organbench.analysis.statistics import ALL
 from organbench.core.files import atomic
-from organbench.data import volumes
-from organbench.data.volumes import Array, Grid
+from organbench.data import grids, images, resampling
+from organbench.data.grids import Array, Grid
 from organbench.reporting.colours import organ_palette
 
 VOXELS = 2_500_000  # of a shown volume at most: about 3 MB a case, opened in a second
@@ -72,12 +72,12 @@ def case_data(
         case; spacing and original_spacing (mm, x y z of the patient); ct, truth and predictions (by contender) as
         `encode` writes them, all on one grid (see `display_grid`); look, see `places`.
     """
-    hu, grid = volumes.oriented(volume)
+    hu, grid = grids.oriented(volume)
     shown = display_grid(grid)
-    ct = volumes.resample_volume(hu, grid, shown)
+    ct = resampling.resample_volume(hu, grid, shown)
     ct = (np.rint(ct / HU_STEP) * HU_STEP).astype(np.int16)
     truth, *predicted = (
-        volumes.resample_labels(volumes.oriented(image)[0], grid, shown, len(organs))
+        resampling.resample_labels(grids.oriented(image)[0], grid, shown, len(organs))
         for image in (reference, *predictions.values())
     )
     return {
@@ -95,7 +95,7 @@ def encode(array: Array, grid: Grid) -> str:
     """An array (z y x) on a grid as gzipped NIfTI in base64: the same array, the same text."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "volume.nii"
-        volumes.write(volumes.to_image(array, grid), path)
+        images.write(grids.to_image(array, grid), path)
         return base64.b64encode(gzip.compress(path.read_bytes(), mtime=0)).decode()
 
 

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from organbench.data.formats import nifti
+
 MB = 1024**2
 STARTED = 300  # MB of a job that has loaded SimpleITK and pandas, and no scan yet
 TORCH = 800  # MB of a job that has loaded torch
@@ -68,14 +70,13 @@ def read_scan(path: Path) -> Scan:
         ValueError: it is something else, or declares no volume.
     """
     with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as stream:
-        header = stream.read(348)
-    order = "<" if header[:4] == struct.pack("<i", 348) else ">"
-    (length,) = struct.unpack_from(f"{order}i", header)
-    size = struct.unpack_from(f"{order}3h", header, 42)
-    spacing = struct.unpack_from(f"{order}3f", header, 80)
-    if length != 348 or min(size) < 1 or math.prod(size) > 2**31 or not all(1e-3 < abs(mm) < 1e3 for mm in spacing):
+        fields = nifti.Fields.of(stream.read(nifti.LENGTH))
+    (x, y, z), (dx, dy, dz) = fields.dim[1:4], map(abs, fields.pixdim[1:4])
+    sizes_are_true = min(x, y, z) > 0 and x * y * z <= 2**31
+    lengths_are_true = all(1e-3 < mm < 1e3 for mm in (dx, dy, dz))
+    if fields.length != nifti.LENGTH or not sizes_are_true or not lengths_are_true:
         raise ValueError(f"{path}: is no volume in NIfTI-1 format")
-    return Scan((size[0], size[1], size[2]), (abs(spacing[0]), abs(spacing[1]), abs(spacing[2])))
+    return Scan((x, y, z), (dx, dy, dz))
 
 
 def phantom_scan(size: Sequence[int]) -> Scan:

@@ -16,9 +16,10 @@ import pandas as pd
 import SimpleITK as sitk
 
 from organbench.core.errors import InputError
-from organbench.data import volumes
+from organbench.data import grids, images
+from organbench.data.grids import Array, Grid
+from organbench.data.intensity import AIR_HU
 from organbench.data.sources import downloads
-from organbench.data.volumes import AIR_HU, Array, Grid
 
 CUBE = (128, 128, 128)
 CONTOURS = {"Brainstem": 1, "SpinalCord": 2, "RightParotid": 3, "LeftParotid": 4, "Mandible": 5}  # label values
@@ -62,8 +63,8 @@ def fetch(
             reason = str(error)
         else:
             if {"volume": checksum(volume), "labels": checksum(labels)} == dict(checksums):
-                volumes.write(volume, volume_path)
-                volumes.write(labels, label_path)
+                images.write(volume, volume_path)
+                images.write(labels, label_path)
                 shutil.rmtree(folder)
                 return
             reason = "the checksum of its voxels differs"
@@ -106,7 +107,7 @@ def read(folder: str | Path) -> tuple[sitk.Image, sitk.Image]:
     grid = Grid(
         (width, height, depth), (x, y, z), (-width * x / 2, -height * y / 2, 0.0), tuple(np.eye(3).ravel().tolist())
     )
-    return volumes.to_image(ct[box] + np.int16(AIR_HU), grid), volumes.to_image(labels[box], grid)
+    return grids.to_image(ct[box] + np.int16(AIR_HU), grid), grids.to_image(labels[box], grid)
 
 
 def upright(cube: Array) -> Array:

@@ -1,0 +1,111 @@
+"""Label maps as organ indices."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from organbench.core.errors import InputError
+from organbench.data import images
+from organbench.data.grids import Array, slabs
+
+MAX_LABEL = 65535
+IGNORED = "ignored"  # key of the metadata of a label map that was read
+UNKNOWN = 255  # no organ's index
+
+
+def read_labels(path: str | Path, organs: Mapping[str, Sequence[int]], ignored: Sequence[int] = ()) -> sitk.Image:
+    """Read a label map as organ indices: 0 background, then the organs in their order.
+
+    Args:
+        path: the label map; its voxels are whole numbers, stored as integers or floats.
+        organs: name of each organ and its label values, which are merged.
+        ignored: label values that become background.
+
+    Returns:
+        uint8 image on the file's own grid; see also `ignored_in`.
+
+    Raises:
+        InputError: as `images.read`, or a value that is no whole number or stands neither for an organ nor for
+            background.
+    """
+    image = images.read(path)
+    voxels = sitk.GetArrayViewFromImage(image)
+    indices = {0: 0} | dict.fromkeys(ignored, 0)
+    for index, values in enumerate(organs.values(), start=1):
+        indices |= dict.fromkeys(values, index)
+    result = np.empty(voxels.shape, np.uint8)
+    there: set[int] = set()
+    for slab, target in zip(slabs(voxels), slabs(result), strict=True):
+        target[...] = lookup(whole_numbers(slab, path), indices, path)
+        there |= {value for value in ignored if value not in there and (slab == value).any()}
+    labels = sitk.GetImageFromArray(result)
+    labels.CopyInformation(image)
+    labels.SetMetaData(IGNORED, " ".join(map(str, sorted(there))))
+    return labels
+
+
+def ignored_in(labels: sitk.Image) -> list[int]:
+    """Which of the label values that are ignored a label map had, as `read_labels` has read it."""
+    return [int(value) for value in labels.GetMetaData(IGNORED).split()]
+
+
+def whole_numbers(values: Array, path: str | Path) -> Array:
+    """Label values as integers (same shape)."""
+    if values.dtype.kind in "iu":
+        return values
+    if values.dtype.kind != "f" or not np.isfinite(values).all() or np.abs(values).max() > MAX_LABEL:
+        raise InputError(
+            f"{path}: a label map holds whole numbers from 0 to {MAX_LABEL}, this holds others; export the labels again"
+        )
+    result = values.astype(np.int32)
+    if (result != values).any():
+        raise InputError(f"{path}: has values between whole numbers; export the labels without interpolation")
+    return result
+
+
+def lookup(values: Array, indices: Mapping[int, int], path: str | Path) -> Array:
+    """Replace label values (integers) by organ indices (uint8, same shape)."""
+    low, high = int(values.min()), int(values.max())
+    if low < 0 or high > MAX_LABEL:
+        raise InputError(
+            f"{path}: a label map holds values from 0 to {MAX_LABEL}, this has {low} to {high}; export the labels again"
+        )
+    table = np.full(max(high + 1, 256), UNKNOWN, np.uint8)
+    for value, index in indices.items():
+        if value <= high:
+            table[value] = index
+    if high < 256:
+        small = values.astype(np.uint8, copy=False)
+        result = np.frombuffer(small.tobytes().translate(table[:256].tobytes()), np.uint8).reshape(values.shape)
+    else:
+        result = table[values]
+    if (unknown := result == UNKNOWN).any():
+        raise InputError(
+            f"{path}: label value {', '.join(map(str, np.unique(values[unknown])))} is in no dataset.organs; "
+            "map it to an organ there, or list it in dataset.ignore_labels"
+        )
+    return result
+
+
+def remove_parts(labels: Array, organ: int, *, smallest: int = 1, only_largest: bool = False) -> None:
+    """Turn connected parts (faces touching) of an organ into background, in place.
+
+    Args:
+        labels: organ indices (z y x).
+        organ: the organ's index.
+        smallest: parts of fewer voxels go.
+        only_largest: all but the largest go.
+    """
+    found = labels == organ
+    box = tuple(
+        slice(lines[0], lines[-1] + 1) if len(lines) else slice(0)
+        for lines in (np.flatnonzero(found.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1)))
+    )
+    if not found[box].size:
+        return
+    mask = sitk.GetImageFromArray(found[box].astype(np.uint8))
+    parts = sitk.RelabelComponent(sitk.ConnectedComponent(mask), minimumObjectSize=smallest, sortByObjectSize=True)
+    kept = sitk.GetArrayViewFromImage(parts)  # a view is valid only while its image lives
+    labels[box][found[box] & ((kept != 1) if only_largest else (kept == 0))] = 0
