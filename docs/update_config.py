@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
 from organbench import networks  # noqa: E402
-from organbench.study import schema  # noqa: E402
+from organbench.study.schema import load  # noqa: E402
 
 PAGE = ROOT / "config" / "README.md"
 BEGIN = "<!-- every key, by docs/update_config.py -->\n"
@@ -138,5 +138,6 @@ def table(content: list[list[str]]) -> str:
 
 
 if __name__ == "__main__":
+    schema = load(ROOT / "workflow/schemas/config.schema.yaml")
     defaults = yaml.safe_load((ROOT / "config.yaml").read_text())
-    marked.replace(PAGE, BEGIN, tables(schema.load(ROOT / "workflow/schemas/config.schema.yaml"), defaults))
+    marked.replace(PAGE, BEGIN, tables(schema, defaults))

@@ -20,8 +20,7 @@ from organbench.core.errors import InputError
 from organbench.data import cases, finding, splits
 from organbench.inference import inference
 from organbench.learning import training
-from organbench.study import configuration
-from organbench.study.schema import load
+from organbench.study import configuration, schema
 
 ROOT = Path(__file__).parents[1]
 ORGANS = {"liver": [1], "brain": [2]}
@@ -78,9 +77,9 @@ def convert(folder, volume, labels):
 def resolve(folder, path):
     os.chdir(folder)
     defaults = yaml.safe_load((ROOT / "config.yaml").read_text())
-    schema = load(ROOT / "workflow/schemas/config.schema.yaml")
+    known = schema.load(ROOT / "workflow/schemas/config.schema.yaml")
     configuration.check_keys(path)
-    resolved = configuration.resolve(load_configfile(path), defaults, schema)
+    resolved = configuration.resolve(load_configfile(path), defaults, known)
     splits.split(["a", "b", "c"], **resolved["split"])
 
 

@@ -13,7 +13,7 @@ from organbench.analysis.statistics import (
     seed_spread,
     summarise,
 )
-from organbench.evaluation.metrics import METRICS
+from organbench.evaluation.registry import METRICS
 
 NAN = np.nan
 

@@ -10,9 +10,7 @@ from scipy import stats
 
 from organbench.analysis import verdicts
 from organbench.analysis.evidence import Paired, evidence
-from organbench.analysis.statistics import MEASURES
 from organbench.analysis.verdicts import compare, judge
-from organbench.evaluation.metrics import METRICS
 
 NAN = np.nan
 ORGANS = ["liver", "bladder", "lungs", "kidneys", "bone", "brain"]
@@ -38,13 +36,6 @@ def study(differences, organs=("liver",), metric="dice", level=0.8, seeds=range(
 def on_the_liver(frame, margins=None, metric="dice"):
     comparison = frame if "verdict" in frame else compare(frame, margins)
     return comparison[(comparison["metric"] == metric) & (comparison["organ"] == "liver")].iloc[0]
-
-
-# --- metrics
-
-
-def test_every_metric_has_a_direction_and_they_share_an_order():
-    assert [metric for metric in MEASURES if metric in METRICS] == list(METRICS)
 
 
 # --- the verdict

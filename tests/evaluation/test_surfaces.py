@@ -64,16 +64,16 @@ def check(reference, prediction, spacing):
         np.testing.assert_allclose(mm[order], their_mm, rtol=0, atol=1e-9)
         assert mm2.sum() == pytest.approx(areas.sum())
     robust = surface_distance.compute_robust_hausdorff
-    assert surfaces.hausdorff(ours) == pytest.approx(robust(theirs, 100), **EXACT)
+    assert ours.hausdorff() == pytest.approx(robust(theirs, 100), **EXACT)
     # where just 95 % of the area lie within a distance, the package's rounding decides, and ours may decide otherwise
     low, high = (robust(theirs, 95 + error) for error in (-1e-9, 1e-9))
-    assert low - 1e-6 <= surfaces.hausdorff_95(ours) <= high + 1e-6
+    assert low - 1e-6 <= ours.hausdorff_95() <= high + 1e-6
     there, back = surface_distance.compute_average_surface_distance(theirs)
     areas = [theirs[f"surfel_areas_{name}"].sum() for name in ("gt", "pred")]
-    assert surfaces.mean_distance(ours) == pytest.approx(np.average([there, back], weights=areas), **EXACT)
+    assert ours.mean() == pytest.approx(np.average([there, back], weights=areas), **EXACT)
     for tolerance in TOLERANCES:
         expected = surface_distance.compute_surface_dice_at_tolerance(theirs, tolerance)
-        assert surfaces.surface_dice(ours, tolerance) == pytest.approx(expected, **EXACT)
+        assert ours.share_within(tolerance) == pytest.approx(expected, **EXACT)
 
 
 @settings(max_examples=150, deadline=None, derandomize=True)
@@ -103,15 +103,15 @@ def test_far_apart(workers):
     prediction[15:18, 50:55, 52] = True
     found = surfaces.distances(reference, prediction, (0.7, 0.9, 2.5), workers=workers)
     # from one voxel's nearest corner to the other's farthest, and so on
-    assert surfaces.hausdorff(found) == pytest.approx(np.hypot(np.hypot(48 * 0.7, 51 * 0.9), 15 * 2.5))
-    assert surfaces.surface_dice(found, 2.0) == 0
+    assert found.hausdorff() == pytest.approx(np.hypot(np.hypot(48 * 0.7, 51 * 0.9), 15 * 2.5))
+    assert found.share_within(2.0) == 0
 
 
 def test_identical_masks():
     mask = blobs((9, 30, 30), 1)
     found = surfaces.distances(mask, mask, (0.7, 0.7, 2.5))
-    assert surfaces.hausdorff(found) == surfaces.hausdorff_95(found) == surfaces.mean_distance(found) == 0
-    assert surfaces.surface_dice(found, 0.1) == 1
+    assert found.hausdorff() == found.hausdorff_95() == found.mean() == 0
+    assert found.share_within(0.1) == 1
     assert surfaces.added_path_length(mask, mask, (0.7, 0.7, 2.5), 0.1) == 0
 
 
@@ -120,10 +120,10 @@ def test_single_voxels():
     reference[2, 2, 2], prediction[2, 2, 3] = True, True
     found = surfaces.distances(reference, prediction, (0.5, 1.0, 2.0))
     assert len(found.reference_mm) == len(found.predicted_mm) == 8
-    assert surfaces.hausdorff(found) == surfaces.hausdorff_95(found) == 0.5
-    assert surfaces.mean_distance(found) == 0.25
-    assert surfaces.surface_dice(found, 0.4) == pytest.approx(0.5)
-    assert surfaces.surface_dice(found, 0.5) == 1
+    assert found.hausdorff() == found.hausdorff_95() == 0.5
+    assert found.mean() == 0.25
+    assert found.share_within(0.4) == pytest.approx(0.5)
+    assert found.share_within(0.5) == 1
 
 
 def test_a_balls_surface_has_its_area():
@@ -153,10 +153,10 @@ def test_mirroring_changes_nothing(axis):
 def summary(a, b, spacing):
     found = surfaces.distances(a, b, spacing)
     return [
-        surfaces.hausdorff(found),
-        surfaces.hausdorff_95(found),
-        surfaces.mean_distance(found),
-        surfaces.surface_dice(found, 2.0),
+        found.hausdorff(),
+        found.hausdorff_95(),
+        found.mean(),
+        found.share_within(2.0),
         surfaces.added_path_length(a, b, spacing, 2.0),
     ]
 

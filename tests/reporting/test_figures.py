@@ -15,6 +15,7 @@ from matplotlib.image import imread
 from organbench.analysis import costs
 from organbench.analysis.cohort import volume_agreement
 from organbench.analysis.statistics import ALL, case_differences, case_values
+from organbench.evaluation import registry
 from organbench.reporting import figures
 from organbench.reporting.colours import organ_palette, palette
 from organbench.reporting.figures import agreement, differences, slices, style
@@ -63,7 +64,7 @@ def summary_table(per_case):
     values = case_values(per_case)
     tables = [
         interval_columns(values.groupby(["model", "organ"], sort=False)[metric]).assign(metric=metric)
-        for metric in figures.SCALES
+        for metric in registry.drawn()
     ]
     return pd.concat(tables).assign(missing=1, seed_std=0.004)
 
@@ -195,7 +196,7 @@ def draw_all(models, organs, cases=5):
     rows = [
         [panel(models, organs, title=f"{rank}: case1"), panel(models, organs, (60, 60))] for rank in ("best", "worst")
     ]
-    drawn = {f"{metric}_by_organ": figures.metric_by_organ(per_case, summary, metric) for metric in figures.SCALES}
+    drawn = {f"{metric}_by_organ": figures.metric_by_organ(per_case, summary, metric) for metric in registry.drawn()}
     drawn |= {
         "paired_differences": figures.paired_differences(per_case, comparison_table(per_case)),
         "learning_curves": figures.learning_curves(history_table(models, organs)),

@@ -10,8 +10,7 @@ import yaml
 
 from organbench.core.errors import InputError
 from organbench.reporting import methods
-from organbench.study import configuration
-from organbench.study.schema import load
+from organbench.study import configuration, schema
 
 ROOT = Path(__file__).parents[2]
 REFERENCES = (ROOT / "workflow" / "report" / "references.bib").read_text()
@@ -30,8 +29,8 @@ FOLDS = [{"train": ["1", "2", "3"], "validation": ["4"], "test": ["5", "6"]}]
 def config():
     """The default study, resolved."""
     defaults = yaml.safe_load((ROOT / "config.yaml").read_text())
-    schema = load(ROOT / "workflow" / "schemas" / "config.schema.yaml")
-    return lambda changes: configuration.resolve(copy.deepcopy(changes), defaults, schema)
+    known = schema.load(ROOT / "workflow" / "schemas" / "config.schema.yaml")
+    return lambda changes: configuration.resolve(copy.deepcopy(changes), defaults, known)
 
 
 def written(config, folds=FOLDS, bad=(), costs=None, warnings=()):

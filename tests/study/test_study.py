@@ -6,9 +6,9 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from organbench.analysis.statistics import MEASURES
 from organbench.core.errors import InputError
 from organbench.data import splits
+from organbench.evaluation.registry import METRICS
 from organbench.study import configuration
 
 MINIMAL = {
@@ -88,7 +88,7 @@ def test_the_other_studies_are_right(resolve, file):
 
 def test_a_margin_may_be_given_for_every_metric(schema):
     known = schema["properties"]["evaluation"]["properties"]["margin"]["propertyNames"]["enum"]
-    assert known == list(MEASURES)
+    assert known == list(METRICS)
 
 
 # --- merging

@@ -17,6 +17,7 @@ REFERENCES = WORKFLOW / "report" / "references.bib"
 if str(SCRIPTS) not in sys.path:
     sys.path.insert(0, str(SCRIPTS))
 
+from organbench.evaluation import registry
 from organbench.study import configuration, schema, tuning
 from organbench.data import finding, names, splits
 from organbench.data.sources.openkbp.patients import FETCHING, absent, patients
@@ -125,7 +126,6 @@ CANDIDATES = tuning.candidates(STUDY["training"]["tune"])
 ORGANS = STUDY["dataset"]["organs"]
 TRAINED = configuration.trained(STUDY)
 FIXED = [model for model in STUDY["models"] if model not in TRAINED]
-DRAWN_METRICS = {"dice": "Dice", "nsd": "Surface Dice", "hd95": "HD95"}
 CASE_FILES = ["image.npy", "label.npy", "points.npy", "case.json"]
 CASE = {Path(file).stem: f"{RESULTS}/cases/{{case}}/{file}" for file in CASE_FILES}
 ROOT = STUDY["dataset"]["root"].rstrip("/")
@@ -444,7 +444,7 @@ def configuration_text(wildcards):
 
 def figures():
     """The study's figures; a single contender has no differences, two have no ranks."""
-    names = [f"{metric}_by_organ" for metric in DRAWN_METRICS]
+    names = [f"{metric}_by_organ" for metric in registry.drawn()]
     names += ["volume_agreement", "dice_by_volume", "dice_by_spacing", "pareto"]
     names += ["pareto_by_organ", "learning_curves", "dataset", "overlays"]
     if CANDIDATES:

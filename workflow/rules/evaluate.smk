@@ -86,7 +86,7 @@ rule rank_stability:
         **growing(mem_mb=1000, runtime=10),
     params:
         code=code("rank_stability.py"),
-        metrics=list(DRAWN_METRICS),
+        metrics=registry.drawn(),
     script:
         "../scripts/rank_stability.py"
 

@@ -11,13 +11,13 @@ rule figure_metrics:
                 f"{RESULTS}/figures/{metric}_by_organ.png",
                 caption="../report/metric_by_organ.rst",
                 category="Accuracy",
-                labels={"figure": f"{name} by organ"},
+                labels={"figure": f"{registry.METRICS[metric].label} by organ"},
             )
-            for metric, name in DRAWN_METRICS.items()
+            for metric in registry.drawn()
         },
         **{
             f"{metric}_svg": f"{RESULTS}/figures/{metric}_by_organ.svg"
-            for metric in DRAWN_METRICS
+            for metric in registry.drawn()
         },
     log:
         f"{RESULTS}/logs/figure_metrics.log",
@@ -27,7 +27,7 @@ rule figure_metrics:
         **growing(mem_mb=2000, runtime=15),
     params:
         code=code("figure_metrics.py"),
-        metrics=list(DRAWN_METRICS),
+        metrics=registry.drawn(),
     script:
         "../scripts/figure_metrics.py"
 

@@ -6,9 +6,10 @@ from pathlib import Path
 import pandas as pd
 
 from organbench.analysis import verdicts
-from organbench.analysis.statistics import ALL, MEASURES, metrics_of
+from organbench.analysis.statistics import ALL, metrics_of
 from organbench.core import tables
 from organbench.core.errors import InputError
+from organbench.evaluation.registry import METRICS
 
 KEYS = ["model", "fold", "seed", "case", "organ"]
 NEEDED = ("model", "case", "organ")
@@ -21,7 +22,7 @@ def gather(paths: Sequence[Path], metrics: Sequence[str]) -> tuple[pd.DataFrame,
     A model that several tables have is told apart by the name of the study or file: two studies may both have a `unet`.
 
     Args:
-        paths: tables with the columns model, case, organ and metrics of `statistics.MEASURES`; fold and seed (both 0
+        paths: tables with the columns model, case, organ and metrics of `registry.METRICS`; fold and seed (both 0
             where they are missing) and patient, where there is one.
         metrics: which are asked for; none: all.
 
@@ -80,8 +81,8 @@ def one_table(path: Path, metrics: Sequence[str]) -> pd.DataFrame:
         raise InputError(f"{path}: has no rows; is it the right table?")
     here = metrics_of(table)
     for metric in metrics or here[:1] or ["dice"]:
-        if metric not in MEASURES:
-            raise InputError(f"--metric {metric}: is not known; the metrics are {', '.join(MEASURES)}")
+        if metric not in METRICS:
+            raise InputError(f"--metric {metric}: is not known; the metrics are {', '.join(METRICS)}")
         if metric not in here:
             raise InputError(f"{path}: has no column {metric}; its metrics are {', '.join(here) or 'unknown'}")
     for column in KEYS:
@@ -96,13 +97,11 @@ def one_table(path: Path, metrics: Sequence[str]) -> pd.DataFrame:
                 f"{path}, line {line + 2}: {metric} is {str(table[metric][line])[:40]!r}, which is no finite number; "
                 "correct it, or leave the cell empty where there is no value"
             )
-        outside = numbers.lt(-1 if metric == "volume_error" else 0)
-        if MEASURES[metric].best:
-            outside |= numbers.gt(1 + 1e-9)
+        lowest, share = METRICS[metric].lowest, METRICS[metric].best == 1
+        outside = numbers.lt(lowest) | (numbers.gt(1 + 1e-9) & share)
         if outside.any():
             line = int(outside.idxmax())
-            allowed = "from 0 to 1 (no percents)" if MEASURES[metric].best else "of 0 or more"
-            allowed = "of -1 or more" if metric == "volume_error" else allowed
+            allowed = "from 0 to 1 (no percents)" if share else f"of {lowest} or more"
             raise InputError(f"{path}, line {line + 2}: {metric} is {numbers[line]:g}; give a number {allowed}")
         table = table.assign(**{metric: numbers})
     for column in ("fold", "seed"):

@@ -3,13 +3,12 @@
 The unit is the patient. A case's value is first its mean over the trainings (seeds and folds) in which it was tested,
 and where the table has a column `patient`, the value of a patient is the mean over the patient's cases. So neither more
 trainings nor more scans pretend to more patients. The organ `all` is a patient's mean over the scored organs. NaN (see
-`metrics`) is left out of summaries; `n` is the number of patients that have a value.
+`registry`) is left out of summaries; `n` is the number of patients that have a value.
 """
 
 import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -18,39 +17,11 @@ import pandas as pd
 from scipy import stats
 
 from organbench.data import splits
+from organbench.evaluation.registry import METRICS
 
 ALL = "all"
 """The name, in the column organ, of a case's mean over its scored organs."""
 
-
-@dataclass(frozen=True)
-class Measure:
-    """How a metric is compared and spoken of.
-
-    Attributes:
-        best: value of a perfect prediction. 1: higher is better; 0: nearer to 0 is better, whatever the sign.
-        scale: what a value is multiplied by to be told in `unit`.
-        unit: unit of a difference, in the words of a sentence.
-    """
-
-    best: int
-    scale: int
-    unit: str
-
-
-MEASURES: Mapping[str, Measure] = {
-    "dice": Measure(1, 100, "Dice points"),
-    "iou": Measure(1, 100, "IoU points"),
-    "precision": Measure(1, 100, "points of precision"),
-    "recall": Measure(1, 100, "points of recall"),
-    "hd": Measure(0, 1, "mm of HD"),
-    "hd95": Measure(0, 1, "mm of HD95"),
-    "assd": Measure(0, 1, "mm of mean surface distance"),
-    "nsd": Measure(1, 100, "points of surface Dice"),
-    "apl": Measure(0, 1, "mm of added path length"),
-    "volume_error": Measure(0, 100, "percentage points of volume error"),
-}
-"""Every metric, in the order of tables, and the one place that says in which direction it is better."""
 
 CONFIDENCE = 0.95
 RESAMPLES = 2000  # the ends of an interval then vary by about 2 % of its width over bootstrap seeds
@@ -84,7 +55,7 @@ def case_values(per_case: pd.DataFrame) -> pd.DataFrame:
     """Average each case over seeds and folds, and add its mean over organs.
 
     Args:
-        per_case: a row a model, fold, seed, case and organ, with metrics of `MEASURES` as columns (any of them). A
+        per_case: a row a model, fold, seed, case and organ, with any metrics of the registry as columns. A
             column patient may say whose scan a case is; without it every case is a patient.
 
     Returns:
@@ -129,8 +100,8 @@ def summarise(per_case: pd.DataFrame) -> pd.DataFrame:
         and ci_high (95 % interval of the mean, see `interval`), median_ci_low and median_ci_high, missing (patients
         without a value although the organ is in the reference or the prediction, of `all`: where that befell an organ),
         false_positives (cases where a run invents the organ, of `all`: any organ) and seed_std (see `seed_spread`). A
-        row for every combination, also where n is 0; metrics in the order of `MEASURES`, models and organs in order of
-        first appearance, organ `all` last.
+        row for every combination, also where n is 0; metrics in the order of the registry, models and organs in order
+        of first appearance, organ `all` last.
 
     Raises:
         ValueError: an organ is itself named `all`.
@@ -173,8 +144,8 @@ def _ends(name: str, values: pd.Series, statistic: Callable[..., Any] = np.mean)
 
 
 def metrics_of(per_case: pd.DataFrame) -> list[str]:
-    """The metrics that a table has, in the order of `MEASURES`."""
-    return [metric for metric in MEASURES if metric in per_case]
+    """The metrics that a table has, in the order of `registry.METRICS`."""
+    return [metric for metric in METRICS if metric in per_case]
 
 
 def seed_spread(per_case: pd.DataFrame) -> pd.DataFrame:
@@ -208,7 +179,7 @@ def scored(per_case: pd.DataFrame, metric: str, models: Sequence[str]) -> pd.Dat
         models: which models.
     """
     rows = per_case[per_case["model"].isin(models)]
-    best = MEASURES[metric].best
+    best = METRICS[metric].best
     values = rows[metric] if best else rows[metric].abs()
     anyone = values.notna().groupby([rows["organ"], rows["case"]]).transform("any")
     return rows.assign(value=values.mask(rows["dice"].isna() & anyone, best))

@@ -32,13 +32,13 @@ from organbench.analysis import planning
 from organbench.analysis.evidence import Paired, evidence, holm, mean_tests, shared, weights_yardstick, yardsticks
 from organbench.analysis.statistics import (
     ALL,
-    MEASURES,
     metrics_of,
     misses,
     paired_values,
     seed_spread,
 )
 from organbench.analysis.trainings import effects, training_values
+from organbench.evaluation.registry import METRICS
 
 ALPHA = 0.05  # the chance of one false verdict in a family
 MANY = 10_000  # patients; a larger number is not told
@@ -58,7 +58,7 @@ COMPARISON = [
 
 def sign(metric: str) -> int:
     """What a difference (a minus b) is multiplied by so that it is positive where a is better."""
-    return 1 if MEASURES[metric].best else -1
+    return 1 if METRICS[metric].best else -1
 
 
 def verdict(row: Mapping[str, Any], of: str = "") -> str:
@@ -103,13 +103,13 @@ def sentence(row: Mapping[str, Any]) -> str:
         that were left out because a network had no value, and what the verdict is true of, where that is not the
         networks.
     """
-    a, b, measure = row["model_a"], row["model_b"], MEASURES[row["metric"]]
+    a, b, metric = row["model_a"], row["model_b"], METRICS[row["metric"]]
     organ = "over all organs" if row["organ"] == ALL else f"on the {row['organ'].replace('_', ' ')}"
-    difference, low, high = (measure.scale * row[key] for key in ("mean_difference", "ci_low", "ci_high"))
+    difference, low, high = (metric.scale * row[key] for key in ("mean_difference", "ci_low", "ci_high"))
     if row["verdict"] in ("better", "worse") and difference < 0:
         difference, low, high = -difference, -high, -low
     digits = 1 if not high - low < 0.5 else 2
-    size = f"{difference:z.{digits}f} {measure.unit}"
+    size = f"{difference:z.{digits}f} {metric.points}"
     if not math.isnan(low):
         size += f" [{low:z.{digits}f}, {high:z.{digits}f}]"
     if row["n"] == 0:
@@ -117,7 +117,7 @@ def sentence(row: Mapping[str, Any]) -> str:
     elif row["verdict"] in ("better", "worse"):
         told = f"{a} is {row['verdict']} than {b} {organ} by {size}"
     elif row["verdict"] == "equivalent":
-        told = f"{a} and {b} are equivalent {organ}: {a} - {b} is {size}, within {measure.scale * row['margin']:g}"
+        told = f"{a} and {b} are equivalent {organ}: {a} - {b} is {size}, within {metric.scale * row['margin']:g}"
     else:
         told = f"undecided between {a} and {b} {organ}: {a} - {b} is {size}{what_would_decide(row)}"
     more_missed = round(row["missed_a"] - row["missed_b"], 6)

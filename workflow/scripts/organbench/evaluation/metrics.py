@@ -1,38 +1,57 @@
-"""Metrics of one case's predicted and true organs, on the scan's own grid: overlap, surfaces, volumes.
-
-One rule for empty masks, which decides the means of organs that few scans show:
-
-| reference | prediction | Dice, IoU | precision | recall | hd, hd95, assd | nsd | apl | volume_error |
-|---|---|---|---|---|---|---|---|---|
-| empty | empty | NaN | NaN | NaN | NaN | NaN | NaN | NaN |
-| empty | there | 0 | 0 | NaN | NaN | 0 | NaN | NaN |
-| there | empty | 0 | NaN | 0 | NaN | 0 | the whole contour | -1 |
-| there | there | measured | measured | measured | measured | measured | measured | measured |
-
-An organ that is predicted where there is none is marked as a `false_positive`.
-
-NaN means "nothing to score": it is left out of every mean, and `n` says how many cases were left in. So a network that
-misses an organ altogether is not punished by its distances: read them together with Dice or NSD.
-"""
+"""Metrics of one case's predicted and reference organs, on the scan's own grid; which there are is in `registry`."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from organbench.evaluation import surfaces
 from organbench.evaluation.overlaps import joint_histogram, scores
+from organbench.evaluation.registry import MEASURED
 
-METRICS = ("dice", "iou", "precision", "recall", "hd", "hd95", "assd", "nsd", "apl", "volume_error")
-"""The measured columns of a metrics table, in the order in which tables and figures show them."""
+COLUMNS = ("organ", *MEASURED, "false_positive", "legacy")
 
-COLUMNS = ("organ", *METRICS, "reference_ml", "predicted_ml", "false_positive", "legacy")
+
+@dataclass(frozen=True)
+class Pair:
+    """What is known of one organ of one case.
+
+    Attributes:
+        counted: what `overlaps.scores` tells of it.
+        reference: bool mask of the reference, axes z y x with z along the patient, in a box around both masks.
+        prediction: bool mask of the prediction, the same shape.
+        spacing: mm, x y z.
+        tolerance_mm: how far off a surface or contour is acceptable, mm.
+        workers: threads that search for distant surfaces.
+    """
+
+    counted: Mapping[str, Any]
+    reference: NDArray[Any]
+    prediction: NDArray[Any]
+    spacing: Sequence[float]
+    tolerance_mm: float
+    workers: int = 1
+
+    @cached_property
+    def distances(self) -> surfaces.Distances | None:
+        """The distances between both surfaces; None unless both are there."""
+        if not (self.reference.any() and self.prediction.any()):
+            return None
+        return surfaces.distances(self.reference, self.prediction, self.spacing, workers=self.workers)
+
+    def added_path_length(self) -> float:
+        """The length of contour that has to be drawn anew, mm, see `surfaces.added_path_length`."""
+        return surfaces.added_path_length(self.reference, self.prediction, self.spacing, self.tolerance_mm)
 
 
 def measure(
-    reference: np.ndarray,
-    prediction: np.ndarray,
+    reference: NDArray[Any],
+    prediction: NDArray[Any],
     *,
     organs: Sequence[str],
     spacing: Sequence[float],
@@ -41,66 +60,35 @@ def measure(
 ) -> pd.DataFrame:
     """Measure how well a prediction agrees with the reference, organ by organ.
 
-    Overlap as `overlaps.overlap` defines it, surfaces as `surfaces` does; the empty-mask rule is at the top of this
-    module.
-
     Args:
-        reference: true organ indices, axes z y x with z along the patient, on the original grid: 0 is background, k is
-            `organs[k - 1]`. uint8.
+        reference: organ indices of the reference, axes z y x with z along the patient, on the original grid: 0 is
+            background, k is `organs[k - 1]`. uint8.
         prediction: predicted organ indices, the same shape and meaning.
         organs: the organs' names, in the order of their indices.
         spacing: mm, x y z.
-        tolerance_mm: how far off a surface or contour is acceptable, mm; one number, or a number an organ.
+        tolerance_mm: how far off a surface or contour is acceptable, mm; one number, or a number per organ.
         workers: threads that search for distant surfaces.
 
     Returns:
-        A row an organ, in the order of `organs`, with the columns organ; dice, iou, precision and recall (0 to 1); hd,
-        hd95 and assd (mm); nsd (0 to 1); apl (mm); volume_error ((predicted - reference) / reference); reference_ml and
-        predicted_ml (millilitres); false_positive (bool); and legacy (see `legacy_score`), which is the whole case's
-        and so the same in every row.
+        A row per organ, in the order of `organs`, with the columns organ; those of `registry.MEASURED`, see there for
+        the empty-mask rule; false_positive (bool: predicted where there is none); and legacy (see `legacy_score`),
+        which is the whole case's and so the same in every row.
 
     Raises:
         ValueError: as `overlaps.overlap`.
     """
     counts = joint_histogram(reference, prediction, len(organs))
-    table = scores(counts, organs, voxel_ml=float(np.prod(spacing)) / 1000)
+    counted = scores(counts, organs, voxel_ml=float(np.prod(spacing)) / 1000)
     boxes = [ndimage.find_objects(labels, len(organs)) for labels in (reference, prediction)]
-    rows = []
-    for index, organ in enumerate(organs, start=1):
+    legacy, rows = legacy_score(counts), []
+    for index, (organ, of_organ) in enumerate(zip(organs, counted.to_dict("records"), strict=True), start=1):
         box = enclosing([found[index - 1] for found in boxes if found[index - 1]])
-        rows.append(
-            surface_metrics(
-                reference[box] == index,
-                prediction[box] == index,
-                spacing=spacing,
-                tolerance_mm=tolerance_mm[organ] if isinstance(tolerance_mm, Mapping) else tolerance_mm,
-                workers=workers,
-            )
-        )
-    true = table["reference_ml"].where(table["reference_ml"] > 0)
-    table = table.join(pd.DataFrame(rows)).assign(
-        volume_error=(table["predicted_ml"] - true) / true, legacy=legacy_score(counts)
-    )
-    return table[list(COLUMNS)]
-
-
-def surface_metrics(
-    reference: np.ndarray, prediction: np.ndarray, *, spacing: Sequence[float], tolerance_mm: float, workers: int
-) -> dict[str, float]:
-    """hd, hd95, assd, nsd and apl of one organ, from its masks (bool, z y x)."""
-    result = dict.fromkeys(("hd", "hd95", "assd", "nsd", "apl"), np.nan)
-    there, predicted = bool(reference.any()), bool(prediction.any())
-    if there:
-        result["apl"] = surfaces.added_path_length(reference, prediction, spacing, tolerance_mm)
-    if there and predicted:
-        found = surfaces.distances(reference, prediction, spacing, workers=workers)
-        result["hd"] = surfaces.hausdorff(found)
-        result["hd95"] = surfaces.hausdorff_95(found)
-        result["assd"] = surfaces.mean_distance(found)
-        result["nsd"] = surfaces.surface_dice(found, tolerance_mm)
-    elif there or predicted:
-        result["nsd"] = 0.0
-    return result
+        tolerance = tolerance_mm[organ] if isinstance(tolerance_mm, Mapping) else tolerance_mm
+        masks = reference[box] == index, prediction[box] == index
+        pair = Pair(of_organ, *masks, spacing=spacing, tolerance_mm=tolerance, workers=workers)
+        measured = {name: metric.of(pair) for name, metric in MEASURED.items()}
+        rows.append({"organ": organ, **measured, "false_positive": of_organ["false_positive"], "legacy": legacy})
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def enclosing(boxes: Sequence[tuple[slice, ...]]) -> tuple[slice, ...]:
@@ -112,7 +100,7 @@ def enclosing(boxes: Sequence[tuple[slice, ...]]) -> tuple[slice, ...]:
     )
 
 
-def legacy_score(counts: np.ndarray) -> float:
+def legacy_score(counts: NDArray[Any]) -> float:
     """The "Dice" of the project that this one redoes: summed over classes at each voxel, then averaged over voxels.
 
         2 * sum_c |p * y| / (sum_c p^2 + sum_c y^2 + 1e-6)

@@ -1,37 +1,42 @@
-"""Overlap of one case's predicted and true organs, from the counts of their voxels.
+"""Overlap of one case's predicted and reference organs, from the counts of their voxels.
 
-A room of its own, because training validates with it, and should not begin anew when the measuring of surfaces changes.
+A module of its own, because training validates with it, and should not begin anew when the measuring of surfaces
+changes.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 SLAB_VOXELS = 1 << 22  # voxels counted at a time: their temporary copies take about 50 MB
 
 
-def overlap(reference: np.ndarray, prediction: np.ndarray, *, organs: Sequence[str], voxel_ml: float) -> pd.DataFrame:
+def overlap(
+    reference: NDArray[Any], prediction: NDArray[Any], *, organs: Sequence[str], voxel_ml: float
+) -> pd.DataFrame:
     """Measure how well a prediction overlaps the reference, organ by organ.
 
     With true positives TP, false positives FP and false negatives FN in voxels: Dice = 2 TP / (2 TP + FP + FN) (Dice
     1945), IoU = TP / (TP + FP + FN) (Jaccard 1912), precision = TP / (TP + FP) and recall = TP / (TP + FN). Empty masks
-    follow the rule in `metrics`:
+    follow the rule in `registry`:
 
     - absent from both: all four NaN;
     - absent from the reference but predicted: Dice, IoU and precision 0, recall NaN, `false_positive` true;
     - in the reference but not predicted: Dice, IoU and recall 0, precision NaN.
 
     Args:
-        reference: true organ indices, axes z y x, on the original grid: 0 is background, k is `organs[k - 1]`. uint8,
-            in memory or memory-mapped.
+        reference: organ indices of the reference, axes z y x, on the original grid: 0 is background, k is
+            `organs[k - 1]`. uint8, in memory or memory-mapped.
         prediction: predicted organ indices, the same shape and meaning.
         organs: the organs' names, in the order of their indices.
         voxel_ml: volume of one voxel in millilitres (mm³ / 1000).
 
     Returns:
-        A row an organ, in the order of `organs`, with the columns organ, dice, iou, precision, recall (0 to 1, or NaN),
-        reference_ml, predicted_ml (millilitres) and false_positive (bool).
+        A row per organ, in the order of `organs`, with the columns organ, dice, iou, precision, recall (0 to 1, or
+        NaN), reference_ml, predicted_ml (millilitres) and false_positive (bool).
 
     Raises:
         ValueError: the shapes differ, an array does not hold integers, a value has no organ, or `voxel_ml` is not
@@ -40,32 +45,32 @@ def overlap(reference: np.ndarray, prediction: np.ndarray, *, organs: Sequence[s
     return scores(joint_histogram(reference, prediction, len(organs)), organs, voxel_ml)
 
 
-def scores(counts: np.ndarray, organs: Sequence[str], voxel_ml: float) -> pd.DataFrame:
+def scores(counts: NDArray[Any], organs: Sequence[str], voxel_ml: float) -> pd.DataFrame:
     """The table of `overlap`, from the counts of `joint_histogram`."""
     if not voxel_ml > 0:
         raise ValueError(f"the volume of a voxel must be positive, not {voxel_ml} ml")
     hits = counts.diagonal()[1:]
-    true = counts.sum(axis=1)[1:]
+    reference = counts.sum(axis=1)[1:]
     predicted = counts.sum(axis=0)[1:]
     return pd.DataFrame(
         {
             "organ": list(organs),
-            "dice": _ratio(2 * hits, true + predicted),
-            "iou": _ratio(hits, true + predicted - hits),
+            "dice": _ratio(2 * hits, reference + predicted),
+            "iou": _ratio(hits, reference + predicted - hits),
             "precision": _ratio(hits, predicted),
-            "recall": _ratio(hits, true),
-            "reference_ml": true * voxel_ml,
+            "recall": _ratio(hits, reference),
+            "reference_ml": reference * voxel_ml,
             "predicted_ml": predicted * voxel_ml,
-            "false_positive": (true == 0) & (predicted > 0),
+            "false_positive": (reference == 0) & (predicted > 0),
         }
     )
 
 
-def joint_histogram(reference: np.ndarray, prediction: np.ndarray, organs: int) -> np.ndarray:
-    """Count the voxels of every pair (true organ, predicted organ), a slab of z planes at a time.
+def joint_histogram(reference: NDArray[Any], prediction: NDArray[Any], organs: int) -> NDArray[Any]:
+    """Count the voxels of every pair (organ in the reference, predicted organ), a slab of z planes at a time.
 
     Returns:
-        int64 counts, shape (organs + 1, organs + 1), axes true predicted, background first.
+        int64 counts, shape (organs + 1, organs + 1), axes reference predicted, background first.
 
     Raises:
         ValueError: the shapes differ, an array does not hold integers, or a value has no organ.
@@ -78,19 +83,19 @@ def joint_histogram(reference: np.ndarray, prediction: np.ndarray, organs: int) 
     counts = np.zeros(classes * classes, dtype=np.int64)
     planes = max(1, SLAB_VOXELS // max(1, reference[:1].size))
     for start in range(0, len(reference), planes):
-        true, predicted = reference[start : start + planes], prediction[start : start + planes]
-        _check(true, "reference", organs)
-        _check(predicted, "prediction", organs)
-        seen = (true | predicted) != 0  # most voxels are background in both, and need not be counted one by one
-        pairs = true[seen].astype(np.uint16)  # 256 * 256 pairs are the most there can be
+        ours, theirs = reference[start : start + planes], prediction[start : start + planes]
+        _check(ours, "reference", organs)
+        _check(theirs, "prediction", organs)
+        seen = (ours | theirs) != 0  # most voxels are background in both, and need not be counted one by one
+        pairs = ours[seen].astype(np.uint16)  # 256 * 256 pairs are the most there can be
         pairs *= classes
-        pairs += predicted[seen].astype(np.uint16)
+        pairs += theirs[seen].astype(np.uint16)
         counts += np.bincount(pairs, minlength=counts.size)
     counts[0] = reference.size - counts.sum()
     return counts.reshape(classes, classes)
 
 
-def _check(labels: np.ndarray, name: str, organs: int) -> None:
+def _check(labels: NDArray[Any], name: str, organs: int) -> None:
     if labels.dtype.kind not in "ui":
         raise ValueError(f"the {name} holds {labels.dtype}, not organ indices")
     low, high = int(labels.min()), int(labels.max())
@@ -98,6 +103,6 @@ def _check(labels: np.ndarray, name: str, organs: int) -> None:
         raise ValueError(f"the {name} holds {low if low < 0 else high}, but there are {organs} organs")
 
 
-def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+def _ratio(numerator: NDArray[Any], denominator: NDArray[Any]) -> NDArray[Any]:
     """Divide voxel counts; NaN where the denominator is 0."""
     return np.divide(numerator, denominator, out=np.full(numerator.shape, np.nan), where=denominator > 0)

@@ -59,6 +59,43 @@ class Distances:
     predicted_mm: Array
     predicted_mm2: Array
 
+    def hausdorff(self) -> float:
+        """The largest distance of a surface element to the other surface, in mm (Hausdorff distance)."""
+        return float(max(self.reference_mm.max(), self.predicted_mm.max()))
+
+    def hausdorff_95(self) -> float:
+        """The larger of the two directions' 95th percentiles over surface area, in mm.
+
+        A direction's percentile is the smallest distance such that 95 % of the surface's area lies no farther.
+        """
+        directions = (self.reference_mm, self.reference_mm2), (self.predicted_mm, self.predicted_mm2)
+        return max(percentile(mm, mm2, 0.95) for mm, mm2 in directions)
+
+    def mean(self) -> float:
+        """The mean distance over the area of both surfaces together, in mm (average symmetric surface distance).
+
+        The sum of distance times area over all elements of both surfaces, divided by the area of both. (The mean of the
+        two directions' means is another thing: there a small surface counts as much as a large one.)
+        """
+        moment = self.reference_mm @ self.reference_mm2 + self.predicted_mm @ self.predicted_mm2
+        return float(moment / (self.reference_mm2.sum() + self.predicted_mm2.sum()))
+
+    def share_within(self, tolerance_mm: float) -> float:
+        """The share of the area of both surfaces that lies within the tolerance of the other one, 0 to 1 (NSD)."""
+        within = (
+            self.reference_mm2[self.reference_mm <= tolerance_mm].sum()
+            + self.predicted_mm2[self.predicted_mm <= tolerance_mm].sum()
+        )
+        return float(within / (self.reference_mm2.sum() + self.predicted_mm2.sum()))
+
+
+def percentile(mm: Array, mm2: Array, share: float) -> float:
+    """The smallest distance within which a share of the area lies."""
+    order = np.argsort(mm)
+    area = np.cumsum(mm2[order])
+    place = int(np.searchsorted(area / area[-1], share))
+    return float(mm[order[min(place, len(order) - 1)]])
+
 
 def distances(reference: Array, prediction: Array, spacing: Sequence[float], *, workers: int = 1) -> Distances:
     """Measure the distances between two surfaces, both ways.
@@ -66,7 +103,7 @@ def distances(reference: Array, prediction: Array, spacing: Sequence[float], *, 
     Exact: they are the distances between corners of the voxel grid, in float64.
 
     Args:
-        reference: mask of the true organ, not empty.
+        reference: mask of the reference, not empty.
         prediction: mask of the predicted organ, the same shape, not empty.
         spacing: mm, x y z.
         workers: threads that search for the nearest element of those that lie far away.
@@ -89,47 +126,6 @@ def distances(reference: Array, prediction: Array, spacing: Sequence[float], *, 
     )
 
 
-def hausdorff(found: Distances) -> float:
-    """The largest distance of a surface element to the other surface, in mm (Hausdorff distance)."""
-    return float(max(found.reference_mm.max(), found.predicted_mm.max()))
-
-
-def hausdorff_95(found: Distances) -> float:
-    """The larger of the two directions' 95th percentiles over surface area, in mm.
-
-    A direction's percentile is the smallest distance such that 95 % of the surface's area lies no farther.
-    """
-    directions = (found.reference_mm, found.reference_mm2), (found.predicted_mm, found.predicted_mm2)
-    return max(percentile(mm, mm2, 0.95) for mm, mm2 in directions)
-
-
-def percentile(mm: Array, mm2: Array, share: float) -> float:
-    """The smallest distance within which a share of the area lies."""
-    order = np.argsort(mm)
-    area = np.cumsum(mm2[order])
-    place = int(np.searchsorted(area / area[-1], share))
-    return float(mm[order[min(place, len(order) - 1)]])
-
-
-def mean_distance(found: Distances) -> float:
-    """The mean distance over the area of both surfaces together, in mm (average symmetric surface distance).
-
-    The sum of distance times area over all elements of both surfaces, divided by the area of both. (The mean of the two
-    directions' means is another thing: there a small surface counts as much as a large one.)
-    """
-    moment = found.reference_mm @ found.reference_mm2 + found.predicted_mm @ found.predicted_mm2
-    return float(moment / (found.reference_mm2.sum() + found.predicted_mm2.sum()))
-
-
-def surface_dice(found: Distances, tolerance_mm: float) -> float:
-    """The share of the area of both surfaces that lies within the tolerance of the other one, 0 to 1 (NSD)."""
-    within = (
-        found.reference_mm2[found.reference_mm <= tolerance_mm].sum()
-        + found.predicted_mm2[found.predicted_mm <= tolerance_mm].sum()
-    )
-    return float(within / (found.reference_mm2.sum() + found.predicted_mm2.sum()))
-
-
 def added_path_length(reference: Array, prediction: Array, spacing: Sequence[float], tolerance_mm: float) -> float:
     """The length of contour that has to be drawn anew, in mm (Vaassen et al. 2020, doi:10.1016/j.phro.2019.12.001).
 
@@ -138,7 +134,7 @@ def added_path_length(reference: Array, prediction: Array, spacing: Sequence[flo
     voxels. Here every piece of contour counts with its length, so that a finer grid does not change the result.
 
     Args:
-        reference: mask of the true organ; empty, there is nothing to draw.
+        reference: mask of the reference; empty, there is nothing to draw.
         prediction: mask of the predicted organ, the same shape.
         spacing: mm, x y z.
         tolerance_mm: how far off a contour may lie without being drawn anew.

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from organbench.data import splits
+from organbench.evaluation.registry import METRICS
 from organbench.reporting import methods_analyses as analyses
 from organbench.reporting import methods_of_tuning
 from organbench.reporting.methods_statistics import statistics
@@ -342,13 +343,12 @@ def metrics(settings: Mapping[str, Any]) -> str:
         limit = "a tolerance of " + listed([f"{mm:g} mm ({words(organ)})" for organ, mm in tolerance.items()])
     else:
         limit = f"a tolerance of {tolerance:g} mm"
+    measured = [metric.name + (f" [@{metric.citation}]" if metric.citation else "") for metric in METRICS.values()]
     return (
-        "All metrics were computed on the scanner's grid against the original labels: Dice [@dice1945], intersection "
-        "over union, precision, recall, Hausdorff distance and its 95th percentile, mean surface distance and surface "
-        f"Dice at {limit}, with surface elements weighted by their area [@nikolov2021], the added path length in axial "
-        "slices at the same tolerance [@vaassen2020], and the relative volume error. An organ absent from reference "
-        "and prediction was left out; one that was predicted but not there scored a Dice of 0. Distances need both "
-        "surfaces and were left out where one was empty."
+        f"All metrics were computed on the scanner's grid against the original labels: {listed(measured)}. Elements of "
+        f"a surface were weighted by their area [@nikolov2021]; surface Dice and added path length had {limit}. An "
+        "organ absent from reference and prediction was left out; one that was predicted but not there scored a Dice "
+        "of 0. Distances need both surfaces and were left out where one was empty."
     )
 
 

@@ -22,22 +22,11 @@ from organbench.analysis.statistics import ALL
 from organbench.core.files import atomic
 from organbench.data import grids, images, resampling
 from organbench.data.grids import Array, Grid
+from organbench.evaluation.registry import MEASURED, Metric, shown
 from organbench.reporting.colours import organ_palette
 
 VOXELS = 2_500_000  # of a shown volume at most: about 3 MB a case, opened in a second
 HU_STEP = 4  # HU are rounded to multiples: not to be seen in any window, and nearly a third less to store
-SHOWN = {  # columns of a metrics table that the page shows: name, unit, decimals
-    "dice": ("Dice", "", 3),
-    "hd95": ("HD95", "mm", 1),
-    "nsd": ("NSD", "", 3),
-    "predicted_ml": ("volume", "ml", 1),
-    "assd": ("ASSD", "mm", 2),
-    "hd": ("HD", "mm", 1),
-    "apl": ("APL", "mm", 0),
-    "iou": ("IoU", "", 3),
-    "precision": ("precision", "", 3),
-    "recall": ("recall", "", 3),
-}
 
 
 def display_grid(grid: Grid, most: int = VOXELS) -> Grid:
@@ -180,7 +169,7 @@ def study_data(
     """
     fold = per_case["case"].map(folds)
     rows = per_case[(per_case["fold"] == fold) & (per_case["seed"] == seeds[0])]
-    columns = [column for column in SHOWN if column in rows]
+    columns = [column for column in shown() if column in rows]
     ranks = ranking(rows, agreements)
     cases = []
     for case, of_case in rows.groupby("case", sort=False):
@@ -199,9 +188,14 @@ def study_data(
         "all": ALL,
         "organs": organ_palette(organs),
         "models": list(dict.fromkeys(rows["model"])),
-        "metrics": [dict(zip(("name", "unit", "decimals"), SHOWN[column], strict=True)) for column in columns],
+        "metrics": [_head(MEASURED[column]) for column in columns],
         "cases": cases,
     }
+
+
+def _head(metric: Metric) -> dict[str, Any]:
+    """How the page names a metric and writes its values."""
+    return {"name": metric.label, "unit": metric.unit, "decimals": metric.decimals}
 
 
 def number(value: float) -> float | None:

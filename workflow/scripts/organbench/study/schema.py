@@ -10,11 +10,13 @@ from typing import Any
 import yaml
 
 from organbench.data import splits
+from organbench.evaluation.registry import METRICS
 
 Names = Mapping[str, str]  # a name that a key may have, and what it means in a few words, or nothing
 
 REGISTRIES: Mapping[str, Names] = {
     "splits": {name: method.meaning for name, method in splits.METHODS.items()},
+    "metrics": dict.fromkeys(METRICS, ""),
 }
 
 

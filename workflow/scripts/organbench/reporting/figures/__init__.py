@@ -5,7 +5,7 @@ averaged over seeds by `statistics.case_values`, `statistics.case_differences` a
 means, intervals and verdicts are rows of the other tables.
 """
 
-from organbench.reporting.figures.accuracy import SCALES, metric_by_organ
+from organbench.reporting.figures.accuracy import metric_by_organ
 from organbench.reporting.figures.agreement import dice_by_spacing, dice_by_volume, volume_agreement
 from organbench.reporting.figures.cost import COSTS, pareto, pareto_by_organ
 from organbench.reporting.figures.curves import learning_curve, learning_curves
@@ -33,7 +33,6 @@ __all__ = [
     "COSTS",
     "MM",
     "PAGE",
-    "SCALES",
     "STYLE",
     "Panel",
     "average_ranks",

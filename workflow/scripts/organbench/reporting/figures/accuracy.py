@@ -1,6 +1,5 @@
 """A metric of every case, by organ and network."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
@@ -12,6 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from organbench.analysis.statistics import case_values
+from organbench.evaluation.registry import METRICS, Metric
 from organbench.reporting.colours import palette
 from organbench.reporting.figures.style import (
     COLUMN,
@@ -30,23 +30,6 @@ from organbench.reporting.figures.style import (
     spread,
 )
 
-
-@dataclass(frozen=True)
-class Scale:
-    """How a metric is written and drawn: its axis, the form of its numbers, and its largest value (None: unbounded)."""
-
-    label: str
-    form: str
-    largest: float | None
-
-
-SCALES = {
-    "dice": Scale("Dice coefficient (0 to 1, higher is better)", ".3f", 1),
-    "nsd": Scale("Surface Dice at the organ's tolerance (0 to 1, higher is better)", ".3f", 1),
-    "hd95": Scale("95th percentile Hausdorff distance (mm, lower is better)", ".1f", None),
-}
-"""The metrics that `metric_by_organ` draws."""
-
 DECADES = 30  # a distance that varies more than this is drawn on a logarithmic axis
 
 
@@ -62,7 +45,7 @@ def metric_by_organ(per_case: pd.DataFrame, summary: pd.DataFrame, metric: str =
     Args:
         per_case: see `statistics.case_values`; needs the metric's column.
         summary: what `statistics.summarise` makes of it.
-        metric: one of `SCALES`.
+        metric: one of `registry.METRICS`.
 
     Returns:
         A figure of a journal's double column.
@@ -70,7 +53,7 @@ def metric_by_organ(per_case: pd.DataFrame, summary: pd.DataFrame, metric: str =
     cases = case_values(per_case)
     models, organs = list(per_case["model"].unique()), organ_order(per_case)
     colours = palette(models)
-    scale = SCALES[metric]
+    label = METRICS[metric].axis
     means = summary[summary["metric"] == metric].set_index(["model", "organ"])
     row_mm = min(max(7, 2.9 * len(models) + 2.5), 210 / len(organs))
     columns = 2 if 0.86 * row_mm / len(models) < 1.2 else 1
@@ -80,7 +63,7 @@ def metric_by_organ(per_case: pd.DataFrame, summary: pd.DataFrame, metric: str =
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(COLUMN, min(PAGE, (row_mm * rows + 24) * MM)), layout="constrained")
         grid = figure.subplots(1, columns, sharex=True, squeeze=False)[0]
-        low, high, logarithmic = _limits(cases[metric], means, scale)
+        low, high, logarithmic = _limits(cases[metric], means, METRICS[metric])
         cases = cases.assign(**{metric: cases[metric].clip(lower=low if logarithmic else None)})
         for k, axes in enumerate(grid):
             axes.set_xlim(low, high)
@@ -90,12 +73,12 @@ def metric_by_organ(per_case: pd.DataFrame, summary: pd.DataFrame, metric: str =
             axes.set_ylim(rows - 0.5, -0.5)
             axes.set_xlim(low, high)
             if columns == 1:
-                axes.set_xlabel(scale.label)
+                axes.set_xlabel(label)
             if numbers:
                 heads = [(head, 102 + 32 * k, "right") for k, head in enumerate(_columns(means).values())]
                 beside(axes, -0.65, ("mean [95 % CI]", 5, "left"), *heads)
         if columns > 1:
-            figure.supxlabel(scale.label)
+            figure.supxlabel(label)
         handles: list[Any] = [Patch(facecolor=colours[model], label=model) for model in models]
         handles.append(Line2D([], [], marker="D", color="black", markersize=2.5, linewidth=0.9, label="mean, 95 % CI"))
         legend(figure, handles, "outside upper center")
@@ -113,6 +96,7 @@ def _rows(
 ) -> None:
     """Draw the rows of some organs: a lane a model."""
     organ_rows(axes, organs)
+    form = f".{METRICS[metric].decimals}f"
     lane = 0.86 / len(colours)  # height of one model's share of an organ's row
     shown = []
     for i, organ in enumerate(organs):
@@ -124,8 +108,8 @@ def _rows(
             row = means.loc[(model, organ)]
             mean_bar(axes, row["mean"], row["ci_low"], row["ci_high"], centre - 0.2 * lane)
             if numbers:
-                text = estimate(row["mean"], row["ci_low"], row["ci_high"], SCALES[metric].form)
-                forms = [SCALES[metric].form if column == "seed_std" else ".0f" for column in _columns(means)]
+                text = estimate(row["mean"], row["ci_low"], row["ci_high"], form)
+                forms = [form if column == "seed_std" else ".0f" for column in _columns(means)]
                 values = [
                     "" if np.isnan(row[c]) else f"{row[c]:{f}}" for c, f in zip(_columns(means), forms, strict=True)
                 ]
@@ -142,11 +126,11 @@ def _columns(means: pd.DataFrame) -> dict[str, str]:
     return {column: head for column, head in heads.items() if column == "n" or (means[column] > 0).any()}
 
 
-def _limits(values: pd.Series, means: pd.DataFrame, scale: Scale) -> tuple[float, float, bool]:
+def _limits(values: pd.Series, means: pd.DataFrame, metric: Metric) -> tuple[float, float, bool]:
     """The axis that holds all values and intervals, and whether it is logarithmic."""
-    if scale.largest is not None:
-        lowest = np.nanmin([values.min(), means["ci_low"].min(), 0.9 * scale.largest])
-        return np.floor(lowest * 10) / 10 - 0.015, 1.005 * scale.largest, False
+    if metric.best:
+        lowest = np.nanmin([values.min(), means["ci_low"].min(), 0.9])
+        return np.floor(lowest * 10) / 10 - 0.015, 1.005, False
     highest = np.nanmax([values.max(), means["ci_high"].max(), 1.0])
     positive = values[values > 0]
     if len(positive) and highest > DECADES * positive.min():

@@ -1,0 +1,213 @@
+"""The metrics: a function and a row each, in the order of tables. Whoever tells of a metric reads its row.
+
+To add one, write its function and its row in this file. A function takes a `Pair`, what is known of one organ of one
+case, and returns a number; NaN means that there is nothing to score. Importing this module imports nothing slow, as the
+workflow reads it before any job runs.
+
+One rule for empty masks, which decides the means of organs that few scans show:
+
+| reference | prediction | Dice, IoU | precision | recall | hd, hd95, assd | nsd | apl | volume_error |
+|---|---|---|---|---|---|---|---|---|
+| empty | empty | NaN | NaN | NaN | NaN | NaN | NaN | NaN |
+| empty | there | 0 | 0 | NaN | NaN | 0 | NaN | NaN |
+| there | empty | 0 | NaN | 0 | NaN | 0 | the whole contour | -1 |
+| there | there | measured | measured | measured | measured | measured | measured | measured |
+
+NaN is left out of every mean, and `n` says how many cases were left in. So a network that misses an organ altogether is
+not punished by its distances: read them together with Dice or NSD.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from organbench.evaluation.metrics import Pair
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """A column of the metrics tables: how it is computed, and how it is compared, told and drawn.
+
+    Attributes:
+        of: computes it, from what is known of one organ of one case.
+        name: what a paper calls it, as in the middle of a sentence.
+        label: its short name.
+        unit: of a value; none where it is a share.
+        points: unit of a difference, in the words of a sentence; of a share it is a hundredth.
+        decimals: of a value.
+        best: value of a perfect prediction. 1: from 0 to 1, higher is better; 0: nearer to 0 is better, whatever the
+            sign. None: a quantity that is neither, of which there are no summaries, verdicts and figures.
+        lowest: the lowest possible value.
+        citation: who defined it, a key of workflow/report/references.bib.
+        drawn: its place among the figures of metrics; 0: it has none.
+        shown: its place in the viewer's table; 0: it is not there.
+    """
+
+    of: Callable[[Pair], float] = field(kw_only=False)
+    name: str
+    label: str
+    unit: str = ""
+    points: str = ""
+    decimals: int = 3
+    best: int | None = None
+    lowest: int = 0
+    citation: str = ""
+    drawn: int = 0
+    shown: int = 0
+
+    @property
+    def scale(self) -> int:
+        """What a difference is multiplied by to be told in `points`."""
+        return 1 if self.unit else 100
+
+    @property
+    def axis(self) -> str:
+        """What is written at an axis."""
+        better = f"{self.unit}, lower" if self.best == 0 else "0 to 1, higher"
+        return f"{self.name[0].upper()}{self.name[1:]} ({better} is better)"
+
+
+def dice(pair: Pair) -> float:
+    """2 TP / (2 TP + FP + FN) of the voxels (Dice 1945)."""
+    return pair.counted["dice"]
+
+
+def iou(pair: Pair) -> float:
+    """TP / (TP + FP + FN) (Jaccard 1912)."""
+    return pair.counted["iou"]
+
+
+def precision(pair: Pair) -> float:
+    """TP / (TP + FP); NaN without a prediction."""
+    return pair.counted["precision"]
+
+
+def recall(pair: Pair) -> float:
+    """TP / (TP + FN); NaN without a reference."""
+    return pair.counted["recall"]
+
+
+def hd(pair: Pair) -> float:
+    """The Hausdorff distance, mm; NaN unless both are there."""
+    return pair.distances.hausdorff() if pair.distances else math.nan
+
+
+def hd95(pair: Pair) -> float:
+    """The larger of both directions' 95th percentiles over surface area, mm; NaN unless both are there."""
+    return pair.distances.hausdorff_95() if pair.distances else math.nan
+
+
+def assd(pair: Pair) -> float:
+    """The mean distance over the area of both surfaces, mm; NaN unless both are there."""
+    return pair.distances.mean() if pair.distances else math.nan
+
+
+def nsd(pair: Pair) -> float:
+    """The share of both surfaces within the tolerance (Nikolov et al. 2021); 0 where only one of the two is there."""
+    if pair.distances:
+        return pair.distances.share_within(pair.tolerance_mm)
+    return 0.0 if pair.reference.any() or pair.prediction.any() else math.nan
+
+
+def apl(pair: Pair) -> float:
+    """The length of contour that has to be drawn anew, mm (Vaassen et al. 2020); NaN without a reference."""
+    return pair.added_path_length() if pair.reference.any() else math.nan
+
+
+def volume_error(pair: Pair) -> float:
+    """(predicted - reference) / reference; NaN without a reference."""
+    volume = pair.counted["reference_ml"]
+    return (pair.counted["predicted_ml"] - volume) / volume if volume else math.nan
+
+
+def reference_ml(pair: Pair) -> float:
+    """Volume of the reference, millilitres."""
+    return pair.counted["reference_ml"]
+
+
+def predicted_ml(pair: Pair) -> float:
+    """Volume of the prediction, millilitres."""
+    return pair.counted["predicted_ml"]
+
+
+MEASURED: Mapping[str, Metric] = {
+    "dice": Metric(
+        dice, name="Dice coefficient", label="Dice", points="Dice points", best=1, citation="dice1945", drawn=1, shown=1
+    ),
+    "iou": Metric(iou, name="intersection over union", label="IoU", points="IoU points", best=1, shown=8),
+    "precision": Metric(precision, name="precision", label="precision", points="points of precision", best=1, shown=9),
+    "recall": Metric(recall, name="recall", label="recall", points="points of recall", best=1, shown=10),
+    "hd": Metric(hd, name="Hausdorff distance", label="HD", unit="mm", points="mm of HD", decimals=1, best=0, shown=6),
+    "hd95": Metric(
+        hd95,
+        name="95th percentile Hausdorff distance",
+        label="HD95",
+        unit="mm",
+        points="mm of HD95",
+        decimals=1,
+        best=0,
+        drawn=3,
+        shown=2,
+    ),
+    "assd": Metric(
+        assd,
+        name="mean surface distance",
+        label="ASSD",
+        unit="mm",
+        points="mm of mean surface distance",
+        decimals=2,
+        best=0,
+        shown=5,
+    ),
+    "nsd": Metric(
+        nsd,
+        name="surface Dice at the organ's tolerance",
+        label="NSD",
+        points="points of surface Dice",
+        best=1,
+        citation="nikolov2021",
+        drawn=2,
+        shown=3,
+    ),
+    "apl": Metric(
+        apl,
+        name="added path length in axial slices",
+        label="APL",
+        unit="mm",
+        points="mm of added path length",
+        decimals=0,
+        best=0,
+        citation="vaassen2020",
+        shown=7,
+    ),
+    "volume_error": Metric(
+        volume_error,
+        name="relative volume error",
+        label="volume error",
+        points="percentage points of volume error",
+        best=0,
+        lowest=-1,
+    ),
+    "reference_ml": Metric(
+        reference_ml, name="volume of the reference", label="reference volume", unit="ml", decimals=1
+    ),
+    "predicted_ml": Metric(predicted_ml, name="predicted volume", label="volume", unit="ml", decimals=1, shown=4),
+}
+"""What is measured of an organ of a case: the columns of a metrics table, in their order."""
+
+METRICS: Mapping[str, Metric] = {name: metric for name, metric in MEASURED.items() if metric.best is not None}
+"""Those that say how good a prediction is: they are summarised and compared."""
+
+
+def drawn() -> list[str]:
+    """The metrics that have a figure of their own, in the order of the figures."""
+    return sorted((name for name, metric in METRICS.items() if metric.drawn), key=lambda name: METRICS[name].drawn)
+
+
+def shown() -> list[str]:
+    """What the viewer shows, in its order."""
+    return sorted((name for name, metric in MEASURED.items() if metric.shown), key=lambda name: MEASURED[name].shown)
