@@ -9,7 +9,9 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from organbench.learning.losses import legacy_score, loss
+from organbench.evaluation.metrics import legacy_score
+from organbench.evaluation.overlaps import joint_histogram
+from organbench.learning.losses import loss
 
 NAMES = ["dice_ce", "dice", "ce", "dice_legacy"]
 every_loss = pytest.mark.parametrize("name", NAMES)
@@ -190,11 +192,12 @@ def test_legacy_dice_rewards_predicting_nothing():
     assert 1 - loss("dice")(logits, labels).item() < 0.01
 
 
-def test_legacy_score_of_a_hard_prediction_is_its_accuracy():
+def test_the_legacy_loss_of_a_hard_prediction_is_what_its_score_lacks():
     generator = torch.Generator().manual_seed(0)
     truth, predicted = torch.randint(3, (2, 2, 8, 8), generator=generator)
-    one_hot = (F.one_hot(labels, 3).movedim(-1, 1).float() for labels in (predicted, truth))
-    assert legacy_score(*one_hot).item() == pytest.approx((truth == predicted).float().mean().item(), abs=1e-5)
+    logits = 100 * F.one_hot(predicted, 3).movedim(-1, 1).float()
+    score = legacy_score(joint_histogram(truth.numpy(), predicted.numpy(), 2))
+    assert loss("dice_legacy")(logits, truth).item() == pytest.approx(1 - score, abs=1e-5)
 
 
 @every_loss

@@ -98,7 +98,11 @@ def dice_ce(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def dice_legacy(logits: Tensor, labels: Tensor) -> Tensor:
-    """The Dice loss of the study that the CT-ORG comparison redoes: 1 minus `legacy_score` of the softmax.
+    """The Dice loss of the study that the CT-ORG comparison redoes: 1 minus its "Dice" of the softmax.
+
+    That "Dice" is summed over classes at each voxel, then averaged over voxels, see `metrics.legacy_score`:
+
+        2 * sum_c |p * y| / (sum_c p^2 + sum_c y^2 + 1e-6)
 
     Args:
         logits: (batch, class, [z,] y, x).
@@ -112,27 +116,10 @@ def dice_legacy(logits: Tensor, labels: Tensor) -> Tensor:
         RuntimeError: if a label is not a class (on a CPU; CUDA reports a device-side assertion).
     """
     log_probabilities, truth = _log_probabilities_and_truth(logits, labels)
-    return 1 - legacy_score(log_probabilities.exp(), truth)
-
-
-def legacy_score(probabilities: Tensor, truth: Tensor) -> Tensor:
-    """The original project's "Dice": summed over classes at each voxel, then averaged over voxels.
-
-        2 * sum_c |p * y| / (sum_c p^2 + sum_c y^2 + 1e-6)
-
-    It is no organ's Dice. The background is one of the classes, so predicting nothing scores high wherever organs are
-    small; and for a hard prediction it is the fraction of voxels that are labelled correctly.
-
-    Args:
-        probabilities: (batch, class, [z,] y, x).
-        truth: the same shape, 1 for the right class of each voxel and 0 for the others.
-
-    Returns:
-        A scalar between 0 and 1.
-    """
+    probabilities = log_probabilities.exp()
     overlap = (probabilities * truth).abs().sum(1)
     size = probabilities.square().sum(1) + truth.square().sum(1)
-    return (2 * overlap / (size + 1e-6)).mean()
+    return 1 - (2 * overlap / (size + 1e-6)).mean()
 
 
 def _log_probabilities_and_truth(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
