@@ -6,7 +6,8 @@ import pytest
 
 from organbench.analysis import learning_curve, statistics
 from organbench.data import splits
-from organbench.reporting import figures
+from organbench.reporting.figures import style
+from organbench.reporting.figures.learning_curve import learning_curve as draw
 
 CASES = [f"p{patient:02}_{scan}" for patient in range(30) for scan in "ab"]
 PATIENT = "^[^_]+"
@@ -91,7 +92,7 @@ def test_the_table_says_what_more_patients_brought(per_case):
 @pytest.mark.parametrize("organs", [["liver"], ["liver", "bladder"]])
 def test_the_figure_shows_every_share_of_every_network(per_case, tmp_path, organs):
     table = learning_curve.table(per_case[per_case["organ"].isin(organs)], PATIENTS)
-    figure = figures.learning_curve(table, ["2", "007", "1e3"])
+    figure = draw(table, ["2", "007", "1e3"])
     panels = figure.axes
     assert [axes.get_title() for axes in panels] == (["liver"] if len(organs) == 1 else [*organs, "all organs"])
     for axes in panels:
@@ -99,14 +100,14 @@ def test_the_figure_shows_every_share_of_every_network(per_case, tmp_path, organ
             own = table[(table["model"] == model) & (table["organ"] == axes.get_title().replace("all organs", "all"))]
             assert line.get_ydata().tolist() == own["dice"].tolist()
             assert line.get_xdata() == pytest.approx(own["patients"], abs=0.3)
-    figures.save(figure, tmp_path / "curve.png", tmp_path / "curve.svg")
-    again = figures.learning_curve(table, ["2", "007", "1e3"])
-    figures.save(again, tmp_path / "again.svg")
+    style.save(figure, tmp_path / "curve.png", tmp_path / "curve.svg")
+    again = draw(table, ["2", "007", "1e3"])
+    style.save(again, tmp_path / "again.svg")
     assert (tmp_path / "curve.svg").read_bytes() == (tmp_path / "again.svg").read_bytes()
 
 
 def test_a_network_that_finds_nothing_is_drawn(per_case):
     table = learning_curve.table(per_case.assign(dice=0.0), PATIENTS)
-    figures.learning_curve(table, ["2", "007"])
+    draw(table, ["2", "007"])
     empty = learning_curve.table(per_case.assign(dice=np.nan), PATIENTS)
-    figures.learning_curve(empty, ["2", "007"])
+    draw(empty, ["2", "007"])

@@ -1,7 +1,12 @@
 """Figures render at their extremes, show every case, and come out the same every time."""
 
+import importlib
+import inspect
+import subprocess
+import sys
 from dataclasses import replace
 from itertools import combinations
+from pathlib import Path
 from xml.etree import ElementTree
 
 import matplotlib as mpl
@@ -18,8 +23,21 @@ from organbench.analysis.statistics import ALL, case_differences, case_values
 from organbench.evaluation import registry
 from organbench.reporting import figures
 from organbench.reporting.colours import organ_palette, palette
-from organbench.reporting.figures import agreement, differences, slices, style
+from organbench.reporting.figures import (
+    average_ranks,
+    dataset,
+    differences_by_group,
+    learning_curves,
+    metrics,
+    overlays,
+    paired_differences,
+    pareto,
+    rank_stability,
+    style,
+    volumes,
+)
 
+ROOT = Path(__file__).parents[2]
 CT_ORG = ["liver", "bladder", "lungs", "kidneys", "bone", "brain"]
 OPENKBP = ["brainstem", "spinal_cord", "right_parotid", "left_parotid", "esophagus", "larynx", "mandible", "ptv56"]
 OPENKBP += ["ptv63", "ptv70", "right_submandibular_gland", "left_submandibular_gland"]
@@ -129,7 +147,7 @@ def groups_table(models, organs, groups=("Utrecht", "Basel hospital", "Lyon")):
 def fronts_table(models, organs=("liver", "brain")):
     size = np.arange(1, len(models) + 1, dtype=float)
     tables = []
-    for cost, unit in zip(figures.COSTS, (4e5, 8e3, 90, 2, 8e2, 1e3, 900, np.nan, 2e5, 40), strict=True):
+    for cost, unit in zip(pareto.COSTS, (4e5, 8e3, 90, 2, 8e2, 1e3, 900, np.nan, 2e5, 40), strict=True):
         for k, organ in enumerate([*organs, ALL]):
             dice = np.full(len(models), np.nan) if organ == "brain" else 0.8 - k / 50 + size / 50
             table = pd.DataFrame({"cost": cost, "organ": organ, "model": models, "value": unit * size**2, "dice": dice})
@@ -187,7 +205,7 @@ def panel(models, organs, shape=(40, 60), spacing=(3.0, 1.5), title="case1, medi
         reference[10:30, 2 + (k - 1) * width : 2 + k * width - 1] = k
     ct = np.where(reference > 0, 60.0, -100.0)
     predictions = {model: np.roll(reference, 2, axis=1) for model in models}
-    return figures.Panel(title, ct, spacing, reference, predictions, dict.fromkeys(models, "Dice 0.87"))
+    return overlays.Panel(title, ct, spacing, reference, predictions, dict.fromkeys(models, "Dice 0.87"))
 
 
 def draw_all(models, organs, cases=5):
@@ -196,23 +214,23 @@ def draw_all(models, organs, cases=5):
     rows = [
         [panel(models, organs, title=f"{rank}: case1"), panel(models, organs, (60, 60))] for rank in ("best", "worst")
     ]
-    drawn = {f"{metric}_by_organ": figures.metric_by_organ(per_case, summary, metric) for metric in registry.drawn()}
+    drawn = {f"{metric}_by_organ": metrics.metric_by_organ(per_case, summary, metric) for metric in registry.drawn()}
     drawn |= {
-        "paired_differences": figures.paired_differences(per_case, comparison_table(per_case)),
-        "learning_curves": figures.learning_curves(history_table(models, organs)),
-        "pareto": figures.pareto(fronts_table(models)),
-        "pareto_by_organ": figures.pareto_by_organ(fronts_table(models, organs)),
-        "volume_agreement": figures.volume_agreement(per_case, volume_agreement(per_case)),
-        "dice_by_volume": figures.dice_by_volume(per_case),
-        "dice_by_spacing": figures.dice_by_spacing(per_case, cases_table(organs, cases)),
-        "dataset": figures.dataset_overview(cases_table(organs, cases), split_table(cases), organs),
-        "overlays": figures.overlays(rows, organs),
+        "paired_differences": paired_differences.paired_differences(per_case, comparison_table(per_case)),
+        "learning_curves": learning_curves.learning_curves(history_table(models, organs)),
+        "pareto": pareto.pareto(fronts_table(models)),
+        "pareto_by_organ": pareto.pareto_by_organ(fronts_table(models, organs)),
+        "volume_agreement": volumes.volume_agreement(per_case, volume_agreement(per_case)),
+        "dice_by_volume": volumes.dice_by_volume(per_case),
+        "dice_by_spacing": volumes.dice_by_spacing(per_case, cases_table(organs, cases)),
+        "dataset": dataset.dataset(cases_table(organs, cases), split_table(cases), organs),
+        "overlays": overlays.overlays(rows, organs),
     }
     if len(models) > 1:
-        drawn["differences_by_group"] = figures.differences_by_group(groups_table(models, organs))
-        drawn["rank_stability"] = figures.rank_stability(stability_table(models, organs), models)
+        drawn["differences_by_group"] = differences_by_group.differences_by_group(groups_table(models, organs))
+        drawn["rank_stability"] = rank_stability.rank_stability(stability_table(models, organs), models)
     if len(models) > 2:
-        drawn["average_ranks"] = figures.average_ranks(ranks_table(models, organs), models)
+        drawn["average_ranks"] = average_ranks.average_ranks(ranks_table(models, organs), models)
     return drawn
 
 
@@ -273,7 +291,7 @@ def test_extremes_render_whole_and_legible(extreme):
 def test_svg_has_the_same_bytes_when_drawn_again(tmp_path):
     for run in ("first", "second"):
         for name, figure in draw_all(MODELS[:2], CT_ORG[:2]).items():
-            figures.save(figure, tmp_path / run / f"{name}.svg")
+            style.save(figure, tmp_path / run / f"{name}.svg")
     for first in (tmp_path / "first").iterdir():
         assert first.read_bytes() == (tmp_path / "second" / first.name).read_bytes(), first.name
         assert ElementTree.parse(first).getroot().tag.endswith("svg")
@@ -281,32 +299,32 @@ def test_svg_has_the_same_bytes_when_drawn_again(tmp_path):
 
 
 def test_save_leaves_nothing_but_the_figures(tmp_path):
-    figure = figures.learning_curves(history_table(["unet"], ["liver"]))
-    figures.save(figure, tmp_path / "new" / "a.png", tmp_path / "new" / "a.svg")
+    figure = learning_curves.learning_curves(history_table(["unet"], ["liver"]))
+    style.save(figure, tmp_path / "new" / "a.png", tmp_path / "new" / "a.svg")
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["a.png", "a.svg"]
     with pytest.raises(ValueError, match="nonsense"):
-        figures.save(figure, tmp_path / "new" / "b.nonsense")
+        style.save(figure, tmp_path / "new" / "b.nonsense")
     assert len(list((tmp_path / "new").iterdir())) == 2
 
 
 def test_png_is_printed_at_300_dpi(tmp_path):
-    figure = figures.learning_curves(history_table(["unet"], ["liver"]))
-    figures.save(figure, tmp_path / "a.png")
+    figure = learning_curves.learning_curves(history_table(["unet"], ["liver"]))
+    style.save(figure, tmp_path / "a.png")
     assert imread(tmp_path / "a.png").shape[1] == pytest.approx(183 / 25.4 * 300, abs=1)
 
 
 def test_every_case_is_a_point():
     per_case = per_case_table(["unet", "ghostunet"], ["liver", "brain"], cases=7)
-    figure = figures.metric_by_organ(per_case, summary_table(per_case))
+    figure = metrics.metric_by_organ(per_case, summary_table(per_case))
     assert points(figure.axes[0]) == 2 * 2 * 7  # models, liver and all, cases; the brain has no value
-    figure = figures.metric_by_organ(per_case, summary_table(per_case), "hd95")
+    figure = metrics.metric_by_organ(per_case, summary_table(per_case), "hd95")
     assert points(figure.axes[0]) == 2 * 2 * 6  # a liver that is missed has no distance
-    figure = figures.paired_differences(per_case, comparison_table(per_case))
+    figure = paired_differences.paired_differences(per_case, comparison_table(per_case))
     assert points(figure.axes[0]) == 2 * 7
     for figure, expected in (
-        (figures.volume_agreement(per_case, volume_agreement(per_case)), [2 * 6, 0]),
-        (figures.dice_by_volume(per_case), [2 * 7, 0]),
-        (figures.dice_by_spacing(per_case, cases_table(["liver"], 7)), [2 * 7, 0, 2 * 7]),
+        (volumes.volume_agreement(per_case, volume_agreement(per_case)), [2 * 6, 0]),
+        (volumes.dice_by_volume(per_case), [2 * 7, 0]),
+        (volumes.dice_by_spacing(per_case, cases_table(["liver"], 7)), [2 * 7, 0, 2 * 7]),
     ):
         assert [points(axes) for axes in figure.axes] == expected
 
@@ -323,12 +341,12 @@ def test_numbers_beside_the_plot_are_those_of_the_table():
     per_case = per_case_table(["unet", "ghostunet"], ["liver", "lungs"])
     summary, comparison = summary_table(per_case), comparison_table(per_case)
     for metric, form in (("dice", ".3f"), ("nsd", ".3f"), ("hd95", ".1f")):
-        shown = plain_texts(figures.metric_by_organ(per_case, summary, metric))
+        shown = plain_texts(metrics.metric_by_organ(per_case, summary, metric))
         assert "missing" in shown
         for row in summary[summary["metric"] == metric].itertuples():
             assert f"{row.mean:{form}} [{row.ci_low:{form}}, {row.ci_high:{form}}]" in shown
     comparison = comparison[comparison["metric"] == "dice"]
-    shown = plain_texts(figures.paired_differences(per_case, comparison))
+    shown = plain_texts(paired_differences.paired_differences(per_case, comparison))
     for row in comparison.itertuples():
         assert f"{row.mean_difference:+.3f} [{row.ci_low:+.3f}, {row.ci_high:+.3f}]" in shown
         assert row.verdict in shown
@@ -336,14 +354,14 @@ def test_numbers_beside_the_plot_are_those_of_the_table():
 
 def test_direction_is_told_in_words():
     per_case = per_case_table(["unet", "ghostunet"], ["liver"])
-    shown = plain_texts(figures.paired_differences(per_case, comparison_table(per_case)))
+    shown = plain_texts(paired_differences.paired_differences(per_case, comparison_table(per_case)))
     assert "unet better →" in shown
     assert "← ghostunet better" in shown
 
 
 def test_a_panel_a_pair():
     per_case = per_case_table(MODELS[:4], ["liver"])
-    figure = figures.paired_differences(per_case, comparison_table(per_case))
+    figure = paired_differences.paired_differences(per_case, comparison_table(per_case))
     assert len(figure.axes) == 6
     assert sum(text in ("+", "\N{MINUS SIGN}", "=", "?") for text in texts(figure)) == 6
 
@@ -351,7 +369,7 @@ def test_a_panel_a_pair():
 def test_where_a_page_does_not_hold_all_pairs_everyone_is_compared_with_the_best():
     per_case = per_case_table(MODELS, CT_ORG + OPENKBP, cases=3, seeds=(0,))
     per_case["dice"] -= 0.05 * (per_case["model"] != "unet3d")
-    figure = figures.paired_differences(per_case, comparison_table(per_case))
+    figure = paired_differences.paired_differences(per_case, comparison_table(per_case))
     assert len(figure.axes) == 6
     assert sum("unet3d" in text and "better" in text for text in texts(figure)) == 6
 
@@ -360,23 +378,23 @@ def test_far_cases_lie_at_the_axis_end_and_are_counted():
     per_case = per_case_table(MODELS[:2], ["lungs"], cases=200, seeds=(0,))
     chosen = (per_case["case"] == "case7") & (per_case["model"] == "unet")
     per_case.loc[chosen, "dice"] = -3.0
-    figure = figures.paired_differences(per_case, comparison_table(per_case))
+    figure = paired_differences.paired_differences(per_case, comparison_table(per_case))
     assert any("1 of 200 lie beyond the axis" in text for text in texts(figure))
     assert points(figure.axes[0]) == 200
 
 
 def test_organs_without_a_single_value_are_drawn_empty(tmp_path):
     for name, figure in draw_all(MODELS[:2], ["brain"]).items():
-        figures.save(figure, tmp_path / f"{name}.png")
+        style.save(figure, tmp_path / f"{name}.png")
 
 
 def test_distances_that_vary_much_are_on_a_logarithmic_axis_that_keeps_zeros():
     per_case = per_case_table(MODELS[:2], ["lungs"], cases=20, seeds=(0,))
     per_case["hd95"] = per_case["hd95"].clip(2, 10)
-    assert figures.metric_by_organ(per_case, summary_table(per_case), "hd95").axes[0].get_xscale() == "linear"
+    assert metrics.metric_by_organ(per_case, summary_table(per_case), "hd95").axes[0].get_xscale() == "linear"
     per_case.loc[0, "hd95"] = 300
     per_case.loc[1, "hd95"] = 0
-    (axes,) = figures.metric_by_organ(per_case, summary_table(per_case), "hd95").axes
+    (axes,) = metrics.metric_by_organ(per_case, summary_table(per_case), "hd95").axes
     assert axes.get_xscale() == "log"
     low, high = axes.get_xlim()
     assert 0 < low < 2
@@ -387,7 +405,7 @@ def test_distances_that_vary_much_are_on_a_logarithmic_axis_that_keeps_zeros():
 def test_learning_curves_average_runs_and_organs():
     history = history_table(["unet"], ["liver", "bladder"], seeds=(0, 1, 2))
     history.loc[history["seed"] == 2, ["dice_liver", "dice_bladder"]] -= 0.3
-    loss, dice = figures.learning_curves(history).axes
+    loss, dice = learning_curves.learning_curves(history).axes
     steps, values = dice.lines[0].get_data()
     assert list(steps) == [10, 20, 30, 40, 50, 60]
     np.testing.assert_allclose(values, 1 - np.exp(-np.array(steps) / 20) - 0.1)
@@ -398,19 +416,19 @@ def test_learning_curves_average_runs_and_organs():
 def test_learning_curves_average_folds_before_seeds():
     history = pd.concat([history_table(["unet"], ["liver"]).assign(fold=fold) for fold in range(3)])
     history["dice_liver"] += 0.1 * history["fold"] - 0.1 + 0.02 * history["seed"]
-    _, dice = figures.learning_curves(history).axes
+    _, dice = learning_curves.learning_curves(history).axes
     expected = 1 - np.exp(-np.arange(10, 61, 10) / 20)
     np.testing.assert_allclose(dice.lines[0].get_ydata(), expected + 0.01)
     (band,) = dice.collections
     low, high = band.get_paths()[0].get_extents().get_points()[:, 1]
     assert (low, high) == pytest.approx((expected[0], expected[-1] + 0.02))
-    _, dice = figures.learning_curves(history[history["seed"] == 0]).axes
+    _, dice = learning_curves.learning_curves(history[history["seed"] == 0]).axes
     assert not dice.collections
 
 
 def test_a_model_without_a_history_leaves_the_others_their_colours():
     history = history_table(["unet", "ghostunet"], ["liver"])
-    figure = figures.learning_curves(history, ["unet", "both", "ghostunet"])
+    figure = learning_curves.learning_curves(history, ["unet", "both", "ghostunet"])
     colours = palette(["unet", "both", "ghostunet"])
     for axes in figure.axes:
         assert [line.get_color() for line in axes.lines] == [colours["unet"], colours["ghostunet"]]
@@ -420,17 +438,17 @@ def test_a_model_without_a_history_leaves_the_others_their_colours():
 
 def test_learning_curves_without_validation_or_with_negative_loss(tmp_path):
     history = history_table(["unet"], ["liver"], validated=False)
-    assert "No validation cases" in texts(figures.learning_curves(history))
+    assert "No validation cases" in texts(learning_curves.learning_curves(history))
     history["loss"] -= 1
-    figure = figures.learning_curves(history)
+    figure = learning_curves.learning_curves(history)
     assert figure.axes[0].get_yscale() == "linear"
-    figures.save(figure, tmp_path / "a.png")
+    style.save(figure, tmp_path / "a.png")
 
 
 def test_overlays_keep_the_patients_shape_and_skip_missing_predictions(tmp_path):
     rows = [[panel(["unet", "ghostunet"], CT_ORG)], [panel(["unet"], CT_ORG)]]
-    figure = figures.overlays(rows, CT_ORG)
-    figures.save(figure, tmp_path / "a.png")
+    figure = overlays.overlays(rows, CT_ORG)
+    style.save(figure, tmp_path / "a.png")
     axes = np.array(figure.axes).reshape(2, 3)
     assert [a.get_title() for a in axes[0]] == ["truth", "unet", "ghostunet"]
     assert axes[0, 0].get_aspect() == pytest.approx(2)
@@ -441,7 +459,7 @@ def test_overlays_keep_the_patients_shape_and_skip_missing_predictions(tmp_path)
 
 def test_planes_stand_side_by_side_while_there_is_room():
     for count, columns, rows in ((1, 4, 2), (3, 8, 2), (4, 5, 4)):
-        figure = figures.overlays([[panel(MODELS[:count], CT_ORG)] * 2] * 2, CT_ORG)
+        figure = overlays.overlays([[panel(MODELS[:count], CT_ORG)] * 2] * 2, CT_ORG)
         grid = figure.axes[0].get_gridspec()
         assert (grid.ncols, grid.nrows) == (columns, rows)
 
@@ -452,9 +470,9 @@ def test_telling_slice_lets_every_organ_count():
     labels[3, :10] = 1
     labels[3, 15, 10:12] = 2
     labels[4, 15, 10] = 2
-    assert figures.telling_slice(labels) == 3
-    assert figures.telling_slice(np.zeros((5, 4, 4), np.uint8)) == 2
-    assert figures.telling_slice(labels, figures.CORONAL) == 15
+    assert overlays.telling_slice(labels) == 3
+    assert overlays.telling_slice(np.zeros((5, 4, 4), np.uint8)) == 2
+    assert overlays.telling_slice(labels, overlays.CORONAL) == 15
 
 
 def test_telling_error_is_where_truth_and_predictions_differ():
@@ -463,24 +481,24 @@ def test_telling_error_is_where_truth_and_predictions_differ():
     good, bad = truth.copy(), truth.copy()
     bad[3, 2:6, 2:4] = 0
     bad[4, 2, 2] = 0
-    assert figures.telling_error(truth, [good, bad]) == figures.telling_dispute([good, bad]) == 3
-    assert figures.telling_error(truth, [good, bad], figures.CORONAL) == 2
-    assert figures.telling_error(truth, [good]) == figures.telling_slice(truth)
+    assert overlays.telling_error(truth, [good, bad]) == overlays.telling_dispute([good, bad]) == 3
+    assert overlays.telling_error(truth, [good, bad], overlays.CORONAL) == 2
+    assert overlays.telling_error(truth, [good]) == overlays.telling_slice(truth)
     invented = truth.copy()
     invented[0, 7, 7] = 2  # of an organ that is not there one voxel is the largest area
     bad[1] = 0
-    assert figures.telling_error(truth, [invented]) == 0
-    assert figures.telling_dispute([truth, bad, bad]) == 1
+    assert overlays.telling_error(truth, [invented]) == 0
+    assert overlays.telling_dispute([truth, bad, bad]) == 1
 
 
 def test_cuts_show_the_head_at_the_top():
     volume = np.arange(2 * 3 * 4, dtype=np.int16).reshape(2, 3, 4)
     labels = (volume % 3).astype(np.uint8)
     arguments = (volume, (5.0, 1.0, 2.0), labels, {"unet": labels}, {})
-    axial = figures.cut("a", figures.AXIAL, 1, *arguments)
+    axial = overlays.cut("a", overlays.AXIAL, 1, *arguments)
     np.testing.assert_array_equal(axial.ct, volume[1])
     assert axial.spacing == (1.0, 2.0)
-    coronal = figures.cut("b", figures.CORONAL, 1, *arguments)
+    coronal = overlays.cut("b", overlays.CORONAL, 1, *arguments)
     np.testing.assert_array_equal(coronal.ct, volume[::-1, 1])
     np.testing.assert_array_equal(coronal.predictions["unet"], labels[::-1, 1])
     assert coronal.spacing == (5.0, 2.0)
@@ -490,22 +508,22 @@ def test_overlays_crop_the_air_and_what_is_far_but_no_label():
     ct, reference, prediction = np.full((100, 100), -1000.0), *np.zeros((2, 100, 100), np.uint8)
     ct[40:60, 30:50] = 0
     prediction[45, 70] = 1
-    one = figures.Panel("case1", ct, (1.0, 2.5), reference, {"unet": prediction})
-    cropped = slices._crop(one)
+    one = overlays.Panel("case1", ct, (1.0, 2.5), reference, {"unet": prediction})
+    cropped = overlays._crop(one)
     assert cropped.ct.shape == cropped.reference.shape == cropped.predictions["unet"].shape == (30, 15)
     assert cropped.predictions["unet"].sum() == 1
     reference[50, 35] = 1
-    assert slices._crop(one).ct.shape == (30, 45)
-    assert slices._crop(replace(one, reference=reference * 0, predictions={})).ct.shape == (30, 24)
-    empty = figures.Panel("air", np.full((9, 9), -1000.0), (1.0, 1.0), np.zeros((9, 9), np.uint8), {})
-    assert slices._crop(empty) is empty
+    assert overlays._crop(one).ct.shape == (30, 45)
+    assert overlays._crop(replace(one, reference=reference * 0, predictions={})).ct.shape == (30, 24)
+    empty = overlays.Panel("air", np.full((9, 9), -1000.0), (1.0, 1.0), np.zeros((9, 9), np.uint8), {})
+    assert overlays._crop(empty) is empty
 
 
 def test_one_colour_for_one_thing():
     assert len(set(palette(MODELS).values())) == 7
     assert len(set(organ_palette(OPENKBP).values())) == 12
     assert palette(MODELS)["unet"] == palette(MODELS[:1])["unet"]
-    assert figures.organ_order(per_case_table(["unet"], ["lungs", "liver"])) == ["lungs", "liver", "all"]
+    assert style.organ_order(per_case_table(["unet"], ["lungs", "liver"])) == ["lungs", "liver", "all"]
 
 
 def test_figures_leave_the_global_style_alone():
@@ -516,36 +534,36 @@ def test_figures_leave_the_global_style_alone():
 
 def test_rolling_median_follows_the_cases():
     cases = pd.DataFrame({"x": np.arange(100.0), "y": np.linspace(0, 1, 100)})
-    line = agreement.rolling_median(cases.sample(frac=1, random_state=0), "x", "y")
+    line = volumes.rolling_median(cases.sample(frac=1, random_state=0), "x", "y")
     np.testing.assert_allclose(line[20:80], cases["y"][20:80], atol=0.01)
-    assert agreement.rolling_median(cases[:9], "x", "y").empty
-    assert agreement.rolling_median(cases.assign(x=1.0), "x", "y").empty
+    assert volumes.rolling_median(cases[:9], "x", "y").empty
+    assert volumes.rolling_median(cases.assign(x=1.0), "x", "y").empty
 
 
 def test_an_organ_without_a_case_leaves_the_others_their_axis():
     per_case = per_case_table(MODELS[:2], ["liver", "brain"])
-    for figure in (figures.dice_by_volume(per_case), figures.volume_agreement(per_case, volume_agreement(per_case))):
+    for figure in (volumes.dice_by_volume(per_case), volumes.volume_agreement(per_case, volume_agreement(per_case))):
         assert len(figure.axes[0].get_yticks()) > 2
         assert any(text in ("no case", "no case has both") for text in texts(figure))
 
 
 def test_equal_ranks_are_all_seen():
     ranks = ranks_table(MODELS[:3], ["liver"]).assign(average_rank=2.0)
-    places = [line.get_xydata()[0] for line in figures.average_ranks(ranks, MODELS[:3]).axes[0].lines]
+    places = [line.get_xydata()[0] for line in average_ranks.average_ranks(ranks, MODELS[:3]).axes[0].lines]
     points = [tuple(place) for place in places if len(place) == 2]
     assert len({(round(x, 3), round(y, 3)) for x, y in points}) == len(points)
 
 
 def test_pareto_fills_the_front_and_names_who_was_not_measured():
     fronts = fronts_table(MODELS[:3])
-    axes = figures.pareto(fronts).axes[0]
+    axes = pareto.pareto(fronts).axes[0]
     faces = {line.get_color(): line.get_markerfacecolor() for line in axes.lines if line.get_marker() == "o"}
     colours = palette(MODELS[:3])
     assert faces == {colour: "white" if model == "ghostunet" else colour for model, colour in colours.items()}
     training = fronts["cost"] == "training_seconds"
     fronts.loc[training & (fronts["model"] == "unet"), "value"] = np.nan
     fronts.loc[training, "on_front"] = np.nan
-    labels = [axes.get_xlabel() for axes in figures.pareto(fronts).axes]
+    labels = [axes.get_xlabel() for axes in pareto.pareto(fronts).axes]
     assert any("Training" in label and "not measured: unet" in label for label in labels)
     assert len(labels) == 9  # the cost that nobody has is left out
 
@@ -554,13 +572,13 @@ def test_every_organ_has_a_front_of_its_own():
     fronts = fronts_table(MODELS[:3], CT_ORG)
     beaten = (fronts["organ"] == "bladder") & (fronts["model"] == "unet")
     fronts["on_front"] = np.where(beaten, False, True)
-    shown = [axes for axes in figures.pareto_by_organ(fronts).axes if axes.get_visible()]
+    shown = [axes for axes in pareto.pareto_by_organ(fronts).axes if axes.get_visible()]
     assert len(shown) == 6 * 4
     hollow = [any(line.get_markerfacecolor() == "white" for line in axes.lines) for axes in shown]
     assert hollow == [False] * 4 + [True] * 4 + [False] * 16
     assert sum("no case" in [text.get_text() for text in axes.texts] for axes in shown) == 4  # the brain
     for organs, blocks in ((9, 1), (10, 2), (19, 4)):
-        many = figures.pareto_by_organ(fronts_table(MODELS[:2], MANY[:organs]))
+        many = pareto.pareto_by_organ(fronts_table(MODELS[:2], MANY[:organs]))
         assert len([axes for axes in many.axes if axes.get_visible()]) == organs * 4 / blocks
 
 
@@ -568,11 +586,11 @@ def test_the_interval_of_networks_is_drawn_over_that_of_weights():
     per_case = per_case_table(MODELS[:2], ["liver"])
     comparison = comparison_table(per_case).assign(scope="networks", verdict_weights="better")
     comparison = comparison.assign(ci_low=-0.4, ci_high=0.5, ci_weights_low=-0.1, ci_weights_high=0.2)
-    figure = figures.paired_differences(per_case, comparison)
+    figure = paired_differences.paired_differences(per_case, comparison)
     lines = [line for line in figure.axes[0].lines if len(line.get_xdata()) == 2]
     ends = {tuple(line.get_xdata()): line.get_color() for line in lines}
     assert ends[-0.4, 0.5] == "black"
-    assert ends[-0.1, 0.2] == differences.WEIGHTS["color"]
+    assert ends[-0.1, 0.2] == paired_differences.WEIGHTS["color"]
     assert figure.axes[0].get_xlim()[1] > 0.5
 
 
@@ -580,7 +598,7 @@ def test_one_training_each_is_seen_to_be_one():
     per_case = per_case_table(MODELS[:2], ["liver"])
     comparison = comparison_table(per_case).assign(scope="weights", verdict="undecided", verdict_weights="better")
     comparison = comparison.assign(ci_weights_low=comparison["ci_low"], ci_weights_high=comparison["ci_high"])
-    figure = figures.paired_differences(per_case, comparison)
+    figure = paired_differences.paired_differences(per_case, comparison)
     assert [line.get_markerfacecolor() for line in figure.axes[0].lines if line.get_marker() == "D"] == ["white"]
     shown = texts(figure)
     assert "undecided (weights better)" in shown
@@ -589,26 +607,26 @@ def test_one_training_each_is_seen_to_be_one():
 
 def test_the_spread_over_seeds_stands_in_the_accuracy_figure():
     per_case = per_case_table(MODELS[:2], ["liver"])
-    assert "seed SD" in texts(figures.metric_by_organ(per_case, summary_table(per_case)))
+    assert "seed SD" in texts(metrics.metric_by_organ(per_case, summary_table(per_case)))
     alone = summary_table(per_case).assign(seed_std=np.nan)
-    assert "seed SD" not in texts(figures.metric_by_organ(per_case, alone))
+    assert "seed SD" not in texts(metrics.metric_by_organ(per_case, alone))
 
 
 def test_overview_colours_cases_by_a_role_that_stays():
     cases = cases_table(CT_ORG, 12)
     for folds, changing in ((1, False), (4, True)):
-        figure = figures.dataset_overview(cases, split_table(12, folds), CT_ORG)
+        figure = dataset.dataset(cases, split_table(12, folds), CT_ORG)
         (legend,) = figure.legends
         assert ("case with another role in each fold" in [text.get_text() for text in legend.texts]) == changing
         assert [points(axes) for axes in figure.findobj(mpl.axes.Axes)][:3] == [12, 5 * 12, 5 * 12]
 
 
 def test_every_cost_of_the_table_has_an_axis():
-    assert list(figures.COSTS) == list(costs.COSTS)
+    assert list(pareto.COSTS) == list(costs.COSTS)
 
 
 def test_the_area_of_a_blob_is_the_share_of_resamples():
-    figure = figures.rank_stability(stability_table(MODELS[:3], ["liver", "bone"]), MODELS[:3])
+    figure = rank_stability.rank_stability(stability_table(MODELS[:3], ["liver", "bone"]), MODELS[:3])
     liver = figure.axes[0]
     blobs = {
         (line.get_xdata()[0], line.get_ydata()[0]): line.get_markersize()
@@ -624,14 +642,14 @@ def test_the_area_of_a_blob_is_the_share_of_resamples():
 
 
 def test_an_organ_that_cannot_be_ranked_is_an_empty_panel():
-    figure = figures.rank_stability(stability_table(MODELS[:2], ["brain"]), MODELS[:2])
+    figure = rank_stability.rank_stability(stability_table(MODELS[:2], ["brain"]), MODELS[:2])
     (axes,) = figure.axes
     assert axes.get_title() == "brain\nn = 0"
     assert len(axes.lines) == 0
 
 
 def test_groups_stand_below_one_another_with_their_numbers_and_stars():
-    figure = figures.differences_by_group(groups_table(MODELS[:2], ["liver", "bone"]))
+    figure = differences_by_group.differences_by_group(groups_table(MODELS[:2], ["liver", "bone"]))
     shown = plain_texts(figure)
     assert {"Utrecht", "Basel hospital", "Lyon", "* another difference than in the other groups (p < 0.05, Holm)"} <= {
         *shown
@@ -650,12 +668,39 @@ def test_of_many_pairs_groups_are_drawn_of_those_with_the_best():
     table.loc[(table["model_a"] == MODELS[2]) | (table["model_b"] == MODELS[2]), "mean_difference"] = np.nan
     for side, sign in (("model_a", 1), ("model_b", -1)):
         table.loc[table[side] == MODELS[2], "mean_difference"] = sign * 0.3
-    figure = figures.differences_by_group(table)
+    figure = differences_by_group.differences_by_group(table)
     assert len(figure.axes) == 4
     titles = [text.get_text() for axes in figure.axes for text in axes.texts]
     assert sum("unet_large" in title for title in titles) == 4
 
 
 def test_a_single_network_has_no_groups_to_compare():
-    figure = figures.differences_by_group(groups_table(MODELS[:2], ["liver"]).iloc[:0])
+    figure = differences_by_group.differences_by_group(groups_table(MODELS[:2], ["liver"]).iloc[:0])
     assert "One model: nothing to compare" in texts(figure)
+
+
+# --- what the files say of their figures
+
+
+@pytest.mark.parametrize(("file", "drawn"), figures.known().items())
+def test_a_figure_can_be_drawn_and_has_a_caption(file, drawn):
+    module = importlib.import_module(f"organbench.reporting.figures.{file}")
+    for figure in drawn:
+        arguments = inspect.signature(getattr(module, figure.function)).parameters
+        assert len(arguments) == len(figure.tables) + len(figure.settings) + bool(figure.metric)
+        assert (ROOT / "workflow" / "report" / f"{figure.function}.rst").is_file()
+        assert set(figure.settings) <= {"models", "organs", "tuned"}
+        assert figure.needs.keys() <= {"models", "groups", "candidates", "requests"}
+
+
+def test_a_metric_that_is_drawn_has_a_figure():
+    names = [figure.name for figure in figures.known()["metrics"]]
+    assert names == ["dice_by_organ", "nsd_by_organ", "hd95_by_organ"]
+
+
+def test_the_workflow_asks_without_importing_what_draws():
+    code = "import sys; from organbench.reporting import figures; figures.known()"
+    code += "; print({'matplotlib', 'pandas', 'numpy'} & set(sys.modules))"
+    scripts = ROOT / "workflow" / "scripts"
+    done = subprocess.run([sys.executable, "-c", code], cwd=scripts, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

@@ -16,8 +16,9 @@ from tiny import ORGANS, PREDICTION, UNET, WINDOW, make_case, training_settings
 from organbench.analysis import choosing, costs
 from organbench.core.errors import DivergedError, InputError
 from organbench.learning import training, tuned
-from organbench.reporting import figures, methods_of_tuning
+from organbench.reporting import methods_of_tuning
 from organbench.reporting.figures import style
+from organbench.reporting.figures.tuning import tuning as draw
 from organbench.study import configuration, tuning
 
 NAN = float("nan")
@@ -391,7 +392,7 @@ def test_costs_of_tuning_stand_beside_those_of_training():
 )
 def test_the_figure_is_whole_and_legible(models, folds, tune, failed):
     table, curves = table_of(models, folds, tune, failed=failed)
-    figure = figures.tuning(table, curves, list(tune))
+    figure = draw(table, curves, list(tune))
     with mpl.rc_context(style.STYLE):
         FigureCanvasAgg(figure).draw()
         width, height = figure.get_size_inches() * 25.4

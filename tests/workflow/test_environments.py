@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from organbench.reporting import figures
+
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "workflow" / "scripts"
 LIBRARY = SCRIPTS / "organbench"
@@ -42,12 +44,20 @@ def environment(path):
 
 
 def rules():
-    """Text of each rule that runs something, by its name."""
+    """Text of each rule that runs something, by its name; one in a loop over files of figures is a rule for each."""
     found = {}
     for file in RULES:
-        parts = re.split(r"^ *(?:rule|checkpoint) (\w+):\n", file.read_text(), flags=re.M)
-        found |= dict(zip(parts[1::2], parts[2::2], strict=True))
+        parts = re.split(r"^ *(?:(?:rule|checkpoint) (\w+)|rule):\n", file.read_text(), flags=re.M)
+        for name, rule in zip(parts[1::2], parts[2::2], strict=True):
+            if name is None:
+                assert directive(rule, "name") == "figure_{file}"
+            found |= {name: rule} if name else {f"figure_{drawn}": rule for drawn in figures.known()}
     return {name: rule for name, rule in found.items() if "script:" in rule}
+
+
+def script_of(name):
+    """The file that a rule runs."""
+    return SCRIPTS / Path(directive(rules()[name], "script")).name
 
 
 def inherited():
@@ -97,9 +107,11 @@ def library_files(file):
                 yield candidate / "__init__.py"
 
 
-def reachable(script):
-    """A script and all files of the library that it imports, directly or not."""
-    found, waiting = set(), [SCRIPTS / script]
+def reachable(rule):
+    """A rule's script and all files of the library that it imports, directly or not; with it the file that it draws."""
+    found, waiting = set(), [script_of(rule)]
+    if script_of(rule).name == "figure.py":
+        waiting.append(LIBRARY / "reporting" / "figures" / f"{rule.removeprefix('figure_')}.py")
     while waiting:
         file = waiting.pop()
         if file not in found:
@@ -136,33 +148,34 @@ def test_every_rule_says_where_it_logs_and_what_it_runs_in():
         wanted = "figures" if name.startswith("figure_") else wanted
         assert directive(rule, "conda") == f"../../envs/{wanted}.yaml", name
         assert directive(rule, "log").endswith(".log"), name
-        assert directive(rule, "script") == f"../scripts/{name}.py", name
+        drawn = name in {f"figure_{file}" for file in figures.known()}
+        assert directive(rule, "script") == f"../scripts/{'figure' if drawn else name}.py", name
 
 
 def test_every_script_is_some_rules():
-    assert {file.stem for file in SCRIPTS.glob("*.py")} == rules().keys()
+    assert set(SCRIPTS.glob("*.py")) == set(map(script_of, rules()))
 
 
 @pytest.mark.parametrize("rule", rules())
 def test_an_environment_has_what_its_scripts_import(rule):
     path = ROOT / "workflow" / "rules" / directive(rules()[rule], "conda")
-    assert third_party(reachable(f"{rule}.py")) <= environment(path.resolve()).keys()
+    assert third_party(reachable(rule)) <= environment(path.resolve()).keys()
 
 
 @pytest.mark.parametrize("path", ENVIRONMENTS, ids=lambda path: path.stem)
 def test_an_environment_has_nothing_that_no_script_imports(path):
     scripts = [name for name, rule in rules().items() if directive(rule, "conda") == f"../../envs/{path.name}"]
-    used = set().union(*(third_party(reachable(f"{name}.py")) for name in scripts))
+    used = set().union(*(third_party(reachable(name)) for name in scripts))
     assert not environment(path).keys() - used
 
 
 def test_following_imports_finds_what_is_imported_by_name():
     """The tests above would prove little if they followed too few imports."""
-    found = {file.relative_to(SCRIPTS).as_posix() for file in reachable("train.py")}
+    found = {file.relative_to(SCRIPTS).as_posix() for file in reachable("train")}
     assert {"train.py", "organbench/core/errors.py", "organbench/networks/ghostunet.py"} <= found
-    assert SCRIPTS / "organbench/reporting/figures/style.py" in reachable("figure_metrics.py")
-    assert {"torch", "numpy", "SimpleITK", "pandas"} <= third_party(reachable("train.py"))
-    assert "scipy" in third_party(reachable("tables.py"))
+    assert SCRIPTS / "organbench/reporting/figures/style.py" in reachable("figure_metrics")
+    assert {"torch", "numpy", "SimpleITK", "pandas"} <= third_party(reachable("train"))
+    assert "scipy" in third_party(reachable("tables"))
 
 
 def test_jobs_without_torch_start_without_it():
@@ -170,7 +183,7 @@ def test_jobs_without_torch_start_without_it():
     modules = {
         f"organbench.{file.relative_to(LIBRARY).with_suffix('').as_posix().replace('/', '.')}".removesuffix(".__init__")
         for name in without
-        for file in reachable(f"{name}.py") - {SCRIPTS / f"{name}.py"}
+        for file in reachable(name) - {script_of(name)}
     } | {
         "organbench.networks",
         "organbench.data.splits",

@@ -174,7 +174,8 @@ def test_a_change_of_code_remakes_what_it_shapes(finished):
     library = finished / "workflow/scripts/organbench"
     for file, expected in (
         ("study/resources.py", {}),  # what jobs ask for shapes no result
-        ("figures/style.py", dict.fromkeys([*FIGURES, "all"], 1)),
+        ("reporting/figures/style.py", dict.fromkeys([*FIGURES, "all"], 1)),
+        ("reporting/figures/pareto.py", {"figure_pareto": 1, "all": 1}),
         (
             "networks/unet.py",
             # the predictions of unet, and of the ensemble that it is in
@@ -200,7 +201,7 @@ def test_a_change_of_code_remakes_what_it_shapes(finished):
         ),
     ):
         before = (library / file).read_bytes()
-        (library / file).write_bytes(before + b"# changed\n")
+        (library / file).write_bytes(before + b"CHANGED = True\n")
         jobs = jobs_to_run(finished)
         (library / file).write_bytes(before)
         assert jobs == expected

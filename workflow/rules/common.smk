@@ -25,6 +25,7 @@ from organbench.data.sources.phantoms.folder import GENERATED, check_phantoms
 from organbench.core import dates, failures, provenance
 from organbench.core import orphans
 from organbench.core.errors import InputError
+from organbench.reporting import figures
 from snakemake.exceptions import WorkflowError
 
 
@@ -188,27 +189,27 @@ wildcard_constraints:
     candidate="|".join(map(re.escape, CANDIDATES)) or "(?!)",  # or nothing
 
 
-def code(script, *networks):
+def code(script, *files):
     """A param: a hash of what a script and the library files that it imports do, so that a change of code is a change of it.
 
-    It is the same after a change of dates, places, comments or format. Networks are imported by name when a study asks
-    for them, so a job names those it needs.
+    It is the same after a change of dates, places, comments or format. Files of the library that a script imports by a
+    name that only the job knows, such as networks, are named beside it, and what they import counts too.
     """
-    return lambda wildcards: fingerprint(script, *networks)
+    return lambda wildcards: fingerprint(script, *files)
 
 
 @cache  # thousands of jobs ask for the same few
-def fingerprint(script, *networks):
-    """A hash of what a script, the named networks and all that they import do."""
-    return provenance.fingerprint(library_files(script, *networks), SCRIPTS)
+def fingerprint(script, *files):
+    """A hash of what a script, the named files of the library and all that they import do."""
+    return provenance.fingerprint(library_files(script, *files), SCRIPTS)
 
 
 @cache
-def library_files(script, *networks):
-    """A script, the named networks, and all files that they import."""
-    names = (SCRIPTS / "organbench" / "networks" / f"{name}.py" for name in networks)
+def library_files(script, *files):
+    """A script, the named files of the library, and all files that they import."""
+    named = (SCRIPTS / "organbench" / file for file in files)
     try:
-        return provenance.followed(SCRIPTS / script, *names, root=SCRIPTS)
+        return provenance.followed(SCRIPTS / script, *named, root=SCRIPTS)
     except (ImportError, SyntaxError) as error:
         raise WorkflowError(f"{error}; mend the file") from None
 
@@ -272,9 +273,7 @@ def prediction_code(wildcards):
     """A hash of the code that shapes a contender's predictions."""
     entry = STUDY["models"][wildcards.model]
     members = entry.get("ensemble", [wildcards.model])
-    return fingerprint(
-        "predict.py", *(STUDY["models"][member]["network"] for member in members)
-    )
+    return fingerprint("predict.py", *map(network_file, members))
 
 
 def prediction_weights(wildcards):
@@ -288,9 +287,14 @@ def prediction_weights(wildcards):
     ]
 
 
+def network_file(model):
+    """The file of the library that holds a model's network."""
+    return f"networks/{STUDY['models'][model]['network']}.py"
+
+
 def network_files():
-    """The networks that the study's contenders are made of."""
-    return sorted({STUDY["models"][model]["network"] for model in TRAINED})
+    """The files that hold the networks of the study's models."""
+    return sorted({network_file(model) for model in TRAINED})
 
 
 @cache
@@ -442,19 +446,38 @@ def configuration_text(wildcards):
     return yaml.safe_dump(STUDY, sort_keys=False)
 
 
-def figures():
-    """The study's figures; a single contender has no differences, two have no ranks."""
-    names = [f"{metric}_by_organ" for metric in registry.drawn()]
-    names += ["volume_agreement", "dice_by_volume", "dice_by_spacing", "pareto"]
-    names += ["pareto_by_organ", "learning_curves", "dataset", "overlays"]
-    if CANDIDATES:
-        names.append("tuning")
-    if len(STUDY["models"]) > 1:
-        names += ["paired_differences", "rank_stability"]
-    if len(STUDY["models"]) > 1 and GROUPS:
-        names.append("differences_by_group")
-    if len(STUDY["models"]) > 2:
-        names.append("average_ranks")
+FIGURE_SETTINGS = {
+    "models": list(STUDY["models"]),
+    "organs": list(ORGANS),
+    "tuned": list(STUDY["training"]["tune"] or []),
+}
+
+
+def figure_input(table):
+    """Where a table lies that figures are drawn from; of `histories` there are many."""
+    if table == "histories":
+        return runs(f"{RUN}/history.csv")
+    return (
+        f"{RESULTS}/split.csv" if table == "split" else f"{RESULTS}/tables/{table}.csv"
+    )
+
+
+def all_figures():
+    """The study's figures: a single model has no differences, two have no ranks."""
+    there = {
+        "models": len(STUDY["models"]),
+        "groups": len(GROUPS),
+        "candidates": len(CANDIDATES),
+        "requests": 0,
+    }
+    names = [
+        figure.name
+        for drawn in figures.known().values()
+        for figure in drawn
+        if all(there[what] >= least for what, least in figure.needs.items())
+    ]
     return expand(
-        f"{RESULTS}/figures/{{name}}.{{suffix}}", name=names, suffix=["png", "svg"]
+        f"{RESULTS}/figures/{{name}}.{{suffix}}",
+        name=[*names, "overlays"],
+        suffix=["png", "svg"],
     )

@@ -61,30 +61,6 @@ rule learning_curve_table:
         "../scripts/learning_curve_table.py"
 
 
-rule figure_learning_curve:
-    input:
-        table=f"{RESULTS}/tables/learning_curve.csv",
-    output:
-        png=report(
-            f"{RESULTS}/figures/learning_curve.png",
-            caption="../report/learning_curve.rst",
-            category="Data",
-            labels={"figure": "Dice against training patients"},
-        ),
-        svg=f"{RESULTS}/figures/learning_curve.svg",
-    log:
-        f"{RESULTS}/logs/figure_learning_curve.log",
-    conda:
-        "../../envs/figures.yaml"
-    resources:
-        **growing(mem_mb=2000, runtime=15),
-    params:
-        code=code("figure_learning_curve.py"),
-        models=list(STUDY["models"]),
-    script:
-        "../scripts/figure_learning_curve.py"
-
-
 rule learning_curve:
     input:
         f"{RESULTS}/figures/learning_curve.png",

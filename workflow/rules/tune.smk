@@ -64,28 +64,3 @@ if CANDIDATES:
             },
         script:
             "../scripts/tuning_tables.py"
-
-    rule figure_tuning:
-        input:
-            tuning=f"{RESULTS}/tables/tuning.csv",
-            curves=f"{RESULTS}/tables/tuning_curves.csv",
-        output:
-            png=report(
-                f"{RESULTS}/figures/tuning.png",
-                caption="../report/tuning.rst",
-                category="Cost",
-                labels={"figure": "Tuning"},
-            ),
-            svg=f"{RESULTS}/figures/tuning.svg",
-        log:
-            f"{RESULTS}/logs/figure_tuning.log",
-        conda:
-            "../../envs/figures.yaml"
-        resources:
-            **growing(mem_mb=2000, runtime=15),
-        params:
-            code=code("figure_tuning.py"),
-            models=list(STUDY["models"]),
-            tuned=list(STUDY["training"]["tune"]),
-        script:
-            "../scripts/figure_tuning.py"

@@ -8,7 +8,7 @@ from organbench.core.jobs import job_log
 from organbench.data import grids
 from organbench.data.intensity import read_volume
 from organbench.data.labels import read_labels
-from organbench.reporting import figures
+from organbench.reporting.figures import overlays, style
 
 with job_log(snakemake.log[0]), unchanged(*snakemake.input.volumes, *snakemake.input.labels):
     params = snakemake.params
@@ -32,13 +32,13 @@ with job_log(snakemake.log[0]), unchanged(*snakemake.input.volumes, *snakemake.i
         if rank == "disputed":
             title += f"\n{chosen['disagreement'].iloc[0]:.2f} apart"
         row = []
-        for axis, written in ((figures.AXIAL, notes), (figures.CORONAL, {})):
+        for axis, written in ((overlays.AXIAL, notes), (overlays.CORONAL, {})):
             if rank == "worst":
-                index = figures.telling_error(truth, list(predictions.values()), axis)
+                index = overlays.telling_error(truth, list(predictions.values()), axis)
             elif rank == "disputed":
-                index = figures.telling_dispute(list(predictions.values()), axis)
+                index = overlays.telling_dispute(list(predictions.values()), axis)
             else:
-                index = figures.telling_slice(truth, axis)
-            row.append(figures.cut(title, axis, index, array, grid.spacing[::-1], truth, predictions, written))
+                index = overlays.telling_slice(truth, axis)
+            row.append(overlays.cut(title, axis, index, array, grid.spacing[::-1], truth, predictions, written))
         rows.append(row)
-    figures.save(figures.overlays(rows, list(params.organs)), snakemake.output.png, snakemake.output.svg)
+    style.save(overlays.overlays(rows, list(params.organs)), snakemake.output.png, snakemake.output.svg)

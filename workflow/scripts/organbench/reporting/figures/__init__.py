@@ -1,59 +1,69 @@
-"""Every plot of a study, drawn from tables and arrays only: nothing here reads a file.
+"""Every plot of a study, drawn from tables and arrays only: nothing here reads a table's file.
 
-One style, one palette and one order of models and organs throughout (`style`). Points are rows of per_case.csv,
-averaged over seeds by `statistics.case_values`, `statistics.case_differences` and `cohort.case_volumes`; numbers,
-means, intervals and verdicts are rows of the other tables.
+A file is drawn by the rule that is named after it: `pareto.py` by `figure_pareto`. Its constant `FIGURES` says for each
+figure what a `Figure` holds, under the name of the function that draws it, which its caption in workflow/report/ has
+too. A name with `{metric}` stands for a figure for each metric that the registry wants drawn: `{metric}_by_organ` is
+drawn by `metric_by_organ`, which is given the metric last. Overlays show volumes, and so have a script of their own.
+
+Points are rows of per_case.csv, averaged over seeds by `statistics.case_values`, `statistics.case_differences` and
+`cohort.case_volumes`; numbers, means, intervals and verdicts are rows of the other tables. `style` has one style, one
+palette and one order of models and organs for all.
 """
 
-from organbench.reporting.figures.accuracy import metric_by_organ
-from organbench.reporting.figures.agreement import dice_by_spacing, dice_by_volume, volume_agreement
-from organbench.reporting.figures.cost import COSTS, pareto, pareto_by_organ
-from organbench.reporting.figures.curves import learning_curve, learning_curves
-from organbench.reporting.figures.dataset import dataset_overview
-from organbench.reporting.figures.differences import average_ranks, paired_differences
-from organbench.reporting.figures.groups import differences_by_group
-from organbench.reporting.figures.slices import (
-    AXIAL,
-    CORONAL,
-    Panel,
-    cut,
-    overlays,
-    telling_dispute,
-    telling_error,
-    telling_slice,
-)
-from organbench.reporting.figures.stability import rank_stability
-from organbench.reporting.figures.style import COLUMN, MM, PAGE, STYLE, organ_order, save
-from organbench.reporting.figures.tuning import tuning
+import ast
+import pkgutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 
-__all__ = [
-    "AXIAL",
-    "COLUMN",
-    "CORONAL",
-    "COSTS",
-    "MM",
-    "PAGE",
-    "STYLE",
-    "Panel",
-    "average_ranks",
-    "cut",
-    "dataset_overview",
-    "dice_by_spacing",
-    "dice_by_volume",
-    "differences_by_group",
-    "learning_curve",
-    "learning_curves",
-    "metric_by_organ",
-    "organ_order",
-    "overlays",
-    "paired_differences",
-    "pareto",
-    "pareto_by_organ",
-    "rank_stability",
-    "save",
-    "telling_dispute",
-    "telling_error",
-    "telling_slice",
-    "tuning",
-    "volume_agreement",
-]
+from organbench.evaluation.registry import METRICS, drawn
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """What a file's `FIGURES` says of one figure.
+
+    Attributes:
+        name: of its files, without suffix.
+        function: what draws it.
+        tables: what the function is given first: tables of the study, `split`, or `histories` (of all trainings).
+        settings: what it is given next: `models`, `organs`, or `tuned` (the settings that are).
+        metric: what it is given last, where it is about one.
+        category: its place in the report.
+        label: its name in the report.
+        needs: how many `models`, `groups`, `candidates` of tuning, or `requests` (of the user, by a rule of its own)
+            there have to be for it to be drawn.
+    """
+
+    name: str
+    function: str
+    tables: Sequence[str]
+    settings: Sequence[str] = ()
+    metric: str | None = None
+    category: str
+    label: str
+    needs: Mapping[str, int] = field(default_factory=dict)
+
+
+def known() -> dict[str, list[Figure]]:
+    """The figures of each file that has some."""
+    found = {module.name: list(figures_of(module.name)) for module in pkgutil.iter_modules(__path__)}
+    return {file: figures for file, figures in found.items() if figures}
+
+
+def figures_of(file: str) -> Iterator[Figure]:
+    """The figures of a file, read from its source: the workflow asks without importing what draws."""
+    source = next(path for folder in __path__ if (path := Path(folder) / f"{file}.py").is_file())
+    for node in ast.parse(source.read_text("utf-8")).body:
+        if not (isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "FIGURES"):
+            continue
+        for name, entry in ast.literal_eval(node.value).items():
+            if "{metric}" not in name:
+                yield Figure(name=name, function=name, **entry)
+                continue
+            for metric in drawn():
+                named = {
+                    "name": name.format(metric=metric),
+                    "label": entry["label"].format(metric=METRICS[metric].label),
+                }
+                yield Figure(function=name.format(metric="metric"), metric=metric, **entry | named)

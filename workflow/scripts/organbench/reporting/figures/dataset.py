@@ -30,6 +30,8 @@ from organbench.reporting.figures.style import (
     spread,
 )
 
+FIGURES = {"dataset": {"tables": ["cases", "split"], "settings": ["organs"], "category": "Data", "label": "Data set"}}
+
 ROLES = {"train": "0.72", "validation": "#999933", "test": "#332288"}
 """The colour of each role in the split: of Paul Tol's muted scheme, so that none is a model's."""
 
@@ -37,7 +39,7 @@ CHANGING = "0.35"  # of a case whose role changes from fold to fold
 NAMED = 40  # more cases have no names below the split
 
 
-def dataset_overview(cases: pd.DataFrame, split: pd.DataFrame, organs: Sequence[str]) -> Figure:
+def dataset(cases: pd.DataFrame, split: pd.DataFrame, organs: Sequence[str]) -> Figure:
     """Draw the spacing of every scan, the volume and the HU of every organ, and the role of every case in each fold.
 
     A point is a case, in the colour of its role, or in grey where that changes from fold to fold. HU are the median of
@@ -46,12 +48,13 @@ def dataset_overview(cases: pd.DataFrame, split: pd.DataFrame, organs: Sequence[
     Args:
         cases: rows of cases.csv: case, orientation, spacing_x, spacing_y, spacing_z (mm), and for each organ <organ>_ml
             (0: absent), <organ>_hu, <organ>_hu_low and <organ>_hu_high (NaN: absent).
-        split: rows of split.csv: case, fold, role.
+        split: rows of split.csv: case, fold, role; cases that are not in the other table were excluded.
         organs: the organs' names, in their order.
 
     Returns:
         A figure of a journal's double column.
     """
+    split = split[split["case"].isin(cases["case"])]
     folds = split.pivot(index="case", columns="fold", values="role")
     constant = folds.nunique(axis=1) == 1
     role = folds.iloc[:, 0].where(constant & folds.notna().all(axis=1), "changing")

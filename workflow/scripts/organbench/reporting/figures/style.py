@@ -171,6 +171,27 @@ def organ_rows(axes: Axes, organs: Sequence[str]) -> None:
     axes.spines["left"].set_visible(False)
 
 
+def organ_panels(
+    organs: list[str], handles: list[Any], *, sharey: bool = False
+) -> tuple[Figure, dict[str, Axes], float]:
+    """A panel an organ, with its name above, on at most a page; and how many numbers its x axis has room for."""
+    columns = 3 if len(organs) <= 9 else 4 if len(organs) <= 16 else 5 if len(organs) <= 30 else 6
+    columns = min(columns, len(organs))
+    rows, width = -(-len(organs) // columns), COLUMN / MM / columns
+    titles = {organ: wrap(words(organ), width - 6) for organ in organs}
+    title_lines = max(title.count("\n") + 1 for title in titles.values())
+    legend_mm = 1.4 * LINE * legend_rows(handles) + 3
+    row_mm = min(38 + LINE * title_lines, (PAGE / MM - legend_mm - 6) / rows)
+    figure = Figure(figsize=(COLUMN, (rows * row_mm + legend_mm + 6) * MM), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False, sharey=sharey)
+    for axes in grid.flat[len(organs) :]:
+        axes.remove()
+    panels = dict(zip(organs, grid.flat, strict=False))
+    for organ, axes in panels.items():
+        axes.set_title(titles[organ])
+    return figure, panels, min(6, (width - 14) / 7)
+
+
 def log_x(axes: Axes, low: float, high: float, most: float = 6) -> None:
     """Make the x axis logarithmic between two positive values, with about `most` numbers, the roundest there are."""
     axes.set_xscale("log")

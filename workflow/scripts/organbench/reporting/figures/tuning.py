@@ -26,6 +26,16 @@ from organbench.reporting.figures.style import (
     wrap,
 )
 
+FIGURES = {
+    "tuning": {
+        "tables": ["tuning", "tuning_curves"],
+        "settings": ["tuned", "models"],
+        "category": "Cost",
+        "label": "Tuning",
+        "needs": {"candidates": 1},
+    }
+}
+
 ROW = 4.5  # mm, a candidate at least
 NAMES = 60  # mm for the candidates' settings at most
 POINT: dict[str, Any] = {"marker": "o", "markersize": 4, "markeredgewidth": 0.8}

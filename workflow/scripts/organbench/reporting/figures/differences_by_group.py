@@ -28,6 +28,15 @@ from organbench.reporting.figures.style import (
     wrap,
 )
 
+FIGURES = {
+    "differences_by_group": {
+        "tables": ["group_differences"],
+        "category": "Comparison",
+        "label": "Differences by group",
+        "needs": {"models": 2, "groups": 1},
+    }
+}
+
 MOST_PAIRS = 6  # panels; of more pairs, those with the best model
 NUMBERS = 2.2  # mm, a line of small print
 ANOTHER = "*"

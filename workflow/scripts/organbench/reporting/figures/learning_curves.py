@@ -13,8 +13,16 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from organbench.reporting.colours import palette
-from organbench.reporting.figures.agreement import organ_panels
-from organbench.reporting.figures.style import COLUMN, MM, STYLE, legend, model_points, nothing, short
+from organbench.reporting.figures.style import COLUMN, MM, STYLE, legend, short
+
+FIGURES = {
+    "learning_curves": {
+        "tables": ["histories"],
+        "settings": ["models"],
+        "category": "Cost",
+        "label": "Learning curves",
+    }
+}
 
 
 def learning_curves(history: pd.DataFrame, models: Sequence[str] | None = None) -> Figure:
@@ -84,42 +92,3 @@ def _lines(axes: Axes, data: pd.DataFrame, y: str, colours: dict[str, str], **ma
             axes.plot(steps.index, steps["mean"], color=colour, linewidth=1, markeredgewidth=0, **marker)
             if data["seed"].nunique() > 1:
                 axes.fill_between(steps.index, steps["min"], steps["max"], color=colour, alpha=0.2, linewidth=0)
-
-
-def learning_curve(table: pd.DataFrame, models: Sequence[str]) -> Figure:
-    """Draw the Dice against the number of patients that were trained on, a panel an organ, with intervals.
-
-    Args:
-        table: what `learning_curve.table` returned.
-        models: all of the study's models, so that each has its colour of the other figures.
-
-    Returns:
-        A figure of a journal's double column.
-    """
-    colours = {model: colour for model, colour in palette(models).items() if (table["model"] == model).any()}
-    organs = list(table["organ"].unique())
-    organs = organs if len(organs) > 2 else organs[:1]  # of one organ the mean over organs is the same
-    shift = 0.012 * np.ptp(table["patients"])  # or intervals would hide one another
-    handles = model_points(colours)
-    with mpl.rc_context(STYLE):
-        figure, panels, _ = organ_panels(organs, handles, sharey=True)
-        for organ, axes in panels.items():
-            chosen = table[table["organ"] == organ].dropna(subset="dice")
-            if chosen.empty:
-                nothing(axes, "no case")
-                continue
-            for k, (model, colour) in enumerate(colours.items()):
-                own = chosen[chosen["model"] == model]
-                places = own["patients"] + (k - (len(colours) - 1) / 2) * shift
-                ends = np.nan_to_num([own["dice"] - own["ci_low"], own["ci_high"] - own["dice"]]).clip(min=0)
-                axes.errorbar(places, own["dice"], ends, color=colour, fmt="o-", markersize=3, elinewidth=0.8)
-            axes.set_xlim(left=0)
-            axes.set_xticks(np.unique(chosen["patients"]), [f"{count:g}" for count in np.unique(chosen["patients"])])
-            axes.grid(axis="y", color="0.9", linewidth=0.5)
-            axes.set_axisbelow(True)
-        lowest = np.nanmin([table["ci_low"].min(), table["dice"].min(), 0.9])
-        next(iter(panels.values())).set_ylim(lowest - 0.05 * (1 - lowest), 1.005)
-        figure.supxlabel("Training patients")
-        figure.supylabel("Dice coefficient (0 to 1), mean and 95 % interval over test patients")
-        legend(figure, handles, "outside upper center")
-    return figure

@@ -26,6 +26,11 @@ from organbench.reporting.figures.style import (
     wrap,
 )
 
+FIGURES = {
+    "pareto": {"tables": ["pareto"], "category": "Cost", "label": "Accuracy against cost"},
+    "pareto_by_organ": {"tables": ["pareto"], "category": "Cost", "label": "Accuracy against cost by organ"},
+}
+
 COSTS = {
     "parameters": "Parameters",
     "multiply_adds_per_voxel": "Multiply-adds per voxel",

@@ -13,6 +13,16 @@ from matplotlib.lines import Line2D
 from organbench.reporting.colours import palette
 from organbench.reporting.figures.style import COLUMN, MM, PAGE, SMALL, STYLE, legend, model_points, words, wrap
 
+FIGURES = {
+    "rank_stability": {
+        "tables": ["rank_stability"],
+        "settings": ["models"],
+        "category": "Comparison",
+        "label": "How stable the ranking is",
+        "needs": {"models": 2},
+    }
+}
+
 SHARES = (0.1, 0.5, 1.0)  # what the legend shows the size of
 INTERVAL: dict[str, Any] = {"color": "0.5", "linewidth": 0.7, "solid_capstyle": "butt"}
 FULL: dict[str, Any] = {"marker": "x", "color": "black", "markersize": 3, "markeredgewidth": 0.8, "linestyle": ""}

@@ -5,7 +5,6 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
@@ -14,23 +13,37 @@ from organbench.analysis.cohort import case_volumes, scan_spacing
 from organbench.analysis.statistics import ALL, case_values
 from organbench.reporting.colours import palette
 from organbench.reporting.figures.style import (
-    COLUMN,
-    LINE,
     MM,
-    PAGE,
     STYLE,
     legend,
-    legend_rows,
     log_x,
     model_points,
     nothing,
     organ_order,
+    organ_panels,
     padded,
     points,
     short,
-    words,
     wrap,
 )
+
+FIGURES = {
+    "volume_agreement": {
+        "tables": ["per_case", "volume_agreement"],
+        "category": "Accuracy",
+        "label": "Volume agreement",
+    },
+    "dice_by_volume": {
+        "tables": ["per_case"],
+        "category": "Where cases fail",
+        "label": "Dice against organ volume",
+    },
+    "dice_by_spacing": {
+        "tables": ["per_case", "cases"],
+        "category": "Where cases fail",
+        "label": "Dice against slice spacing",
+    },
+}
 
 LEAST_CASES = 10  # fewer have no rolling median
 
@@ -164,24 +177,3 @@ def rolling_median(cases: pd.DataFrame, x: str, y: str) -> pd.Series:
     window = max(5, len(cases) // 5)
     smooth = cases[y].rolling(window, min_periods=window // 2 + 1, center=True).median()
     return smooth.groupby(cases[x]).median().dropna()
-
-
-def organ_panels(
-    organs: list[str], handles: list[Any], *, sharey: bool = False
-) -> tuple[Figure, dict[str, Axes], float]:
-    """A panel an organ, with its name above, on at most a page; and how many numbers its x axis has room for."""
-    columns = 3 if len(organs) <= 9 else 4 if len(organs) <= 16 else 5 if len(organs) <= 30 else 6
-    columns = min(columns, len(organs))
-    rows, width = -(-len(organs) // columns), COLUMN / MM / columns
-    titles = {organ: wrap(words(organ), width - 6) for organ in organs}
-    title_lines = max(title.count("\n") + 1 for title in titles.values())
-    legend_mm = 1.4 * LINE * legend_rows(handles) + 3
-    row_mm = min(38 + LINE * title_lines, (PAGE / MM - legend_mm - 6) / rows)
-    figure = Figure(figsize=(COLUMN, (rows * row_mm + legend_mm + 6) * MM), layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False, sharey=sharey)
-    for axes in grid.flat[len(organs) :]:
-        axes.remove()
-    panels = dict(zip(organs, grid.flat, strict=False))
-    for organ, axes in panels.items():
-        axes.set_title(titles[organ])
-    return figure, panels, min(6, (width - 14) / 7)

@@ -30,6 +30,14 @@ from organbench.reporting.figures.style import (
     spread,
 )
 
+FIGURES = {
+    "{metric}_by_organ": {
+        "tables": ["per_case", "summary"],
+        "category": "Accuracy",
+        "label": "{metric} by organ",
+    }
+}
+
 DECADES = 30  # a distance that varies more than this is drawn on a logarithmic axis
 
 

@@ -1,0 +1,22 @@
+"""Draw the figures of one file of the library's folder of figures."""
+
+import importlib
+
+from organbench.core import tables
+from organbench.core.jobs import job_log
+from organbench.reporting import figures
+from organbench.reporting.figures import style
+
+with job_log(snakemake.log[0]):
+    file = snakemake.params.file
+    module = importlib.import_module(f"organbench.reporting.figures.{file}")
+    given = {
+        name: tables.histories(found) if name == "histories" else tables.read(found)
+        for name, found in snakemake.input.items()
+    }
+    for figure in figures.figures_of(file):
+        arguments = [given[table] for table in figure.tables]
+        arguments += [snakemake.params.settings[setting] for setting in figure.settings]
+        arguments += [figure.metric] if figure.metric else []
+        drawing = getattr(module, figure.function)(*arguments)
+        style.save(drawing, *(snakemake.output[f"{figure.name}_{suffix}"] for suffix in ("png", "svg")))
