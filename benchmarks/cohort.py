@@ -73,28 +73,23 @@ def train(work: Path, number: int) -> dict[str, float]:
     from organbench.data import cases
     from organbench.data.sources.phantoms.scan import ORGANS
     from organbench.hardware import devices
-    from organbench.learning import training
+    from organbench.learning.trainer import Trainer
 
-    settings = inputs.default_study()["training"] | {"steps": STEPS, "validate_every": STEPS + 1, "precision": "fp32"}
-    settings.pop("seeds")
+    _, settings = inputs.training_settings()
+    settings |= {"steps": STEPS, "validate_every": STEPS + 1, "precision": "fp32"}
     (work / "checkpoint.pt").unlink(missing_ok=True)  # of a run before, which this one must not go on from
     started = time.process_time()
     trained = cases.load_all([work / "cases" / str(case) for case in range(number)])
     loaded = time.process_time()
-    training.train(
+    Trainer(
+        inputs.task(NETWORK, settings, (-1000, 1000), ORGANS),
         trained,
         [],
-        options=NETWORK,
-        settings=settings,
-        prediction=inputs.default_study()["prediction"],
-        window=(-1000, 1000),
-        organs=list(ORGANS),
-        seed=0,
         device=devices.prepare(threads=torch.get_num_threads(), gpus=0),
         checkpoint=work / "checkpoint.pt",
         stamp="",
         logger=logging.getLogger("quiet"),
-    )
+    ).train()
     ended = time.process_time()
     return {"ms_a_case": 1000 * (loaded - started) / number, "ms_a_step": 1000 * (ended - loaded) / STEPS}
 

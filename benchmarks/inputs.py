@@ -5,7 +5,7 @@ All is made in the work folder, once, the same every time.
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -113,8 +113,8 @@ def make_weights(work: Path, ct: Path, classes: int, steps: int = 150) -> None:
 
     from organbench.data import cases
     from organbench.hardware import devices
-    from organbench.inference import inference
-    from organbench.learning import training
+    from organbench.inference import weights
+    from organbench.learning.trainer import Trainer
 
     folder = make_ct(work, ct, classes)
     if (folder / "weights.pt").exists():
@@ -131,21 +131,27 @@ def make_weights(work: Path, ct: Path, classes: int, steps: int = 150) -> None:
     _, settings = training_settings()
     settings |= {"steps": steps, "batch_size": 4, "patch": list(PATCH), "context": 0}
     settings["augmentation"] = settings["augmentation"] | {"flip": ["y"]}
-    network, recipe, _, _ = training.train(
+    trained = Trainer(
+        task(NETWORK, settings, WINDOW, organs),
         [cases.load(folder / "case")],
         [],
-        options=NETWORK,
-        settings=settings,
-        prediction=default_study()["prediction"],
-        window=WINDOW,
-        organs=list(organs),
-        seed=0,
         device=devices.prepare(threads=torch.get_num_threads(), gpus=1),
         checkpoint=folder / "checkpoint.pt",
         stamp="",
         logger=logging.getLogger("organbench"),
-    )
-    inference.save(folder / "weights.pt", network, recipe)
+    ).train()
+    weights.save(folder / "weights.pt", trained.network, trained.recipe)
+
+
+def task(
+    network: Mapping[str, Any], settings: Mapping[str, Any], window: Sequence[float], organs: Iterable[str]
+) -> Any:
+    """What a network is to learn, as a study with these settings has it; with the default study's way of predicting."""
+    from organbench.inference.prediction import Prediction
+    from organbench.learning.settings import Task, Training
+
+    prediction, (low, high) = Prediction.of(default_study()["prediction"]), window
+    return Task(network, Training.of(settings), prediction, (low, high), tuple(organs), seed=0)
 
 
 def training_settings() -> tuple[dict[str, Any], dict[str, Any]]:

@@ -20,25 +20,24 @@ def predict(work: Path, classes: int) -> dict[str, float]:
 
     from organbench.data import cases
     from organbench.hardware import devices
-    from organbench.inference import inference
+    from organbench.inference import prediction, predictor, weights
 
     folder = work / f"ct-{classes}"
     started = time.perf_counter()
-    settings = inputs.default_study()["prediction"]
+    settings = prediction.Prediction.of(inputs.default_study()["prediction"])
     device = devices.prepare(threads=torch.get_num_threads(), gpus=1)
-    network, recipe = inference.load(folder / "weights.pt", device)
-    predictor = inference.Predictor(
+    network, recipe = weights.load(folder / "weights.pt", device)
+    whole = predictor.Predictor(
         network,
-        patch=recipe["patch"],
-        context=recipe["context"],
-        window=recipe["window"],
+        patch=recipe.patch,
+        context=recipe.context,
+        window=recipe.window,
         device=device,
-        precision=devices.precision(recipe["precision"], device),
+        precision=devices.precision(recipe.precision, device),
     )
     case = cases.load(folder / "long")
-    specks = [settings["smallest_part"] * volume for volume in recipe["organ_ml"]]
-    prediction = inference.predict_case(predictor, case, specks)
-    cases.write_prediction(prediction, case, folder / "long.nii.gz")
+    predicted = prediction.predict_case(whole, case, settings.specks(recipe.organ_ml, recipe.organs))
+    cases.write_prediction(predicted, case, folder / "long.nii.gz")
     return {"seconds": time.perf_counter() - started}
 
 

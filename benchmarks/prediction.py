@@ -31,28 +31,31 @@ def scored(work: Path, path: Path, started: float) -> dict[str, float]:
     return {"seconds": seconds, "dice": float(np.mean(dice))}
 
 
-def predictor(folder: Path) -> tuple[Any, dict[str, Any]]:
-    """What workflow/scripts/predict.py sets up, and the recipe of the weights."""
+def predictor(folder: Path) -> tuple[Any, Any]:
+    """What workflow/scripts/predict.py sets up: the predictor, and which parts of a prediction go."""
     import torch
 
     from organbench.hardware import devices
-    from organbench.inference import inference
+    from organbench.inference import weights
+    from organbench.inference.prediction import Prediction
+    from organbench.inference.predictor import Predictor
 
-    settings = inputs.default_study()["prediction"]
+    settings = Prediction.of(inputs.default_study()["prediction"])
     device = devices.prepare(threads=torch.get_num_threads(), gpus=1)
-    network, recipe = inference.load(folder / "weights.pt", device)
-    precision = devices.precision(recipe["precision"], device)
-    return inference.Predictor(
+    network, recipe = weights.load(folder / "weights.pt", device)
+    precision = devices.precision(recipe.precision, device)
+    whole = Predictor(
         network,
-        patch=recipe["patch"],
-        context=recipe["context"],
-        window=recipe["window"],
+        patch=recipe.patch,
+        context=recipe.context,
+        window=recipe.window,
         device=device,
         precision=precision,
-        overlap=settings["overlap"],
+        overlap=settings.overlap,
         mirror=False,
         batch_size=inputs.BATCH,
-    ), {**recipe, "smallest_ml": [settings["smallest_part"] * volume for volume in recipe["organ_ml"]]}
+    )
+    return whole, settings.specks(recipe.organ_ml, recipe.organs)
 
 
 def organbench(work: Path) -> dict[str, float]:
@@ -63,7 +66,7 @@ def organbench(work: Path) -> dict[str, float]:
     where the processor has it, channels last.
     """
     from organbench.data import cases
-    from organbench.inference import inference
+    from organbench.inference.prediction import predict_case
 
     folder = work / f"ct-{CLASSES}"
     started = time.perf_counter()
@@ -76,9 +79,9 @@ def organbench(work: Path) -> dict[str, float]:
         organs=organs,
         spacing=inputs.SPACING,
     )
-    network, recipe = predictor(folder)
+    network, specks = predictor(folder)
     case = cases.load(folder / "converted")
-    prediction = inference.predict_case(network, case, recipe["smallest_ml"])
+    prediction = predict_case(network, case, specks)
     cases.write_prediction(prediction, case, folder / "organbench.nii.gz")
     return scored(work, folder / "organbench.nii.gz", started)
 
@@ -92,7 +95,7 @@ def organbench_image_only(work: Path) -> dict[str, float]:
     from organbench.data import cases, grids, resampling
     from organbench.data.grids import Grid
     from organbench.data.intensity import read_volume
-    from organbench.inference import inference
+    from organbench.inference.prediction import predict_case
 
     folder = work / f"ct-{CLASSES}"
     started = time.perf_counter()
@@ -110,8 +113,8 @@ def organbench_image_only(work: Path) -> dict[str, float]:
         "organs": inputs.indices(CLASSES),
     }
     case = cases.Case("ct", image, image[:0], image[:0], info)
-    network, recipe = predictor(folder)
-    prediction = inference.predict_case(network, case, recipe["smallest_ml"])
+    network, specks = predictor(folder)
+    prediction = predict_case(network, case, specks)
     cases.write_prediction(prediction, case, folder / "image-only.nii.gz")
     return scored(work, folder / "image-only.nii.gz", started)
 

@@ -18,7 +18,7 @@ WARMUP, STEPS = 10, 50
 
 
 def organbench(work: Path) -> dict[str, float]:
-    """organbench.learning.training.train on prepared cases, as the workflow calls it.
+    """organbench.learning.trainer.Trainer on prepared cases, as the workflow calls it.
 
     Batches read by a thread, augmentation, forward, loss, backward, clipping, fused AdamW, progress; bf16 where the
     processor has it, channels last, repeatable to the last bit.
@@ -27,28 +27,23 @@ def organbench(work: Path) -> dict[str, float]:
 
     from organbench.data import cases
     from organbench.hardware import devices
-    from organbench.learning import training
+    from organbench.learning.trainer import Trainer
 
     options, settings = inputs.training_settings()
     settings |= {"steps": WARMUP + STEPS, "validate_every": WARMUP}  # the seconds are told at these steps
     study = inputs.default_study()
     threads = torch.get_num_threads()
-    _, _, rows, _ = training.train(
+    trained = Trainer(
+        inputs.task(options, settings, study["preprocessing"]["window"], study["dataset"]["organs"]),
         [cases.load(work / "cases" / str(number)) for number in range(inputs.PHANTOMS)],
         [],
-        options=options,
-        settings=settings,
-        prediction=study["prediction"],
-        window=study["preprocessing"]["window"],
-        organs=list(study["dataset"]["organs"]),
-        seed=0,
         device=devices.prepare(threads=threads, gpus=1),
         checkpoint=work / "checkpoint.pt",
         stamp="",
         workers=max(1, threads // 2),
         logger=logging.getLogger("organbench"),
-    )
-    told = {row["step"]: row["seconds"] for row in rows}
+    ).train()
+    told = {row["step"]: row["seconds"] for row in trained.rows}
     return rate(told[WARMUP + STEPS] - told[WARMUP])
 
 
@@ -82,7 +77,8 @@ def network_on_one_batch(work: Path) -> dict[str, float]:
 
     from organbench import networks
     from organbench.hardware import devices
-    from organbench.learning import losses, training
+    from organbench.learning import losses, optimisation
+    from organbench.learning.settings import Training
 
     options, settings = inputs.training_settings()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -91,7 +87,7 @@ def network_on_one_batch(work: Path) -> dict[str, float]:
     torch.manual_seed(0)
     network = networks.build(options, in_channels=channels, classes=classes, norm=settings["norm"])
     network = devices.place(network, device, 2).train()
-    optimizer = training.make_optimizer(network, settings)
+    optimizer = optimisation.make_optimizer(network, Training.of(settings))
     loss_of = losses.loss(settings["loss"])
     shape = (settings["batch_size"], *settings["patch"])
     images = torch.rand(shape[0], channels, *shape[1:], device=device) * 2 - 1

@@ -18,8 +18,8 @@ from snakemake.common.configfile import load_configfile
 
 from organbench.core.errors import InputError
 from organbench.data import cases, finding, splits
-from organbench.inference import inference
-from organbench.learning import training
+from organbench.inference import weights
+from organbench.learning.checkpoint import Checkpoint
 from organbench.study import configuration, schema
 
 ROOT = Path(__file__).parents[1]
@@ -101,7 +101,7 @@ def load_case(folder, path):
 
 def load_weights(folder, path):
     os.chdir(folder)
-    inference.load(path, torch.device("cpu"))
+    weights.load(path, torch.device("cpu"))
 
 
 def resume(folder, path):
@@ -109,5 +109,5 @@ def resume(folder, path):
     lines = io.StringIO()
     logger = logging.Logger("resume")
     logger.addHandler(logging.StreamHandler(lines))
-    progress = training.resume(path, "s", {}, logger)
+    progress = Checkpoint(path, "s").resume({}, logger)
     return progress.step, lines.getvalue()

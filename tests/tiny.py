@@ -1,6 +1,7 @@
 """Tiny patients, settings and networks for the tests of what is trained and predicted."""
 
 import copy
+import logging
 
 import numpy as np
 import SimpleITK as sitk
@@ -9,7 +10,10 @@ from hypothesis import settings
 from torch import nn
 
 from organbench.data import cases
-from organbench.learning.augmentation import scaled
+from organbench.inference.prediction import Prediction
+from organbench.inference.windows import scaled
+from organbench.learning.settings import Task, Training
+from organbench.learning.trainer import Trainer
 
 ORGANS = {"liver": [1], "bladder": [5]}
 HU = {0: 0, 1: 300, 5: 600}  # so far apart that a tiny network soon learns them
@@ -58,6 +62,25 @@ PREDICTION = {"overlap": 0.5, "mirror": False, "smallest_part": 0.0, "keep_large
 def training_settings(**changes):
     """The config's `training` of a tiny study, with changes."""
     return copy.deepcopy(TRAINING) | changes
+
+
+def settings_of(**changes):
+    """The same as a training gets them."""
+    return Training.of(training_settings(**changes))
+
+
+def train(patients, validation, checkpoint, *, network=UNET, prediction=PREDICTION, seed=0, settings=None, **options):
+    """Train a tiny network on the patients."""
+    task = Task(
+        network=network,
+        settings=Training.of(settings or TRAINING),
+        prediction=Prediction.of(prediction),
+        window=WINDOW,
+        organs=tuple(ORGANS),
+        seed=seed,
+    )
+    options = {"device": torch.device("cpu"), "stamp": "stamp", "logger": logging.getLogger("organbench")} | options
+    return Trainer(task, patients, validation, checkpoint=checkpoint, **options).train()
 
 
 def examples(count):

@@ -17,8 +17,11 @@ from organbench import networks
 from organbench.core.errors import InputError
 from organbench.data import cases
 from organbench.hardware import devices
-from organbench.inference import inference
-from organbench.inference.inference import Ensemble, Predictor, body_box, gaussian, predict_case, starts
+from organbench.inference import weights as weights_file
+from organbench.inference.prediction import Specks, predict_case
+from organbench.inference.predictor import Ensemble, Predictor
+from organbench.inference.weights import Recipe
+from organbench.inference.windows import body_box, gaussian, starts
 
 CPU = torch.device("cpu")
 
@@ -308,21 +311,37 @@ def test_an_ensemble_weighs_how_sure_its_members_are(tmp_path):
 
 # Weights on disk
 
-RECIPE = {"network": UNET, "in_channels": 1, "classes": 3, "norm": "batch", "patch": [8, 8]}
+RECIPE = {
+    "network": UNET,
+    "in_channels": 1,
+    "classes": 3,
+    "norm": "batch",
+    "deep_supervision": False,
+    "patch": [8, 8],
+    "context": 0,
+    "organs": list(ORGANS),
+    "window": list(WINDOW),
+    "precision": "fp32",
+    "organ_ml": [1.5, 0.5],
+    "parameters": 10,
+    "multiply_adds_per_voxel": 2.5,
+    "run": "unet/fold0-seed0",
+}
 
 
 @pytest.fixture
 def weights(tmp_path):
     torch.manual_seed(0)
     network = devices.place(networks.build(UNET, in_channels=1, classes=3), CPU, 2)
-    inference.save(tmp_path / "weights.pt", network, RECIPE)
+    weights_file.save(tmp_path / "weights.pt", network, Recipe.of(RECIPE))
     return network, tmp_path / "weights.pt"
 
 
 def test_weights_come_back_with_their_recipe(weights):
     network, path = weights
-    again, recipe = inference.load(path, CPU)
-    assert recipe == RECIPE
+    again, recipe = weights_file.load(path, CPU)
+    assert recipe == Recipe.of(RECIPE)
+    assert recipe.plain() == RECIPE
     ours, theirs = network.state_dict(), again.state_dict()
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[key], theirs[key]) for key in ours)
@@ -388,7 +407,7 @@ def test_a_file_that_holds_no_weights_is_refused_in_one_line(weights, tmp_path, 
     path = weights[1]
     path.write_bytes(damage(path.read_bytes(), tmp_path))
     with pytest.raises(InputError) as caught:
-        inference.load(path, CPU)
+        weights_file.load(path, CPU)
     assert str(caught.value).startswith(f"{path}: ")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "sprung").exists()
@@ -442,7 +461,7 @@ def test_only_the_largest_part_of_the_named_organs_is_kept(tmp_path):
     labels[1:3, 2:5, 11:14], labels[1:3, 12:14, 12:14] = 5, 5
     case = make_case(tmp_path, labels=labels, noise=0.0)
     whole = predict_case(predictor(Threshold()), case)
-    kept = predict_case(predictor(Threshold()), case, keep_largest=[1])
+    kept = predict_case(predictor(Threshold()), case, Specks(only_largest=(1,)))
     assert np.array_equal(whole, case.label)
     expected = whole.copy()
     expected[1:3, 12:14, 2:4] = 0
@@ -454,7 +473,7 @@ def test_parts_that_are_smaller_than_the_organ_may_be_go(tmp_path):
     labels[1:3, 2:8, 2:8], labels[1:3, 12:14, 2:4] = 1, 1  # 72 and 8 voxels of 0.045 ml
     labels[1:3, 12:14, 12:14] = 5
     case = make_case(tmp_path, labels=labels, noise=0.0)
-    assert np.array_equal(predict_case(predictor(Threshold()), case, smallest_ml=[0.36, 0.0]), case.label)
+    assert np.array_equal(predict_case(predictor(Threshold()), case, Specks((0.36, 0.0))), case.label)
     expected = np.array(case.label)
     expected[1:3, 12:14, 2:4] = 0
-    assert np.array_equal(predict_case(predictor(Threshold()), case, smallest_ml=[0.37, 0.0]), expected)
+    assert np.array_equal(predict_case(predictor(Threshold()), case, Specks((0.37, 0.0))), expected)

@@ -7,10 +7,20 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from tiny import AUGMENTATION, NO_AUGMENTATION, WINDOW, examples
 
-from organbench.learning.augmentation import affine, augment, margin, scaled, warp
+from organbench.inference.windows import scaled
+from organbench.learning import augmentation
+from organbench.learning.augmentation import Augmentation, affine, warp
 
 PATCHES = [(12, 16), (6, 12, 10)]
 either_patch = pytest.mark.parametrize("patch", PATCHES, ids=["2d", "3d"])
+
+
+def margin(patch, options):
+    return augmentation.margin(patch, Augmentation.of(NO_AUGMENTATION | options))
+
+
+def augment(images, labels, patch, options, window, **draw):
+    return augmentation.augment(images, labels, patch, Augmentation.of(options), window, **draw)
 
 
 def random_batch(patch, options, *, count=4, channels=1):

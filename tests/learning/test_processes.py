@@ -12,18 +12,22 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from tiny import AUGMENTATION, ORGANS, PREDICTION, UNET, WINDOW, label_map, make_case, training_settings
+from tiny import AUGMENTATION as OPTIONS
+from tiny import ORGANS, PREDICTION, UNET, WINDOW, label_map, make_case, training_settings
 
 from organbench.learning import augmentation, sampling
-from organbench.learning.sampling import Sampling, Share, batch
+from organbench.learning.augmentation import Augmentation
+from organbench.learning.sampling import Sampling, Shard, batch
 
+AUGMENTATION = Augmentation.of(OPTIONS)
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 LAUNCH = """
 import json, sys
-from organbench.learning import processes, training
+from organbench.learning import processes
+from organbench.learning.run import run
 if __name__ == "__main__":
     job = json.load(open(sys.argv[1]))
-    processes.launch(training.run, job, 2) if sys.argv[2] == "2" else training.run(job)
+    processes.launch(run, job, 2) if sys.argv[2] == "2" else run(job)
 """
 
 
@@ -53,7 +57,7 @@ def start(patients, folder, processes, **changes):
         "seed": 0,
         "threads": 1,
         "gpus": 0,
-        "code": [],
+        "code": "",
         "checkpoint": str(folder / "checkpoint.pt"),
         "log": str(folder / "log"),
         "cost": str(folder / "cost.json"),
@@ -77,24 +81,24 @@ def finish(process):
 
 @pytest.mark.parametrize("world", [2, 4])
 @pytest.mark.parametrize("patch", [(8, 8), (4, 8, 8)])
-def test_the_shares_of_a_batch_are_the_batch(patients, patch, world):
+def test_the_shards_of_a_batch_are_the_batch(patients, patch, world):
     from organbench.data import cases
 
     read = [cases.load(patients / name) for name in "abc"]
     margin = augmentation.margin(patch, AUGMENTATION)
     plan = Sampling(seed=1, batch_size=8, patch=patch, margin=margin, context=0, foreground=0.5)
 
-    def fed(share):
-        images, labels = batch(read, plan, 5, share)
+    def fed(shard):
+        images, labels = batch(read, plan, 5, shard)
         images, labels = torch.from_numpy(images), torch.from_numpy(labels)
-        return augmentation.augment(images, labels, patch, AUGMENTATION, WINDOW, seed=1, step=5, share=share)
+        return augmentation.augment(images, labels, patch, AUGMENTATION, WINDOW, seed=1, step=5, shard=shard)
 
     images, labels = fed(sampling.WHOLE)
     for rank in range(world):
-        share = Share(rank, world)
-        ours = fed(share)
-        assert torch.equal(ours[0], images[share.part])
-        assert torch.equal(ours[1], labels[share.part])
+        shard = Shard(rank, world)
+        ours = fed(shard)
+        assert torch.equal(ours[0], images[shard.part])
+        assert torch.equal(ours[1], labels[shard.part])
 
 
 def test_two_processes_learn_what_one_learns(patients, tmp_path):

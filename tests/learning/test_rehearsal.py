@@ -1,7 +1,6 @@
 """A study whose training step cannot work is refused before hours are spent; one that can is not."""
 
 import copy
-import logging
 import runpy
 from functools import partial
 from pathlib import Path
@@ -9,15 +8,17 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+import tiny
 import torch
 import yaml
 from conftest import ROOT
-from tiny import GHOSTUNET, ORGANS, PREDICTION, UNET, WINDOW, make_case, training_settings
+from tiny import GHOSTUNET, ORGANS, UNET, make_case, settings_of, training_settings
 from torch import nn
 
 from organbench import networks
 from organbench.core.errors import InputError
-from organbench.learning import losses, rehearsal, training
+from organbench.learning import building, losses, optimisation, rehearsal
+from organbench.learning.settings import Training
 from organbench.study import configuration
 
 SCRIPTS = ROOT / "workflow" / "scripts"
@@ -34,7 +35,7 @@ UNFIT = [
 
 
 def loss_of(settings):
-    return partial(training.supervised, losses.loss(settings["loss"]))
+    return partial(optimisation.supervised, losses.loss(settings.loss))
 
 
 def unfit(options, dims, changes):
@@ -47,26 +48,17 @@ def unfit(options, dims, changes):
 def test_a_bottleneck_of_one_voxel_is_refused_where_it_cannot_be_normalised(options, dims, changes, problem):
     network, settings = unfit(options, dims, changes)
     with pytest.raises(InputError, match=problem) as caught:
-        training.rehearse(network, settings, list(ORGANS))
+        rehearse(network, settings)
     assert "\n" not in str(caught.value)
 
 
 def train(folder, network, settings):
     """Train on a patient."""
-    return training.train(
-        [make_case(folder)],
-        [],
-        options=network,
-        settings=settings,
-        prediction=PREDICTION,
-        window=WINDOW,
-        organs=list(ORGANS),
-        seed=0,
-        device=torch.device("cpu"),
-        checkpoint=folder / "checkpoint.pt",
-        stamp="",
-        logger=logging.getLogger(),
-    )
+    return tiny.train([make_case(folder)], [], folder / "checkpoint.pt", network=network, settings=settings)
+
+
+def rehearse(network, settings):
+    return rehearsal.rehearse(network, Training.of(settings), list(ORGANS))
 
 
 @pytest.mark.parametrize(("changes", "problem"), UNFIT)
@@ -79,7 +71,7 @@ def test_an_error_of_training_that_shapes_do_not_explain_goes_on(tmp_path, monke
     def fail(*args, **options):
         raise RuntimeError("the device is broken")
 
-    monkeypatch.setattr(training, "learn", fail)
+    monkeypatch.setattr(optimisation, "learn", fail)
     with pytest.raises(RuntimeError, match="the device is broken"):
         train(tmp_path, UNET, training_settings())
 
@@ -89,7 +81,7 @@ def test_what_only_prediction_cannot_do_is_refused():
     network, settings = unfit(UNET, 2, {"batch_size": 3, "norm": "group"})
     network["features"] = [4, 8, 8]
     with pytest.raises(InputError, match=r"^config, training\.patch: .*single window.*; enlarge it"):
-        training.rehearse(network, settings, list(ORGANS))
+        rehearse(network, settings)
 
 
 @pytest.mark.parametrize("dims", [2, 3])
@@ -107,9 +99,9 @@ def test_what_only_prediction_cannot_do_is_refused():
 )
 def test_what_can_be_trained_is_not_refused(options, dims, changes):
     changes = {**changes, "patch": [changes.get("patch", 4)] * dims}
-    size = training.rehearse(options | DEEP | {"dims": dims}, training_settings(**changes), list(ORGANS))
-    assert size["parameters"] > 0
-    assert size["multiply_adds_per_voxel"] > 0
+    size = rehearse(options | DEEP | {"dims": dims}, training_settings(**changes))
+    assert size.parameters > 0
+    assert size.multiply_adds_per_voxel > 0
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "config").glob("*.yaml")), ids=lambda path: path.stem)
@@ -118,10 +110,11 @@ def test_the_studies_that_come_with_it_can_be_trained(path, schema, defaults):
     config = configuration.resolve(yaml.safe_load(path.read_text()), defaults, schema)
     for model in configuration.trained(config):
         options, settings = configuration.model_settings(config, model)
-        recipe = training.design(options, settings, list(config["dataset"]["organs"]))
-        network, loss = training.build(recipe), loss_of(settings)
-        assert rehearsal.shapes(network, loss, recipe, settings["batch_size"]).stored_bytes > 0
-        smaller, crops = rehearsal.affordable(network, loss, recipe, settings["batch_size"])
+        settings = Training.of(settings)
+        design = building.design(options, settings, list(config["dataset"]["organs"]))
+        network, loss = building.build(design), loss_of(settings)
+        assert rehearsal.shapes(network, loss, design, settings.batch_size).stored_bytes > 0
+        smaller, crops = rehearsal.affordable(network, loss, design, settings.batch_size)
         assert rehearsal.shapes(network, loss, smaller, crops).small
 
 
@@ -160,15 +153,15 @@ class Faulty(nn.Module):
 def test_a_network_with_a_fault_is_refused_in_one_line(monkeypatch, fault, problem):
     monkeypatch.setattr(networks, "build", lambda options, *, classes, **_: Faulty(fault, classes))
     with pytest.raises(InputError, match=r"^config, models: .*" + problem) as caught:
-        training.rehearse({"network": "mine"}, training_settings(), list(ORGANS))
+        rehearse({"network": "mine"}, training_settings())
     assert "\n" not in str(caught.value)
 
 
 def test_a_rehearsal_leaves_no_trace():
     network = networks.build(UNET, in_channels=1, classes=3)
     before, state = copy.deepcopy(network.state_dict()), torch.random.get_rng_state()
-    recipe = training.design(UNET, training_settings(), list(ORGANS))
-    rehearsal.shapes(network, loss_of(training_settings()), recipe, 3)
+    design = building.design(UNET, settings_of(), list(ORGANS))
+    rehearsal.shapes(network, loss_of(settings_of()), design, 3)
     assert torch.equal(torch.random.get_rng_state(), state)
     assert network.training
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
@@ -178,8 +171,8 @@ def test_a_rehearsal_leaves_no_trace():
 def test_what_a_step_needs_is_what_one_counts_by_hand():
     """Convolutions keep inputs and weights for the backward pass; the ReLU's output is the second one's input."""
     network = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1, bias=False), nn.ReLU(), nn.Conv2d(4, 3, 1, bias=False))
-    recipe = {"in_channels": 1, "classes": 3, "patch": [8, 8]}
-    need = rehearsal.shapes(network, lambda logits, labels: logits.sum(), recipe, 2)
+    design = building.design({}, settings_of(patch=[8, 8]), list(ORGANS))
+    need = rehearsal.shapes(network, lambda logits, labels: logits.sum(), design, 2)
     voxels, weights = 2 * 8 * 8, 4 * 9 + 4 * 3
     assert need.stored_bytes == 4 * (voxels * (1 + 4) + weights)
     forward = voxels * (4 * 9 + 4 * 3)

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from tiny import examples, label_map, make_case
 
 from organbench.data.intensity import AIR_HU
+from organbench.inference.windows import neighbours
 from organbench.learning import sampling
-from organbench.learning.sampling import Sampling, batch, batches, centres, clamp, crop, neighbours
+from organbench.learning.sampling import Sampling, batch, batches, centres, clamp, crop
 
 
 def drawing(**changes):
@@ -82,7 +83,7 @@ def test_batches_do_not_depend_on_where_training_started(patients):
 
 def test_reading_ahead_is_bounded_and_ends_with_the_loop(patients, monkeypatch):
     asked, before = [], threading.active_count()
-    monkeypatch.setattr(sampling, "batch", lambda cases, plan, step, share: asked.append(step))
+    monkeypatch.setattr(sampling, "batch", lambda cases, plan, step, shard: asked.append(step))
     reading = batches(patients, drawing(), 0, 1000, workers=2, ahead=4)
     next(reading)
     time.sleep(0.05)  # enough to read hundreds of these

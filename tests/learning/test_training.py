@@ -1,5 +1,6 @@
-"""Contenders are compared fairly, training repeats itself to the last bit, and an interruption changes nothing."""
+"""Models are compared fairly, training repeats itself to the last bit, and an interruption changes nothing."""
 
+import dataclasses
 import errno
 import itertools
 import json
@@ -15,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import SimpleITK as sitk
+import tiny
 import torch
 from tiny import (
     GHOSTUNET,
@@ -25,6 +27,7 @@ from tiny import (
     WINDOW,
     label_map,
     make_case,
+    settings_of,
     training_settings,
 )
 from torch import nn
@@ -34,12 +37,23 @@ from organbench.core.errors import InputError, StoppedError
 from organbench.data import cases
 from organbench.evaluation import overlaps
 from organbench.hardware import devices
-from organbench.inference import inference
-from organbench.learning import augmentation, losses, sampling, training
+from organbench.inference import weights as weights_file
+from organbench.inference import windows
+from organbench.inference.prediction import Prediction, predict_files
+from organbench.learning import (
+    augmentation,
+    building,
+    losses,
+    optimisation,
+    run,
+    sampling,
+    trainer,
+    validation,
+)
+from organbench.learning.checkpoint import Checkpoint
 
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 CPU = torch.device("cpu")
-LOGGER = logging.getLogger("organbench")
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -57,37 +71,19 @@ def patients(tmp_path_factory):
     return [make_case(folder, name, label_map(bladder=name != "b"), seed=n) for n, name in enumerate("abc")]
 
 
-def train(
-    patients,
-    checkpoint,
-    *,
-    validation=(),
-    options=UNET,
-    seed=0,
-    stamp="stamp",
-    workers=1,
-    every=300.0,
-    until=None,
-    prediction=PREDICTION,
-    **changes,
-):
-    """Train a tiny contender on the patients."""
-    return training.train(
+def train(patients, checkpoint, *, validation=(), options=UNET, every=300.0, until=None, workers=1, **others):
+    """Train a tiny model on the patients; what is no option of a training is one of its settings."""
+    own = {key: others.pop(key) for key in ("seed", "stamp", "prediction") if key in others}
+    return tiny.train(
         patients,
         validation,
-        options=options,
-        settings=training_settings(**changes),
-        prediction=prediction,
-        window=WINDOW,
-        organs=list(ORGANS),
-        seed=seed,
-        device=CPU,
-        checkpoint=checkpoint,
-        stamp=stamp,
+        checkpoint,
+        network=options,
+        settings=training_settings(**others),
         workers=workers,
         checkpoint_seconds=every,
         until=until,
-        logger=LOGGER,
+        **own,
     )
 
 
@@ -129,8 +125,8 @@ def fed(monkeypatch):
 
         return call
 
-    monkeypatch.setattr(training.networks, "build", watched_network)
-    monkeypatch.setattr(training.losses, "loss", watched_loss)
+    monkeypatch.setattr(networks, "build", watched_network)
+    monkeypatch.setattr(losses, "loss", watched_loss)
 
     def take():
         taken = list(inputs), list(targets)
@@ -141,21 +137,19 @@ def fed(monkeypatch):
     return take
 
 
-CONTENDERS_2D = (UNET, GHOSTUNET)
-CONTENDERS_3D = tuple(options | {"dims": 3} for options in CONTENDERS_2D)
+MODELS_2D = (UNET, GHOSTUNET)
+MODELS_3D = tuple(options | {"dims": 3} for options in MODELS_2D)
 
 
 @pytest.mark.parametrize(
-    ("contenders", "changes"),
-    [(CONTENDERS_2D, {"context": 1}), (CONTENDERS_3D, {"patch": [4, 8, 8]})],
+    ("models", "changes"),
+    [(MODELS_2D, {"context": 1}), (MODELS_3D, {"patch": [4, 8, 8]})],
     ids=["2d", "3d"],
 )
-def test_all_contenders_see_the_same_batches(patients, tmp_path, fed, contenders, changes):
+def test_all_models_see_the_same_batches(patients, tmp_path, fed, models, changes):
     seen = []
-    for options, workers, validation in zip(
-        (*contenders, contenders[0]), (1, 3, 3), ([], patients[:1], []), strict=True
-    ):
-        train(patients, tmp_path / "none", options=options, workers=workers, validation=validation, **changes)
+    for options, workers, cases_of in zip((*models, models[0]), (1, 3, 3), ([], patients[:1], []), strict=True):
+        train(patients, tmp_path / "none", options=options, workers=workers, validation=cases_of, **changes)
         seen.append(fed())
     inputs, targets = seen[0]
     assert len(inputs) == len(targets) == 6
@@ -165,33 +159,31 @@ def test_all_contenders_see_the_same_batches(patients, tmp_path, fed, contenders
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_step_trains_on_the_batch_of_its_seed_and_number(patients, tmp_path, fed, seed):
-    settings = training_settings()
+    settings = settings_of()
     plan = sampling.Sampling(
         seed=seed,
         batch_size=3,
         patch=(16, 16),
-        margin=augmentation.margin((16, 16), settings["augmentation"]),
+        margin=augmentation.margin((16, 16), settings.augmentation),
         context=0,
         foreground=0.67,
     )
     train(patients, tmp_path / "none", seed=seed)
     for step, (inputs, targets) in enumerate(zip(*fed(), strict=True)):
         images, labels = map(torch.from_numpy, sampling.batch(patients, plan, step))
-        expected = augmentation.augment(
-            images, labels, (16, 16), settings["augmentation"], WINDOW, seed=seed, step=step
-        )
+        expected = augmentation.augment(images, labels, (16, 16), settings.augmentation, WINDOW, seed=seed, step=step)
         assert inputs == (expected[0].shape, expected[0].numpy().tobytes())
         assert targets == (expected[1].shape, expected[1].numpy().tobytes())
 
 
 def test_the_first_weights_depend_on_the_seed_only(patients, tmp_path, monkeypatch):
-    first, make = [], training.make_optimizer
+    first, make = [], optimisation.make_optimizer
 
     def watched(network, settings):
         first.append(weights_of(network))
         return make(network, settings)
 
-    monkeypatch.setattr(training, "make_optimizer", watched)
+    monkeypatch.setattr(optimisation, "make_optimizer", watched)
     for seed in (0, 0, 1):
         train(patients, tmp_path / "none", seed=seed, steps=1)
         torch.rand(7)  # something else used torch's random state
@@ -207,7 +199,7 @@ def test_what_the_network_gets_is_in_range_and_in_its_memory_format(patients, tm
         network.register_forward_pre_hook(lambda module, images: got.append(images[0]) if module.training else None)
         return network
 
-    monkeypatch.setattr(training.networks, "build", watched)
+    monkeypatch.setattr(networks, "build", watched)
     train(patients, tmp_path / "none", steps=2, context=1)
     for images in got:
         assert (images.dtype, tuple(images.shape)) == (torch.float32, (3, 3, 16, 16))
@@ -221,15 +213,15 @@ def test_what_the_network_gets_is_in_range_and_in_its_memory_format(patients, tm
 
 
 def rates(**changes):
-    settings = training_settings(steps=100, warmup=10, learning_rate=0.5, **changes)
-    return np.array([training.learning_rate(step, settings) for step in range(100)])
+    settings = settings_of(steps=100, warmup=10, learning_rate=0.5, **changes)
+    return np.array([optimisation.learning_rate(step, settings) for step in range(100)])
 
 
 @pytest.mark.parametrize("schedule", ["polynomial", "cosine", "constant"])
 def test_the_learning_rate_rises_linearly_in_the_warm_up(schedule):
     assert rates(schedule=schedule)[:10] == pytest.approx(0.05 * np.arange(1, 11))
-    settings = training_settings(warmup=0, learning_rate=0.5, schedule=schedule)
-    assert training.learning_rate(0, settings) == 0.5
+    settings = settings_of(warmup=0, learning_rate=0.5, schedule=schedule)
+    assert optimisation.learning_rate(0, settings) == 0.5
 
 
 def test_the_learning_rate_then_falls_as_the_schedule_says():
@@ -237,8 +229,8 @@ def test_the_learning_rate_then_falls_as_the_schedule_says():
     assert rates(schedule="polynomial")[10:] == pytest.approx(0.5 * (1 - done) ** 0.9)
     assert rates(schedule="cosine")[10:] == pytest.approx(0.25 * (1 + np.cos(np.pi * done)))
     assert rates(schedule="constant")[10:] == pytest.approx(0.5)
-    settings = training_settings(steps=3, warmup=10, learning_rate=1.0)  # a warm-up longer than training
-    assert [training.learning_rate(step, settings) for step in range(3)] == pytest.approx([0.1, 0.2, 0.3])
+    settings = settings_of(steps=3, warmup=10, learning_rate=1.0)  # a warm-up longer than training
+    assert [optimisation.learning_rate(step, settings) for step in range(3)] == pytest.approx([0.1, 0.2, 0.3])
 
 
 def test_the_average_of_the_weights_is_kept_and_validated(patients, tmp_path, monkeypatch):
@@ -251,7 +243,7 @@ def test_the_average_of_the_weights_is_kept_and_validated(patients, tmp_path, mo
 
     build = networks.build
     monkeypatch.setattr(
-        training.networks, "build", lambda *a, **o: (n := build(*a, **o)).register_forward_pre_hook(remember) and n
+        networks, "build", lambda *a, **o: (n := build(*a, **o)).register_forward_pre_hook(remember) and n
     )
     plain = train(patients, tmp_path / "none", steps=5, norm="instance")
     after = [*seen[1:5], weights_of(plain[0])]
@@ -269,8 +261,8 @@ def test_deep_supervision_halves_the_weight_of_each_coarser_level():
     logits = [torch.randn(2, 3, n, n) for n in (8, 4, 2)]
     one_by_one = [losses.dice_ce(part, labels[:, :: 2**k, :: 2**k]) for k, part in enumerate(logits)]
     expected = (one_by_one[0] + one_by_one[1] / 2 + one_by_one[2] / 4) / 1.75
-    torch.testing.assert_close(training.supervised(losses.dice_ce, logits, labels), expected)
-    assert training.supervised(losses.dice_ce, logits[0], labels) == one_by_one[0]
+    torch.testing.assert_close(optimisation.supervised(losses.dice_ce, logits, labels), expected)
+    assert optimisation.supervised(losses.dice_ce, logits[0], labels) == one_by_one[0]
 
 
 @pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated")
@@ -301,15 +293,15 @@ def test_what_a_network_does_not_allow_is_refused_in_one_line(patients, tmp_path
     ("name", "kind"), [("adamw", torch.optim.AdamW), ("adam", torch.optim.Adam), ("sgd", torch.optim.SGD)]
 )
 def test_the_optimizer_is_the_one_asked_for(name, kind):
-    optimizer = training.make_optimizer(
-        nn.Conv2d(1, 1, 1), training_settings(optimizer=name, learning_rate=0.2, weight_decay=0.3)
+    optimizer = optimisation.make_optimizer(
+        nn.Conv2d(1, 1, 1), settings_of(optimizer=name, learning_rate=0.2, weight_decay=0.3)
     )
     assert type(optimizer) is kind
     assert (optimizer.param_groups[0]["lr"], optimizer.param_groups[0]["weight_decay"]) == (0.2, 0.3)
 
 
 def test_the_optimizer_steps_at_the_rate_that_the_history_tells_with_clipped_gradients(patients, tmp_path, monkeypatch):
-    used, norms, make = [], [], training.make_optimizer
+    used, norms, make = [], [], optimisation.make_optimizer
 
     def watched(network, settings):
         optimizer = make(network, settings)
@@ -322,10 +314,10 @@ def test_the_optimizer_steps_at_the_rate_that_the_history_tells_with_clipped_gra
         optimizer.register_step_pre_hook(watch)
         return optimizer
 
-    monkeypatch.setattr(training, "make_optimizer", watched)
+    monkeypatch.setattr(optimisation, "make_optimizer", watched)
     rows = train(patients, tmp_path / "none", gradient_clip=1e6)[2]
     assert used == [row["learning_rate"] for row in rows]
-    assert used == [training.learning_rate(step, training_settings()) for step in range(6)]
+    assert used == [optimisation.learning_rate(step, settings_of()) for step in range(6)]
     free, limit = norms.copy(), min(norms) / 2
     norms.clear()
     train(patients, tmp_path / "none", gradient_clip=limit)
@@ -389,15 +381,15 @@ def test_validation_is_the_mean_over_the_cases_that_score_an_organ(patients):
             yield from (np.eye(3)[part].transpose(3, 0, 1, 2) for part in (answer[:2], answer[2:]))
 
     a, b, _ = patients  # b has no bladder
-    assert training.validate(Oracle([a, b]), [a, b], list(ORGANS)).dice == {"liver": 1.0, "bladder": 0.0}
-    nothing = training.validate(Oracle([b]), [b], list(ORGANS)).dice
+    assert validation.validate(Oracle([a, b]), [a, b], list(ORGANS)).dice == {"liver": 1.0, "bladder": 0.0}
+    nothing = validation.validate(Oracle([b]), [b], list(ORGANS)).dice
     assert nothing["liver"] == 1.0
     assert np.isnan(nothing["bladder"])
 
 
 def dice_of(weights, folder, prediction):
     """The Dice of each organ that the test of a case would have, by its name in the history."""
-    predicted, case, _ = inference.predict_files([weights], folder, prediction, CPU)
+    predicted, case, _ = predict_files([weights], folder, Prediction.of(prediction), CPU)
     assert np.array_equal(case.oriented.size, case.working.size)  # so that label.npy is the original reference
     rows = overlaps.overlap(np.asarray(case.label), predicted, organs=list(ORGANS), voxel_ml=case.working.voxel_ml)
     return {f"dice_{row.organ}": row.dice for row in rows.itertuples()}
@@ -420,7 +412,7 @@ def test_validation_scores_what_a_test_of_the_case_would(patients, tmp_path, pre
     network, recipe, rows, _ = train(patients[1:], tmp_path / "none", prediction=prediction, **options)
     weights = tmp_path / "unet" / "fold0-seed0" / "weights.pt"
     weights.parent.mkdir(parents=True)
-    inference.save(weights, network, recipe | {"run": "unet/fold0-seed0"})
+    weights_file.save(weights, network, dataclasses.replace(recipe, run="unet/fold0-seed0"))
     folder = tmp_path / "a"
     cases.write(patients[0].image, patients[0].label, patients[0].info, folder)
     expected = dice_of(weights, folder, prediction)
@@ -456,9 +448,9 @@ def test_the_weights_that_are_kept(patients, tmp_path, monkeypatch, weights, dic
 
     def scripted(predictor, cases, organs, **options):
         after[2 * len(after) + 2] = weights_of(predictor.network)
-        return training.Validation({"liver": next(scores), "bladder": NAN}, only_background=False)
+        return validation.Validation({"liver": next(scores), "bladder": NAN}, only_background=False)
 
-    monkeypatch.setattr(training, "validate", scripted)
+    monkeypatch.setattr(validation, "validate", scripted)
     network = train(patients, tmp_path / "none", validation=patients[:1], weights=weights)[0]
     assert [step for step, state in after.items() if same_weights(state, network.state_dict())] == [kept]
 
@@ -468,13 +460,13 @@ def test_the_weights_that_are_kept(patients, tmp_path, monkeypatch, weights, dic
 
 def watch_learning(monkeypatch, change):
     """Let something happen to the learner after each step, from its number on; it may give another loss."""
-    learn, steps = training.learn, itertools.count(1)
+    learn, steps = optimisation.learn, itertools.count(1)
 
     def changed(learner, *args, **options):
         value = learn(learner, *args, **options)
         return change(next(steps), learner, value)
 
-    monkeypatch.setattr(training, "learn", changed)
+    monkeypatch.setattr(optimisation, "learn", changed)
 
 
 @pytest.mark.parametrize("loss", [float("nan"), float("inf"), -float("inf")])
@@ -485,7 +477,7 @@ def test_a_loss_that_is_no_number_ends_training_at_once(patients, tmp_path, monk
         train(patients, tmp_path / "checkpoint.pt", validation=patients[:1], steps=6, validate_every=1)
     message = str(caught.value)
     assert f"loss of step {step} of 6 is {loss}" in message
-    assert f"at a learning rate of {training.learning_rate(step - 1, training_settings()):.2e}" in message
+    assert f"at a learning rate of {optimisation.learning_rate(step - 1, settings_of()):.2e}" in message
     assert "lower training.learning_rate" in message
     assert "training.precision" not in message  # it is fp32 already
     assert "\n" not in message
@@ -589,9 +581,9 @@ def test_it_is_the_kept_weights_that_predict_something(patients, tmp_path, monke
 
     def scripted(*args, **options):
         dice, nothing = next(found)
-        return training.Validation({"liver": dice, "bladder": NAN}, nothing)
+        return validation.Validation({"liver": dice, "bladder": NAN}, nothing)
 
-    monkeypatch.setattr(training, "validate", scripted)
+    monkeypatch.setattr(validation, "validate", scripted)
     cost = train(patients, tmp_path / "none", validation=patients[:1], weights=weights)[3]
     assert cost["predicts_only_background"] is expected
 
@@ -603,8 +595,8 @@ def test_nothing_to_find_is_no_failure(tmp_path):
         def probabilities(self, image):
             yield np.eye(3)[np.zeros(image.shape, int)].transpose(3, 0, 1, 2)
 
-    assert training.validate(Nothing(), [empty], list(ORGANS)).only_background is False
-    assert training.validate(Nothing(), [empty, make_case(tmp_path, "b")], list(ORGANS)).only_background is True
+    assert validation.validate(Nothing(), [empty], list(ORGANS)).only_background is False
+    assert validation.validate(Nothing(), [empty, make_case(tmp_path, "b")], list(ORGANS)).only_background is True
 
 
 # Repetition and interruption
@@ -615,7 +607,7 @@ def test_a_training_that_is_cut_short_has_taken_the_same_steps(patients, tmp_pat
     part = train(patients, tmp_path / "none", steps=14, until=10)
     assert len(part[2]) == 10
     assert history(part[2]) == history(whole[2][:10])
-    assert part[3]["fingerprint"] == whole[3]["fingerprint"] == {"step": 10, "sha256": training.fingerprint(part[0])}
+    assert part[3]["fingerprint"] == whole[3]["fingerprint"] == {"step": 10, "sha256": building.fingerprint(part[0])}
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_gives_others(patients, tmp_path):
@@ -631,14 +623,14 @@ class InterruptionError(Exception):
 
 def interrupt(monkeypatch, after):
     """Let the reading of batches fail after some steps, in the next training only."""
-    whole = training.sampling.batches
+    whole = sampling.batches
 
     def failing(*args, **options):
-        monkeypatch.setattr(training.sampling, "batches", whole)
+        monkeypatch.setattr(sampling, "batches", whole)
         yield from itertools.islice(whole(*args, **options), after)
         raise InterruptionError
 
-    monkeypatch.setattr(training.sampling, "batches", failing)
+    monkeypatch.setattr(sampling, "batches", failing)
 
 
 @pytest.mark.parametrize("after", [1, 4, 6])
@@ -666,35 +658,35 @@ def test_an_interruption_changes_nothing(patients, tmp_path, monkeypatch, change
     assert whole[1] == resumed[1]
 
 
-def told_to_end(monkeypatch, room, name, after):
-    """Let SIGTERM come after some calls of a function of a room, in the next training only."""
-    whole, calls = getattr(room, name), itertools.count(1)
+def told_to_end(monkeypatch, module, name, after):
+    """Let SIGTERM come after some calls of a function of a module, in the next training only."""
+    whole, calls = getattr(module, name), itertools.count(1)
 
     def counting(*args, **options):
         if next(calls) == after:
-            monkeypatch.setattr(room, name, whole)
+            monkeypatch.setattr(module, name, whole)
             os.kill(os.getpid(), signal.SIGTERM)
         return whole(*args, **options)
 
-    monkeypatch.setattr(room, name, counting)
+    monkeypatch.setattr(module, name, counting)
 
 
 @pytest.mark.parametrize(
-    ("room", "name", "after", "step"),
+    ("module", "name", "after", "step"),
     [
-        (training.augmentation, "augment", 1, 1),
-        (training.augmentation, "augment", 5, 5),
-        (inference, "scaled", 1, 2),  # within the validation after step 2
-        (inference, "scaled", 99, None),
-        (training.overlaps, "overlap", 3, 6),  # at the end of a validation
+        (augmentation, "augment", 1, 1),
+        (augmentation, "augment", 5, 5),
+        (windows, "scaled", 1, 2),  # within the validation after step 2
+        (windows, "scaled", 99, None),
+        (overlaps, "overlap", 3, 6),  # at the end of a validation
     ],
 )
-def test_sigterm_leaves_a_checkpoint_and_changes_nothing(patients, tmp_path, monkeypatch, room, name, after, step):
+def test_sigterm_leaves_a_checkpoint_and_changes_nothing(patients, tmp_path, monkeypatch, module, name, after, step):
     options = {"validation": patients[:1], "steps": 7, "weights": "best"}
     whole = train(patients, tmp_path / "none", **options)
     checkpoint = tmp_path / "checkpoint.pt"
     before = signal.getsignal(signal.SIGTERM)
-    told_to_end(monkeypatch, room, name, after)
+    told_to_end(monkeypatch, module, name, after)
     if step is None:
         train(patients, checkpoint, **options)
         assert not checkpoint.exists()
@@ -710,17 +702,17 @@ def test_sigterm_leaves_a_checkpoint_and_changes_nothing(patients, tmp_path, mon
 
 def test_steps_after_the_checkpoint_are_repeated(patients, tmp_path, monkeypatch):
     whole = train(patients, tmp_path / "none")
-    write, checkpoint = training.write_checkpoint, tmp_path / "checkpoint.pt"
+    write, path = Checkpoint.write, tmp_path / "checkpoint.pt"
 
-    def only_the_second(path, stamp, states, progress):
+    def only_the_second(checkpoint, states, progress):
         if progress.step == 2:
-            write(path, stamp, states, progress)
+            write(checkpoint, states, progress)
 
-    monkeypatch.setattr(training, "write_checkpoint", only_the_second)
+    monkeypatch.setattr(Checkpoint, "write", only_the_second)
     interrupt(monkeypatch, 5)
     with pytest.raises(InterruptionError):
-        train(patients, checkpoint, every=0.0)
-    resumed = train(patients, checkpoint)
+        train(patients, path, every=0.0)
+    resumed = train(patients, path)
     assert same_weights(whole[0].state_dict(), resumed[0].state_dict())
     assert history(whole[2]) == history(resumed[2])
 
@@ -800,9 +792,9 @@ def test_a_checkpoint_that_cannot_be_read_now_stays(tmp_path, monkeypatch):
     checkpoint.write_bytes(b"good")
     monkeypatch.setattr(Path, "read_bytes", fail)
     with pytest.raises(OSError, match="Stale"):
-        training.resume(checkpoint, "stamp", {}, logging.getLogger())
+        Checkpoint(checkpoint, "stamp").resume({}, logging.getLogger())
     with pytest.raises(OSError, match="Stale"):
-        inference.load(checkpoint, torch.device("cpu"))
+        weights_file.load(checkpoint, torch.device("cpu"))
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
 
 
@@ -813,7 +805,7 @@ def test_the_stamp_changes_with_all_that_shapes_the_weights(tmp_path):
 
     def stamp(**changes):
         parts = {"settings": settings, "window": WINDOW, "seed": 0, "train": data[:1], "validate": data[1:]} | changes
-        return training.stamp(*parts.values(), code)
+        return run.stamp(*parts.values(), code)
 
     first = stamp()
     assert stamp(settings=dict(reversed(settings.items()))) == first  # the order of keys says nothing
@@ -831,13 +823,13 @@ def test_the_stamp_changes_with_all_that_shapes_the_weights(tmp_path):
 
 
 def test_the_stamp_keeps_its_parts_apart(tmp_path):
-    assert training.stamp(1, 23) != training.stamp(12, 3)
+    assert run.stamp(1, 23) != run.stamp(12, 3)
     files = [tmp_path / "a.py", tmp_path / "b.py"]
     stamps = []
     for texts in (("one", "two"), ("on", "etwo")):
         for file, text in zip(files, texts, strict=True):
             file.write_text(text)
-        stamps.append(training.stamp(*files))
+        stamps.append(run.stamp(*files))
     assert stamps[0] != stamps[1]
 
 
@@ -856,7 +848,7 @@ class OneConvolution(nn.Module):
 @pytest.mark.parametrize(("patch", "kernel"), [((8, 12), 9), ((4, 8, 12), 27)])
 def test_cost_is_what_one_counts_by_hand(patch, kernel):
     network = OneConvolution(len(patch)).train()
-    cost = training.count(network, 2, patch)
+    cost = vars(building.count(network, 2, patch))
     assert cost == {"parameters": 2 * 5 * kernel + 5, "multiply_adds_per_voxel": 2 * 5 * kernel}
     assert network.training
 
@@ -864,7 +856,7 @@ def test_cost_is_what_one_counts_by_hand(patch, kernel):
 def test_counting_leaves_the_network_as_it_was():
     network = networks.build(UNET, in_channels=1, classes=3)
     before = weights_of(network)
-    training.count(network, 1, (16, 16))
+    building.count(network, 1, (16, 16))
     assert same_weights(before, network.state_dict())  # batch norm's means too
 
 
@@ -877,7 +869,7 @@ def test_cost_says_what_was_spent_where(patients, tmp_path):
     assert cost["peak_host_mib"] > 50
     assert cost["peak_gpu_mib"] is cost["gpu_energy_j"] is None
     assert cost["cpu_energy_j"] is None or cost["cpu_energy_j"] > 0
-    assert cost["fingerprint"] == {"step": 6, "sha256": training.fingerprint(network)}
+    assert cost["fingerprint"] == {"step": 6, "sha256": building.fingerprint(network)}
     assert cost["versions"]["torch"] == torch.__version__
     assert cost["device"]
     json.dumps(cost, allow_nan=False)
@@ -926,7 +918,7 @@ def test_precision_decides_what_the_network_computes_in(patients, tmp_path, monk
     def watched(name):
         return lambda logits, labels: kinds.append(logits.dtype) or loss(name)(logits, labels)
 
-    monkeypatch.setattr(training.losses, "loss", watched)
+    monkeypatch.setattr(losses, "loss", watched)
     for precision in ("fp32", "bf16"):
         train(patients, tmp_path / "none", steps=1, precision=precision)
     assert kinds == [torch.float32, torch.bfloat16]
@@ -971,12 +963,13 @@ def run_training(folder, cases, **changes):
     run_script(
         "train",
         folder,
-        inputs={"code": [str(SCRIPTS / "organbench" / "training.py")]},
+        inputs={},
         outputs=outputs,
         params={
             "settings": {"network": UNET, "training": training_settings(**changes)},
             "window": list(WINDOW),
             "organs": list(ORGANS),
+            "code": "code",
             "checkpoint": str(folder / "checkpoint.pt"),
             "folders": {"training": [str(case) for case in cases], "validation": []},
         },
@@ -1006,8 +999,8 @@ def test_the_training_script_writes_what_the_rule_promises(trained):
 
 def test_an_organs_usual_volume_is_the_median_of_those_who_have_it(tmp_path):
     patients = [make_case(tmp_path, name, label_map(bladder=name == "b")) for name in "abc"]
-    assert training.organ_ml(patients, list(ORGANS))[1] == pytest.approx(2 * 3 * 3 * 0.045)
-    assert training.organ_ml(patients[:1], list(ORGANS))[1] == 0.0
+    assert trainer.organ_ml(patients, list(ORGANS))[1] == pytest.approx(2 * 3 * 3 * 0.045)
+    assert trainer.organ_ml(patients[:1], list(ORGANS))[1] == 0.0
 
 
 def test_training_twice_gives_the_same_file(trained):
@@ -1061,7 +1054,7 @@ def test_weights_in_another_runs_folder_are_refused(trained):
     moved.parent.mkdir(parents=True)
     shutil.copy(run / "weights.pt", moved)
     with pytest.raises(InputError, match=f"{moved}: holds the weights of {folder.name}/run; put them back, or delete"):
-        inference.predict_files([moved], folder / "a", {}, CPU)
+        predict_files([moved], folder / "a", Prediction.of(PREDICTION), CPU)
 
 
 def test_a_script_tells_the_user_in_one_line_what_is_wrong(trained, capsys):

@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import ROOT
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from tiny import ORGANS, PREDICTION, UNET, WINDOW, make_case, training_settings
 
 from organbench.analysis import choosing, costs
 from organbench.core.errors import DivergedError, InputError
-from organbench.learning import training, tuned
+from organbench.learning import trainer, tuned
+from organbench.learning.run import Places, run, write_failure
 from organbench.reporting import methods_of_tuning
 from organbench.reporting.figures import style
 from organbench.reporting.figures.tuning import tuning as draw
@@ -195,7 +195,7 @@ def test_where_nothing_can_be_chosen_that_is_said(assessed):
 def test_curves_are_the_validations_of_all_candidates(tmp_path):
     write_candidate(tmp_path, "a", [(0.9, NAN), (0.5, 0.3)])
     (tmp_path / "b").mkdir()
-    tuned.write_failure(failing(tmp_path / "b"), DivergedError("loss is nan"), 1.0)
+    write_failure(*failing(tmp_path / "b"), DivergedError("loss is nan"), 1.0)
     found = choosing.curves(tmp_path, {"a": {}, "b": {}})
     assert list(found) == ["candidate", "step", "loss", "dice", "dice_liver", "dice_bladder"]
     assert found[["candidate", "step", "loss"]].values.tolist() == [[1, 2, 0.7], [1, 4, 0.5]]
@@ -206,7 +206,8 @@ def test_curves_are_the_validations_of_all_candidates(tmp_path):
 
 
 def failing(folder):
-    return {"organs": list(ORGANS)} | {kind: folder / file for kind, file in FILES.items()}
+    files = {kind: folder / file for kind, file in FILES.items()}
+    return Places(checkpoint=folder / "checkpoint.pt", log=folder / "log", **files), list(ORGANS)
 
 
 FILES = {"weights": "weights.pt", "history": "history.csv", "cost": "cost.json"}
@@ -214,7 +215,7 @@ FILES = {"weights": "weights.pt", "history": "history.csv", "cost": "cost.json"}
 
 @pytest.fixture
 def job(tmp_path):
-    """What `training.run` is given for a tiny case, in a folder of its own."""
+    """What `run` is given for a tiny case, in a folder of its own."""
     for number, name in enumerate(("seen", "held_out")):
         make_case(tmp_path, name, seed=number)
 
@@ -231,7 +232,7 @@ def job(tmp_path):
             "seed": 0,
             "threads": 1,
             "gpus": 0,
-            "code": [str(ROOT / "workflow/scripts/train.py")],
+            "code": "code",
             "checkpoint": str(tmp_path / folder / "checkpoint.pt"),
             "log": str(tmp_path / folder / "log"),
             **{kind: str(tmp_path / folder / file) for kind, file in FILES.items()},
@@ -243,9 +244,9 @@ def job(tmp_path):
 
 
 def test_a_candidates_training_is_the_final_one(job, tmp_path):
-    training.run(job("tuning/fold0-seed0/b", candidate=True))
-    training.run(job("unet/fold0-seed0", trained=str(tmp_path / "tuning/fold0-seed0/b")))
-    training.run(job("again/fold0-seed0"))
+    run(job("tuning/fold0-seed0/b", candidate=True))
+    run(job("unet/fold0-seed0", trained=str(tmp_path / "tuning/fold0-seed0/b")))
+    run(job("again/fold0-seed0"))
     assert "trained before" in (tmp_path / "unet/fold0-seed0/log").read_text()
     assert "trained before" not in (tmp_path / "again/fold0-seed0/log").read_text()
     taken, anew = (
@@ -265,17 +266,17 @@ def test_a_candidates_training_is_the_final_one(job, tmp_path):
 @pytest.mark.parametrize("change", ["settings", "seed", "code", "no weights", "damaged weights", "another's weights"])
 def test_another_training_is_not_taken_for_it(job, tmp_path, change):
     candidate = job("tuning/fold0-seed0/b", candidate=True)
-    training.run(candidate)
+    run(candidate)
     folder = tmp_path / "tuning/fold0-seed0/b"
-    others = {"settings": {"rate": 0.02}, "seed": {"seed": 1}, "code": {"code": []}}.get(change, {})
+    others = {"settings": {"rate": 0.02}, "seed": {"seed": 1}, "code": {"code": "other"}}.get(change, {})
     if change == "no weights":
         (folder / "weights.pt").unlink()
     elif change == "damaged weights":
         (folder / "weights.pt").write_bytes((folder / "weights.pt").read_bytes()[:-100])
     elif change == "another's weights":
-        training.run(job("tuning/fold0-seed0/c", candidate=True))
+        run(job("tuning/fold0-seed0/c", candidate=True))
         (tmp_path / "tuning/fold0-seed0/c/weights.pt").replace(folder / "weights.pt")
-    training.run(job("unet/fold0-seed0", trained=str(folder), **others))
+    run(job("unet/fold0-seed0", trained=str(folder), **others))
     assert "step 6/6" in (tmp_path / "unet/fold0-seed0/log").read_text()
 
 
@@ -295,11 +296,11 @@ def test_a_candidate_that_diverges_is_told_and_ends_nothing(job, tmp_path, monke
     def diverge(*_, **__):
         raise DivergedError("the loss is nan after step 3; lower training.learning_rate")
 
-    monkeypatch.setattr(training, "train", diverge)
+    monkeypatch.setattr(trainer.Trainer, "train", diverge)
     folder = tmp_path / "tuning/fold0-seed0/b"
     candidate = job("tuning/fold0-seed0/b", candidate=True)
     (folder / "weights.pt").write_text("of an earlier training")
-    training.run(candidate)
+    run(candidate)
     assert not (folder / "weights.pt").exists()
     assert json.loads((folder / "cost.json").read_text())["failed"].startswith("the loss is nan after step 3")
     assert "this candidate fails: the loss is nan" in (folder / "log").read_text()
@@ -307,7 +308,7 @@ def test_a_candidate_that_diverges_is_told_and_ends_nothing(job, tmp_path, monke
     assert table["failed"].tolist() == [True]
     assert table["training_seconds"][0] >= 0
     with pytest.raises(SystemExit):  # a final training is another matter
-        training.run(job("unet/fold0-seed0"))
+        run(job("unet/fold0-seed0"))
 
 
 # --- what is told of it

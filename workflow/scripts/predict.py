@@ -6,7 +6,7 @@ from organbench.core.files import write_json
 from organbench.core.jobs import job_log
 from organbench.data import cases
 from organbench.hardware import devices
-from organbench.inference import inference
+from organbench.inference.prediction import Prediction, predict_files
 from organbench.study import protocol
 
 with job_log(snakemake.log[0]) as logger:
@@ -16,7 +16,8 @@ with job_log(snakemake.log[0]) as logger:
     protocol.register(Path("results", study["study"]), fixed)
     device = devices.prepare(threads=snakemake.threads, gpus=snakemake.resources.gpu)
     folder = Path(snakemake.input.image).parent
-    prediction, case, cost = inference.predict_files(snakemake.input.weights, folder, snakemake.params.settings, device)
+    settings = Prediction.of(snakemake.params.settings)
+    prediction, case, cost = predict_files(snakemake.input.weights, folder, settings, device)
     cases.write_prediction(prediction, case, snakemake.output.labels)
     write_json(cost, snakemake.output.cost)
     logger.info("predicted %s on %s, %s, in %.1f s", case.name, device, cost["precision"], cost["prediction_seconds"])

@@ -5,7 +5,8 @@ from pathlib import Path
 from organbench.core.jobs import job_log
 from organbench.data import cases
 from organbench.hardware import devices
-from organbench.learning import kept, processes, training, tuned
+from organbench.learning import kept, processes, tuned
+from organbench.learning.run import run
 from organbench.study import identity
 
 choice = getattr(snakemake.input, "tuned", None)  # none where nothing is tuned, and for a candidate
@@ -27,6 +28,6 @@ with job_log(job["log"]) as logger:
 if not there:
     count = devices.reserve(snakemake.resources.gpu)
     if count > 1:
-        processes.launch(training.run, job, count)
+        processes.launch(run, job, count)
     else:
-        training.run(job)
+        run(job)

@@ -1,4 +1,4 @@
-"""Train a contender's first steps again and predict a case again; do both agree with what is on disk, bit for bit?"""
+"""Train a model's first steps again and predict a case again; do both agree with what is on disk, bit for bit?"""
 
 import json
 import tempfile
@@ -12,30 +12,32 @@ from organbench.core.files import write_json
 from organbench.core.jobs import job_log
 from organbench.data import cases
 from organbench.hardware import devices
-from organbench.inference import inference
-from organbench.learning import training, tuned
+from organbench.inference.prediction import Prediction, predict_files
+from organbench.learning import tuned
+from organbench.learning.run import Job, train_files
+from organbench.learning.trainer import FINGERPRINT_STEP
 
 CONDITIONS = ("device", "precision", "threads", "versions")  # of cost.json: what may move the last bits
 
 with job_log(snakemake.log[0]) as logger:
     device = devices.prepare(threads=snakemake.threads, gpus=snakemake.resources.gpu)
     recorded = json.loads(Path(snakemake.input.cost).read_text())
-    job = snakemake.params.job | {"validation": [], "threads": snakemake.threads, "identity": {"sha256": ""}}
+    job = snakemake.params.job | {"validation": [], "threads": snakemake.threads, "gpus": snakemake.resources.gpu, "stamp": ""}
     job["settings"] = tuned.settings_with(job["settings"], getattr(snakemake.input, "tuned", None))
     with tempfile.TemporaryDirectory() as folder:
-        _, _, rows, cost = training.train_files(
-            job,
+        _, _, rows, cost = train_files(
+            Job.of(job),
+            Path(folder, "checkpoint.pt"),
             device=device,
-            checkpoint=Path(folder, "checkpoint.pt"),
             checkpoint_seconds=float("inf"),
-            until=training.FINGERPRINT_STEP,
+            until=FINGERPRINT_STEP,
             logger=logger,
         )
         history = tables.read(snakemake.input.history)
         losses = [row["loss"] for row in rows] == history["loss"][: len(rows)].tolist()
-        prediction, case, _ = inference.predict_files(
-            [snakemake.input.weights], Path(snakemake.input.image).parent, job["prediction"], device
-        )
+        predicting = Prediction.of(job["prediction"])
+        case_folder = Path(snakemake.input.image).parent
+        prediction, case, _ = predict_files([snakemake.input.weights], case_folder, predicting, device)
         again = Path(folder, "again.nii.gz")
         cases.write_prediction(prediction, case, again)
         ours, theirs = (

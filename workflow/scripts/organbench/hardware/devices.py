@@ -126,7 +126,8 @@ def memory_format(dims: int) -> torch.memory_format:
 
 def place(network: nn.Module, device: torch.device, dims: int) -> nn.Module:
     """Move a network to a device, in its memory format."""
-    return network.to(device).to(memory_format=memory_format(dims))  # type: ignore[call-overload]
+    placed: nn.Module = network.to(device).to(memory_format=memory_format(dims))  # type: ignore[call-overload]
+    return placed
 
 
 def describe(device: torch.device) -> dict[str, Any]:

@@ -77,7 +77,7 @@ def gpu_joules(uuid: str | None) -> float | None:
         try:
             # By UUID: NVML counts all GPUs of the machine, CUDA only those of CUDA_VISIBLE_DEVICES.
             handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}")
-            return pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1000  # from mJ
+            return float(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)) / 1000  # from mJ
         finally:
             pynvml.nvmlShutdown()
     except pynvml.NVMLError:

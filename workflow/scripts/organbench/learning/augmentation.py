@@ -5,6 +5,7 @@ turned on the couch that way; flips are only those that the study allows, for an
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,15 +13,43 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from organbench.inference.inference import scaled
-from organbench.learning.sampling import WHOLE, Share
+from organbench.inference.windows import scaled
+from organbench.learning.sampling import WHOLE, Shard
 
 AXES = {"x": -1, "y": -2, "z": -3}
 
 
-def margin(patch: Sequence[int], options: Mapping[str, Any]) -> tuple[int, ...]:
+@dataclass(frozen=True)
+class Augmentation:
+    """The config's `training.augmentation`: the largest random change of each kind.
+
+    Attributes:
+        rotation: in the axial plane, degrees.
+        scale: of size, shard.
+        flip: axes (x, y, z) that may be flipped.
+        hu_shift: of all HU.
+        hu_scale: stretch of all HU, shard.
+        hu_noise: standard deviation of added noise, HU.
+        gamma: of the windowed image, shard.
+    """
+
+    rotation: float
+    scale: float
+    flip: tuple[str, ...]
+    hu_shift: float
+    hu_scale: float
+    hu_noise: float
+    gamma: float
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> "Augmentation":
+        """The settings of a checked config."""
+        return cls(**{**settings, "flip": tuple(settings["flip"])})
+
+
+def margin(patch: Sequence[int], changes: Augmentation) -> tuple[int, ...]:
     """Voxels to read beyond the patch on every side of each axis, so that its corners stay in the crop ([z] y x)."""
-    largest, grow = np.deg2rad(options["rotation"]), 1.0 + options["scale"]
+    largest, grow = np.deg2rad(changes.rotation), 1.0 + changes.scale
 
     def reach(along: int, across: int) -> float:
         angle = min(largest, np.arctan2(across, along))  # where the turned patch is longest
@@ -35,12 +64,12 @@ def augment(
     images: Tensor,
     labels: Tensor,
     patch: Sequence[int],
-    options: Mapping[str, Any],
+    changes: Augmentation,
     window: Sequence[float],
     *,
     seed: int,
     step: int,
-    share: Share = WHOLE,
+    shard: Shard = WHOLE,
 ) -> tuple[Tensor, Tensor]:
     """Change a batch at random and cut it to the patch.
 
@@ -48,28 +77,27 @@ def augment(
         images: HU, any number type (batch, channel, [z,] y, x), patch plus margins in size.
         labels: organ indices, uint8 (batch, [z,] y, x).
         patch: size of what is returned, [z] y x.
-        options: the config's `training.augmentation`: largest rotation (degrees), scale (share), HU shift, HU scale
-            (share), HU noise (standard deviation), gamma (share), and the axes that may be flipped.
+        changes: the largest of each kind.
         window: HU that become -1 and 1.
         seed: of the whole training.
         step: of the batch.
-        share: what of the whole batch is given; it is changed as it would be within the whole.
+        shard: what of the whole batch is given; it is changed as it would be within the whole.
 
     Returns:
         Images, float32 from -1 to 1 (batch, channel, [z,] y, x), and labels, int64 (batch, [z,] y, x).
     """
     random = np.random.default_rng([seed, step, 1])
     count, dims = len(images), len(patch)
-    whole = count * share.world
+    whole = count * shard.world
 
     def draw(largest: float) -> Tensor:
-        return torch.tensor(random.uniform(-largest, largest, whole)[share.part], dtype=torch.float32)
+        return torch.tensor(random.uniform(-largest, largest, whole)[shard.part], dtype=torch.float32)
 
-    angle, scale = torch.deg2rad(draw(options["rotation"])), 1.0 + draw(options["scale"])
+    angle, scale = torch.deg2rad(draw(changes.rotation)), 1.0 + draw(changes.scale)
     signs = torch.ones(count, dims)
-    for axis in options["flip"]:
+    for axis in changes.flip:
         if -AXES[axis] <= dims:
-            flips = np.where(random.random(whole) < 0.5, -1.0, 1.0)[share.part]
+            flips = np.where(random.random(whole) < 0.5, -1.0, 1.0)[shard.part]
             signs[:, -1 - AXES[axis]] = torch.tensor(flips).float()
     theta = affine(angle, scale, signs, patch, images.shape[2:])
     images, labels = warp(images.float(), labels, theta.to(images.device), patch)
@@ -77,12 +105,12 @@ def augment(
     def per_image(values: Tensor) -> Tensor:
         return values.to(images.device).reshape(count, *(1,) * (images.dim() - 1))
 
-    shift, contrast, gamma = draw(options["hu_shift"]), 1.0 + draw(options["hu_scale"]), 1.0 + draw(options["gamma"])
-    noise = torch.tensor(random.uniform(0.0, options["hu_noise"], whole)[share.part], dtype=torch.float32)
+    shift, contrast, gamma = draw(changes.hu_shift), 1.0 + draw(changes.hu_scale), 1.0 + draw(changes.gamma)
+    noise = torch.tensor(random.uniform(0.0, changes.hu_noise, whole)[shard.part], dtype=torch.float32)
     images = images * per_image(contrast) + per_image(shift)
-    if options["hu_noise"]:
+    if changes.hu_noise:
         source = torch.Generator(images.device).manual_seed(int(random.integers(2**62)))
-        grain = torch.randn((whole, *images.shape[1:]), generator=source, device=images.device)[share.part]
+        grain = torch.randn((whole, *images.shape[1:]), generator=source, device=images.device)[shard.part]
         images = images + grain * per_image(noise)
     unit = (scaled(images, window) + 1.0) / 2.0
     return unit.pow(per_image(gamma)) * 2.0 - 1.0, labels

@@ -14,7 +14,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from organbench.core.jobs import TERMINATED
-from organbench.learning.sampling import WHOLE, Share
+from organbench.learning.sampling import WHOLE, Shard
 
 PATIENCE = datetime.timedelta(hours=24)  # the other processes wait while the first one validates
 
@@ -45,8 +45,8 @@ def launch(function: Callable[[Mapping[str, Any]], None], job: Mapping[str, Any]
 
 
 @contextmanager
-def joined(device: torch.device) -> Iterator[Share]:
-    """Work together with the other processes of the launch; gives this one's share of every batch.
+def joined(device: torch.device) -> Iterator[Shard]:
+    """Work together with the other processes of the launch; gives this one's shard of every batch.
 
     A process that was not launched works alone.
     """
@@ -55,7 +55,7 @@ def joined(device: torch.device) -> Iterator[Share]:
         return
     distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
     try:
-        yield Share(distributed.get_rank(), distributed.get_world_size())
+        yield Shard(distributed.get_rank(), distributed.get_world_size())
     finally:
         distributed.destroy_process_group()
 

@@ -7,9 +7,11 @@ normalisation of a single value.
 
 import copy
 import logging
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,6 +20,12 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
 from organbench.core.errors import InputError
+from organbench.hardware import devices
+from organbench.inference.weights import Design
+from organbench.learning import building, losses, optimisation
+from organbench.learning.building import Size
+from organbench.learning.sampling import WHOLE
+from organbench.learning.settings import Training
 
 MOST_BYTES = 1 << 30  # that a real step on a small node may keep for its backward pass
 MOST_MULTIPLY_ADDS = 3e11  # of a real step: some ten seconds of one core
@@ -43,15 +51,70 @@ class Need:
         return self.stored_bytes < MOST_BYTES and self.multiply_adds < MOST_MULTIPLY_ADDS
 
 
+def rehearse(network: Mapping[str, Any], settings: Training, organs: Sequence[str]) -> Size:
+    """Take a study's first training step before hours are spent on it; on the CPU, in a moment and in little memory.
+
+    The shapes are the study's own. A step on random values follows, on fewer or smaller crops where the study's own are
+    too much for a small machine; it shows whether norm, loss, optimizer and precision go together.
+
+    Args:
+        network: its entry in the config's `models`, without training settings.
+        settings: how it is trained.
+        organs: names of the organs, in order.
+
+    Returns:
+        How large the network is.
+
+    Raises:
+        InputError: the network does not allow an option's value or the patch, or the step fails.
+    """
+    design = building.design(network, settings, organs)
+    built = building.build(design)
+    loss_of = losses.loss(settings.loss)
+    part = affordable(built, partial(optimisation.supervised, loss_of), design, settings.batch_size)
+    if part is not None:
+        step_on_random_crops(built, loss_of, *part, settings)
+    return building.count(built, design.in_channels, design.patch)
+
+
+def step_on_random_crops(
+    network: nn.Module, loss_of: losses.Loss, design: Design, batch_size: int, settings: Training
+) -> None:
+    """Take one step of gradient descent on the CPU, on random images and labels.
+
+    Raises:
+        InputError: it fails, or the loss or the weights are no numbers afterwards.
+    """
+    cpu, wanted = torch.device("cpu"), settings.precision
+    precision = devices.precision("auto" if wanted == "fp16" else wanted, cpu)  # which needs the GPU that trains
+    with torch.random.fork_rng(devices=[]), refusing(design, batch_size):
+        plain = replace(settings, compile=False)
+        learner = optimisation.make_learner(network, plain, device=cpu, precision=precision, shard=WHOLE)
+        loss = optimisation.learn(
+            learner,
+            loss_of,
+            2 * torch.rand(batch_size, design.in_channels, *design.patch) - 1,
+            torch.randint(design.classes, (batch_size, *design.patch)),
+            rate=optimisation.learning_rate(0, settings),
+            clip=settings.gradient_clip,
+            precision=precision,
+            shard=WHOLE,
+        )
+        if not math.isfinite(loss):
+            raise ValueError(f"the loss of a first step on random images is {float(loss)}")
+        if not building.all_numbers(learner.network):
+            raise ValueError("the weights are no numbers after a first step on random images")
+
+
 def shapes(
-    network: nn.Module, loss: Callable[[Logits, Tensor], Tensor], recipe: Mapping[str, Any], batch_size: int
+    network: nn.Module, loss: Callable[[Logits, Tensor], Tensor], design: Design, batch_size: int
 ) -> Need | None:
     """Take a training step, and predict a window, without values.
 
     Args:
         network: with its weights; stays as it is, and so does torch's global random state.
         loss: of logits and labels.
-        recipe: of the network, see `training.design`: in_channels, classes and patch.
+        design: of the network.
         batch_size: crops of a step.
 
     Returns:
@@ -61,9 +124,9 @@ def shapes(
         InputError: the step fails, or the logits are not of the crops' size; one line says what to change.
     """
     actor = copy.deepcopy(network).to("meta").train()
-    crops = (batch_size, recipe["in_channels"], *recipe["patch"])
+    crops = (batch_size, design.in_channels, *design.patch)
     images = torch.zeros(crops, device="meta")
-    labels = torch.zeros((batch_size, *recipe["patch"]), dtype=torch.int64, device="meta")
+    labels = torch.zeros((batch_size, *design.patch), dtype=torch.int64, device="meta")
     stored: dict[int, Tensor] = {}  # by the identity of their storage; held, so that none is given again
 
     def keep(tensor: Tensor) -> Tensor:
@@ -72,44 +135,44 @@ def shapes(
 
     counter = FlopCounterMode(display=False)
     try:
-        with torch.random.fork_rng(devices=[]), refusing(recipe, batch_size):
+        with torch.random.fork_rng(devices=[]), refusing(design, batch_size):
             with saved_tensors_hooks(keep, lambda tensor: tensor), counter:
                 logits = actor(images)
-                check_logits(logits, (batch_size, recipe["classes"], *recipe["patch"]))
+                check_logits(logits, (batch_size, design.classes, *design.patch))
                 loss(logits, labels).backward()
-            with torch.no_grad(), refusing(recipe, 1, "window"):
+            with torch.no_grad(), refusing(design, 1, "window"):
                 actor.eval()(images[:1])
     except UnknownShapesError as error:
-        logging.getLogger("organbench").info("%s: known only once there are values (%s)", recipe.get("network"), error)
+        logging.getLogger("organbench").info("%s: known only once there are values (%s)", design.network, error)
         return None
     held = sum(tensor.untyped_storage().nbytes() for tensor in stored.values())
     return Need(held, counter.get_total_flops() // 2)
 
 
 def affordable(
-    network: nn.Module, loss: Callable[[Logits, Tensor], Tensor], recipe: Mapping[str, Any], batch_size: int
-) -> tuple[Mapping[str, Any], int] | None:
+    network: nn.Module, loss: Callable[[Logits, Tensor], Tensor], design: Design, batch_size: int
+) -> tuple[Design, int] | None:
     """What a small machine can take a real step on, as much like the study's own as possible.
 
     Args:
         network: with its attribute `divisor`.
         loss: of logits and labels.
-        recipe: of the network, see `shapes`.
+        design: of the network.
         batch_size: crops of the study's step.
 
     Returns:
-        The recipe, with a smaller patch where need be, and a number of crops; None where even few small crops are too
+        The design, with a smaller patch where need be, and a number of crops; None where even few small crops are too
         much.
 
     Raises:
         InputError: the study's own step fails.
     """
-    need = shapes(network, loss, recipe, batch_size)
+    need = shapes(network, loss, design, batch_size)
     if need and need.small:
-        return recipe, batch_size
-    few, divisor = min(batch_size, 2), int(network.divisor)  # type: ignore[arg-type]
-    small = {**recipe, "patch": [min(length, 2 * divisor) for length in recipe["patch"]]}
-    for part in (recipe, small) if need else (small,):
+        return design, batch_size
+    few, divisor = min(batch_size, 2), building.divisor_of(network)
+    small = replace(design, patch=tuple(min(length, 2 * divisor) for length in design.patch))
+    for part in (design, small) if need else (small,):
         try:
             need = shapes(network, loss, part, few)
         except InputError:
@@ -151,7 +214,7 @@ def check_logits(logits: Logits, size: Sequence[int]) -> None:
 
 
 @contextmanager
-def refusing(recipe: Mapping[str, Any], batch_size: int, what: str = "crop") -> Iterator[None]:
+def refusing(design: Design, batch_size: int, what: str = "crop") -> Iterator[None]:
     """Say in one line what is wrong with a study whose step fails within the block, and what to do.
 
     Raises:
@@ -168,13 +231,13 @@ def refusing(recipe: Mapping[str, Any], batch_size: int, what: str = "crop") -> 
             raise UnknownShapesError(reason) from None
         if "allocate memory" in reason or "CUDA" in reason:
             raise  # no fault of the study's shapes
-        raise InputError(refusal(reason, recipe, batch_size, what)) from None
+        raise InputError(refusal(reason, design, batch_size, what)) from None
 
 
-def refusal(reason: str, recipe: Mapping[str, Any], batch_size: int, what: str) -> str:
+def refusal(reason: str, design: Design, batch_size: int, what: str) -> str:
     """What is wrong, by what torch says of it, and which key of the config to change."""
     number = "a single window" if what == "window" else f"a batch of {batch_size} {what}{'s' * (batch_size > 1)}"
-    batch = f"{number} of {times(recipe['patch'])} voxels"
+    batch = f"{number} of {times(design.patch)} voxels"
     otherwise = "or let the network's features have fewer levels"
     if "more than 1 spatial element" in reason or ("more than 1 value per channel" in reason and what == "window"):
         return (
@@ -187,7 +250,7 @@ def refusal(reason: str, recipe: Mapping[str, Any], batch_size: int, what: str) 
             f"which its norm cannot work on ({reason}); raise it, enlarge training.patch, {otherwise}"
         )
     return (
-        f"config, models: {dict(recipe.get('network', {}))}: a step on {batch} fails: {reason}; "
+        f"config, models: {dict(design.network)}: a step on {batch} fails: {reason}; "
         "correct the network or its options, or training.patch"
     )
 

@@ -1,6 +1,6 @@
 """The training batch as a pure function of (seed, step).
 
-What is drawn for a step depends on nothing that happened before and not on the network, so all contenders see the same
+What is drawn for a step depends on nothing that happened before and not on the network, so all models see the same
 cases, crops and augmentations in the same order, and training resumes exactly without a saved random state.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 from organbench.data.cases import Case
 from organbench.data.grids import Array
 from organbench.data.intensity import AIR_HU
-from organbench.inference.inference import neighbours
+from organbench.inference.windows import neighbours
 
 JITTER = 0.25  # an organ's voxel lies at most this share of the patch off its centre
 BEYOND_MM = 30.0  # and a 2D crop at most this far above or below it: what an organ's ends look like is learned, too
@@ -44,7 +44,7 @@ class Sampling:
 
 
 @dataclass(frozen=True)
-class Share:
+class Shard:
     """The part of every batch that one of several processes computes: its own rank's, and every `world`-th after."""
 
     rank: int = 0
@@ -56,7 +56,7 @@ class Share:
         return slice(self.rank, None, self.world)
 
 
-WHOLE = Share()
+WHOLE = Shard()
 
 Batch = tuple[Array, Array]
 
@@ -110,8 +110,8 @@ def crop(array: Array, centre: Sequence[int], size: Sequence[int], fill: float) 
     return result
 
 
-def batch(cases: Sequence[Case], sampling: Sampling, step: int, share: Share = WHOLE) -> Batch:
-    """The crops of a step, or a process's share of them, before augmentation.
+def batch(cases: Sequence[Case], sampling: Sampling, step: int, shard: Shard = WHOLE) -> Batch:
+    """The crops of a step, or a process's shard of them, before augmentation.
 
     Returns:
         Images, int16 HU (batch, channel, [z,] y, x), and labels, uint8 organ indices (batch, [z,] y, x); patch plus
@@ -119,7 +119,7 @@ def batch(cases: Sequence[Case], sampling: Sampling, step: int, share: Share = W
     """
     size = [n + 2 * m for n, m in zip(sampling.patch, sampling.margin, strict=True)]
     images, labels = [], []
-    for index, centre in centres(cases, sampling, step)[share.part]:
+    for index, centre in centres(cases, sampling, step)[shard.part]:
         case = cases[index]
         if len(size) == 3:
             images.append(crop(case.image, centre, size, AIR_HU)[None])
@@ -143,7 +143,7 @@ def batches(
     start: int,
     stop: int,
     *,
-    share: Share = WHOLE,
+    shard: Shard = WHOLE,
     workers: int = 1,
     ahead: int = 4,
 ) -> Iterator[Batch]:
@@ -153,7 +153,7 @@ def batches(
         try:
             for step in range(start, stop):
                 while len(waiting) < ahead and step + len(waiting) < stop:
-                    waiting.append(pool.submit(batch, cases, sampling, step + len(waiting), share))
+                    waiting.append(pool.submit(batch, cases, sampling, step + len(waiting), shard))
                 yield waiting.pop(0).result()
         finally:
             for future in waiting:

@@ -6,21 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
-from torch import nn
 
 from organbench.core import tables
-from organbench.core.errors import DivergedError
-from organbench.core.files import atomic, write_json
-from organbench.inference import inference
-
-Training = tuple[nn.Module, dict[str, Any], list[dict[str, Any]], dict[str, Any]]
-"""What `training.train` returns: the network, its recipe, a row a step, and the cost."""
+from organbench.inference import weights
+from organbench.learning.trainer import Trained
 
 
 def settings_with(settings: Mapping[str, Any], choice: str | Path | None) -> dict[str, Any]:
-    """A contender's settings with those that were chosen for it; as they are where nothing was tuned.
+    """A model's settings with those that were chosen for it; as they are where nothing was tuned.
 
     Args:
         settings: its `network` options and its `training`.
@@ -35,7 +29,7 @@ def folder_of(choice: str | Path | None) -> str | None:
     return str(Path(choice).with_name(json.loads(Path(choice).read_text())["candidate"])) if choice else None
 
 
-def trained(folder: str | Path, stamp: str, device: torch.device, logger: logging.Logger) -> Training | None:
+def trained(folder: str | Path, stamp: str, device: torch.device, logger: logging.Logger) -> Trained | None:
     """The training that a candidate has had, where it is the very one that is wanted.
 
     Args:
@@ -45,33 +39,18 @@ def trained(folder: str | Path, stamp: str, device: torch.device, logger: loggin
         logger: hears where they come from.
 
     Returns:
-        What `training.train` has returned; None where it was another training, or is not there any more.
+        What comes of it; None where it was another training, or is not there any more.
     """
     folder = Path(folder)
     try:
         cost = json.loads((folder / "cost.json").read_text())
         if cost.get("stamp") != stamp:
             return None
-        network, recipe = inference.load(folder / "weights.pt", device)
-        if recipe["run"] != inference.run_of(folder / "weights.pt"):
+        network, recipe = weights.load(folder / "weights.pt", device)
+        if recipe.run != weights.run_of(folder / "weights.pt"):
             return None
         rows = tables.read(folder / "history.csv").to_dict("records")
     except (OSError, ValueError):  # an InputError is a ValueError
         return None
     logger.info("trained before, as a candidate of tuning: %s", folder)
-    return network, recipe, rows, cost
-
-
-def write_failure(job: Mapping[str, Any], error: DivergedError, seconds: float) -> None:
-    """Write what a candidate leaves that diverged: a history without rows, and a cost that says why.
-
-    Args:
-        job: what `training.run` was given.
-        error: what it ended with.
-        seconds: how long that took.
-    """
-    columns = ["step", "learning_rate", "loss", *(f"dice_{organ}" for organ in job["organs"]), "seconds"]
-    Path(job["weights"]).unlink(missing_ok=True)
-    with atomic(job["history"]) as path:
-        pd.DataFrame(columns=columns).to_csv(path, index=False)
-    write_json({"failed": str(error), "training_seconds": round(seconds, 3)}, job["cost"])
+    return Trained(network, recipe, rows, cost)

@@ -87,4 +87,5 @@ def build(
         if "deep_supervision" not in parameters:
             raise ValueError(f"network {name}: offers no deep supervision; set training.deep_supervision to false")
         own["deep_supervision"] = True
-    return network(**own, in_channels=in_channels, classes=classes, norm=norm)
+    built: nn.Module = network(**own, in_channels=in_channels, classes=classes, norm=norm)
+    return built

@@ -28,7 +28,8 @@ class Conv3d(nn.Conv3d):
         if x.device.type == "cpu" and in_bf16 and (x.shape[2] == 2 or self.groups > 1):
             with torch.autocast("cpu", enabled=False):
                 bias = None if self.bias is None else self.bias.float()
-                return self._conv_forward(x.float(), self.weight.float(), bias).to(x.dtype)
+                features: Tensor = self._conv_forward(x.float(), self.weight.float(), bias)
+                return features.to(x.dtype)
         return super().forward(x)
 
 

@@ -96,7 +96,8 @@ class GhostBottleneck(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, in_chs, [z,] y, x) to (batch, out_chs, [z,] y, x)."""
-        return self.ghost2(self.se(self.ghost1(x))) + self.shortcut(x)
+        features: Tensor = self.ghost2(self.se(self.ghost1(x))) + self.shortcut(x)
+        return features
 
 
 class Network(UShape):

@@ -1,0 +1,163 @@
+"""A case predicted as the study asks, back on its original grid."""
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from organbench.core.errors import InputError
+from organbench.data import cases, volumes
+from organbench.data.cases import Case
+from organbench.data.volumes import Array, Grid
+from organbench.hardware import devices
+from organbench.inference import weights
+from organbench.inference.predictor import Ensemble, Predictor, followed
+from organbench.inference.weights import Recipe
+
+
+@dataclass(frozen=True)
+class Specks:
+    """Which connected parts of a prediction become background.
+
+    Attributes:
+        smallest_ml: for each organ the volume (ml) below which a connected part of it is a speck.
+        only_largest: organ indices of which only the largest connected part stays.
+    """
+
+    smallest_ml: tuple[float, ...] = ()
+    only_largest: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The config's `prediction`: how the study predicts.
+
+    Attributes:
+        overlap: share of a window that the next one covers too.
+        mirror: average over all flips.
+        smallest_part: share of an organ's usual volume below which a connected part of it is a speck.
+        keep_largest: names of organs of which only the largest connected part stays.
+    """
+
+    overlap: float
+    mirror: bool
+    smallest_part: float
+    keep_largest: tuple[str, ...]
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> "Prediction":
+        """The settings of a checked config."""
+        return cls(**{**settings, "keep_largest": tuple(settings["keep_largest"])})
+
+    def specks(self, organ_ml: Sequence[float], organs: Sequence[str]) -> Specks:
+        """Which parts the study takes for specks.
+
+        Args:
+            organ_ml: each organ's usual volume in the training cases, ml.
+            organs: names of the organs, in order.
+        """
+        return Specks(
+            tuple(self.smallest_part * volume for volume in organ_ml),
+            tuple(organs.index(organ) + 1 for organ in self.keep_largest),
+        )
+
+
+NO_SPECKS = Specks()
+
+
+def predictor_of(network: nn.Module, recipe: Recipe, settings: Prediction, device: torch.device) -> Predictor:
+    """A network, which is on the device, as the study predicts with it."""
+    return Predictor(
+        network,
+        patch=recipe.patch,
+        context=recipe.context,
+        window=recipe.window,
+        device=device,
+        precision=devices.precision_to_predict(recipe.precision, device),
+        overlap=settings.overlap,
+        mirror=settings.mirror,
+    )
+
+
+def predict_case(
+    predictor: Predictor | Ensemble,
+    case: Case,
+    specks: Specks = NO_SPECKS,
+    *,
+    grid: Grid | None = None,
+    what: str = "slice",
+    between: Callable[[], None] = lambda: None,
+) -> Array:
+    """Organ indices of a whole case (uint8, z y x): the one way of predicting, for test and validation cases.
+
+    Args:
+        predictor: a trained network, or several.
+        case: the prepared case.
+        specks: which connected parts become background.
+        grid: the grid of the result, in the working orientation; None: the original one.
+        what: what a slice is called in the job's log.
+        between: called after every few slices.
+    """
+    grid = grid or case.oriented
+    prediction = volumes.restore(followed(predictor, case.image, what, between), case.working, grid)
+    voxels = {organ: math.ceil(ml / grid.voxel_ml - 1e-6) for organ, ml in enumerate(specks.smallest_ml, start=1)}
+    for organ in sorted({organ for organ, smallest in voxels.items() if smallest > 1} | set(specks.only_largest)):
+        smallest = max(1, voxels.get(organ, 1))
+        volumes.remove_parts(prediction, organ, smallest=smallest, only_largest=organ in specks.only_largest)
+    return prediction
+
+
+def predict_files(
+    paths: Sequence[str | Path], folder: str | Path, settings: Prediction, device: torch.device
+) -> tuple[Array, Case, dict[str, Any]]:
+    """Predict a prepared case with the network of one `weights.pt`, or the mean of several.
+
+    Args:
+        paths: files that `weights.save` wrote.
+        folder: the prepared case's folder.
+        settings: how the study predicts.
+        device: where to compute.
+
+    Returns:
+        Organ indices on the original grid, in the working orientation (uint8, z y x); the case; and what it cost.
+
+    Raises:
+        InputError: weights are damaged, or of another run than the one in whose folder they lie.
+    """
+    networks, recipes = zip(*(weights.load(path, device) for path in paths), strict=True)
+    for path, recipe in zip(paths, recipes, strict=True):
+        if recipe.run != weights.run_of(path):
+            raise InputError(f"{path}: holds the weights of {recipe.run}; put them back, or delete it to train again")
+    predictors = [
+        predictor_of(network, recipe, settings, device) for network, recipe in zip(networks, recipes, strict=True)
+    ]
+    organ_ml = np.median([recipe.organ_ml for recipe in recipes], axis=0).tolist()  # they differ from fold to fold
+    case = cases.load(folder)
+    started = time.monotonic()
+    with devices.energy_meter(device) as meter:
+        prediction = predict_case(
+            predictors[0] if len(predictors) == 1 else Ensemble(predictors),
+            case,
+            settings.specks(organ_ml, recipes[0].organs),
+        )
+    cost = {
+        "case": case.name,
+        "voxels": int(np.prod(case.original.size)),
+        "parameters": sum(recipe.parameters for recipe in recipes),
+        "multiply_adds": sum(
+            round(recipe.multiply_adds_per_voxel * predictor.voxels)
+            for recipe, predictor in zip(recipes, predictors, strict=True)
+        ),
+        "prediction_seconds": round(time.monotonic() - started, 3),
+        "precision": ", ".join(dict.fromkeys(predictor.precision for predictor in predictors)),
+        **meter.joules(),
+        **devices.peak_memory(device),
+        **devices.describe(device),
+    }
+    return prediction, case, cost

@@ -1,0 +1,171 @@
+"""Networks that turn a whole CT into probabilities, in bounded memory: one, or the mean of several."""
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from organbench.core.jobs import Pace
+from organbench.data.volumes import Array
+from organbench.hardware import devices
+from organbench.inference import windows
+
+
+class Predictor:
+    """A trained network and all it needs to turn a CT into probabilities.
+
+    Args:
+        network: logits (batch, class, [z,] y, x) from images (batch, channel, [z,] y, x).
+        patch: the size it was trained on, [z] y x. The network sees windows of just this size, moved over each slice
+            or over the volume: what squeeze-excite averages over is then as large as in training.
+        context: neighbouring slices on each side that a 2D network sees as channels.
+        window: HU that become -1 and 1.
+        device: where to compute.
+        precision: `fp32`, `bf16` or `fp16`.
+        overlap: share of a window that the next one covers too.
+        mirror: average over all flips of the image's axes.
+        batch_size: windows computed at once.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        patch: Sequence[int],
+        context: int,
+        window: Sequence[float],
+        device: torch.device,
+        precision: str,
+        overlap: float = 0.5,
+        mirror: bool = False,
+        batch_size: int = 8,
+    ) -> None:
+        self.network, self.patch, self.context, self.window = network, tuple(patch), context, tuple(window)
+        self.device, self.precision = device, precision
+        self.overlap, self.mirror, self.batch_size = overlap, mirror, batch_size
+        self.voxels = 0  # that the network has seen so far
+
+    def probabilities(self, image: Array) -> Iterator[Array]:
+        """Consecutive slabs of slices, each (class z y x) float32, that make up the image (int16 HU, z y x).
+
+        Only the box that holds the body is computed; around it all is background.
+        """
+        rows, columns = windows.body_box(image, self.patch[-2:])
+        was_training = self.network.training
+        self.network.eval()
+        try:
+            for inner in self._windows(image[:, rows, columns]):
+                slab = np.zeros((*inner.shape[:2], *image.shape[1:]), np.float32)
+                slab[0] = 1.0
+                slab[:, :, rows, columns] = inner
+                yield slab
+        finally:
+            self.network.train(was_training)
+
+    def labels(self, image: Array) -> Array:
+        """The most probable organ index of every voxel, uint8, on the image's own grid (z y x)."""
+        return np.concatenate([slab.argmax(axis=0).astype(np.uint8) for slab in self.probabilities(image)])
+
+    @torch.inference_mode()
+    def _softmax(self, images: Tensor) -> Tensor:
+        """Probabilities (batch, class, [z,] y, x), float32, of images in HU (batch, channel, [z,] y, x)."""
+        inputs = windows.scaled(images.to(self.device), self.window)
+        inputs = inputs.contiguous(memory_format=devices.memory_format(len(self.patch)))
+        axes = range(2, inputs.dim())
+        flips = [f for n in range(len(axes) + 1) for f in itertools.combinations(axes, n)] if self.mirror else [()]
+        self.voxels += len(flips) * len(inputs) * math.prod(inputs.shape[2:])
+        total: Tensor | None = None
+        with devices.autocast(self.device, self.precision):
+            for flip in flips:
+                logits = self.network(inputs.flip(flip) if flip else inputs).float()
+                part = logits.softmax(dim=1).flip(flip) if flip else logits.softmax(dim=1)
+                total = part if total is None else total + part
+        assert total is not None
+        return total / len(flips)
+
+    def _windows(self, image: Array) -> Iterator[Array]:
+        """Gaussian-weighted sliding windows, as in nnU-Net (Isensee et al. 2021), some layers along z at a time."""
+        window = (1,) * (3 - len(self.patch)) + self.patch
+        image, inner = windows.padded(image, window)
+        weight = windows.gaussian(window)
+        axes = zip(image.shape, window, strict=True)
+        z_starts, y_starts, x_starts = (windows.starts(length, size, self.overlap) for length, size in axes)
+        layers = -(-self.batch_size // (len(y_starts) * len(x_starts)))  # that are computed together
+        groups = [z_starts[first : first + layers] for first in range(0, len(z_starts), layers)]
+        span = max(group[-1] - group[0] for group in groups) + window[0]
+        total: Array | None = None  # probabilities times weight, (class z y x), from the group's first slice on
+        weights = np.zeros((span, *image.shape[1:]), np.float32)
+        for group, after in zip(groups, [*(group[0] for group in groups[1:]), len(image)], strict=True):
+            corners = list(itertools.product(group, y_starts, x_starts))
+            for first in range(0, len(corners), self.batch_size):
+                part = corners[first : first + self.batch_size]
+                results = self._softmax(torch.from_numpy(np.stack([self._crop(image, corner) for corner in part])))
+                if total is None:
+                    total = np.zeros((results.shape[1], *weights.shape), np.float32)
+                for (z, y, x), result in zip(part, results.cpu().numpy(), strict=True):
+                    where = tuple(slice(c, c + w) for c, w in zip((z - group[0], y, x), window, strict=True))
+                    total[:, *where] += result.reshape(-1, *window) * weight
+                    weights[where] += weight
+            assert total is not None
+            done = after - group[0]
+            low, high = (min(max(z, group[0]), after) - group[0] for z in (inner[0].start, inner[0].stop))
+            yield total[:, low:high, *inner[1:]] / weights[low:high, *inner[1:]]
+            total[:, : span - done], weights[: span - done] = total[:, done:].copy(), weights[done:].copy()
+            total[:, span - done :], weights[span - done :] = 0.0, 0.0
+
+    def _crop(self, image: Array, corner: Sequence[int]) -> Array:
+        """The window of an image (HU, z y x) that starts at a corner, (channel, [z,] y, x)."""
+        z, y, x = corner
+        if len(self.patch) == 2:
+            slices = windows.neighbours(z, self.context, len(image))
+            return image[slices, y : y + self.patch[0], x : x + self.patch[1]]
+        return image[None, z : z + self.patch[0], y : y + self.patch[1], x : x + self.patch[2]]
+
+
+class Ensemble:
+    """Several predictors as one: the mean of their probabilities, each with its own patch, context and precision.
+
+    Args:
+        members: one predictor a network; each adds its network and one of its slabs to what memory holds.
+    """
+
+    def __init__(self, members: Sequence[Predictor]) -> None:
+        self.members = tuple(members)
+
+    def probabilities(self, image: Array) -> Iterator[Array]:
+        """Consecutive slabs of slices, each (class z y x) float32, that make up the image (int16 HU, z y x).
+
+        Members' slabs differ in thickness: a slab here has the slices that all members have ready.
+        """
+        streams = [member.probabilities(image) for member in self.members]
+        ready = [next(stream) for stream in streams]
+        done = 0
+        while True:
+            slices = min(slab.shape[1] for slab in ready)
+            total = ready[0][:, :slices].copy()
+            for slab in ready[1:]:
+                total += slab[:, :slices]
+            total /= len(ready)
+            yield total
+            done += slices
+            if done == len(image):
+                return
+            for number, (slab, stream) in enumerate(zip(ready, streams, strict=True)):
+                ready[number] = slab[:, slices:] if slices < slab.shape[1] else next(stream)
+
+
+def followed(
+    predictor: Predictor | Ensemble, image: Array, what: str = "slice", between: Callable[[], None] = lambda: None
+) -> Iterator[Array]:
+    """A predictor's slabs of an image (int16 HU, z y x), with a line in the job's log now and then.
+
+    `between` is called before every slab is given.
+    """
+    pace = Pace(len(image), what)
+    for slab in predictor.probabilities(image):
+        pace.advance(slab.shape[1])
+        between()
+        yield slab

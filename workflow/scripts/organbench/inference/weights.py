@@ -1,0 +1,138 @@
+"""Weights on disk, with the recipe that rebuilds their network."""
+
+import dataclasses
+import io
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from organbench import networks
+from organbench.core.errors import InputError
+from organbench.hardware import devices
+
+
+@dataclass(frozen=True, kw_only=True)
+class Design:
+    """What a network looks like and what it is fed: the part of a recipe that is known before any case is.
+
+    Attributes:
+        network: its entry in the config's `models`, without training settings.
+        in_channels: channels of the image.
+        classes: of the logits, background included.
+        norm: normalisation layers.
+        deep_supervision: whether coarser levels give logits, too, in training.
+        patch: voxels that it sees, [z] y x.
+        context: neighbouring slices on each side that a 2D network sees as channels.
+        organs: names of the organs, in order.
+    """
+
+    network: Mapping[str, Any]
+    in_channels: int
+    classes: int
+    norm: str
+    deep_supervision: bool = False
+    patch: tuple[int, ...]
+    context: int
+    organs: tuple[str, ...]
+
+    def build(self) -> nn.Module:
+        """The network, initialised from torch's global random state; raises what `networks.build` does."""
+        return networks.build(
+            self.network,
+            in_channels=self.in_channels,
+            classes=self.classes,
+            norm=self.norm,
+            deep_supervision=self.deep_supervision,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe(Design):
+    """All that a file of weights holds beside the weights.
+
+    Attributes:
+        window: HU that the network sees as -1 and 1.
+        precision: that it was trained in.
+        organ_ml: each organ's usual volume in the training cases, ml.
+        parameters: of the network.
+        multiply_adds_per_voxel: of a forward pass.
+        run: in whose folder the weights belong; empty where they belong to none.
+    """
+
+    window: tuple[float, float]
+    precision: str
+    organ_ml: tuple[float, ...]
+    parameters: int
+    multiply_adds_per_voxel: float
+    run: str = ""
+
+    @classmethod
+    def of(cls, content: Mapping[str, Any]) -> "Recipe":
+        """The recipe that a file holds.
+
+        Raises:
+            TypeError: a key is missing, or unknown.
+        """
+        values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in content.items()}
+        return cls(**values)
+
+    def plain(self) -> dict[str, Any]:
+        """The recipe as a file holds it."""
+        values = ((field.name, getattr(self, field.name)) for field in dataclasses.fields(self))
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values}
+
+
+def run_of(weights: str | Path) -> str:
+    """The run, such as unet/fold0-seed0, in whose folder a file lies."""
+    return "/".join(Path(weights).parts[-3:-1])
+
+
+def save(path_or_file: Any, network: nn.Module, recipe: Recipe) -> None:
+    """Write weights with all that is needed to rebuild the network: plain values only."""
+    weights = {key: value.detach().cpu() for key, value in network.state_dict().items()}
+    torch.save({"recipe": recipe.plain(), "state_dict": weights}, path_or_file)
+
+
+def read_archive(path: str | Path) -> dict[str, Any]:
+    """Read what `torch.save` wrote, once all checksums in it agree, which torch does not look at.
+
+    Raises:
+        OSError: the file cannot be read now, as when a network drive fails; that says nothing about its content.
+        ValueError: the file is damaged. Torch and zipfile raise others, but no `OSError`.
+    """
+    content = io.BytesIO(Path(path).read_bytes())
+    with zipfile.ZipFile(content) as archive:
+        damaged = archive.testzip()
+    if damaged:
+        raise ValueError(f"{damaged} is damaged in it")
+    content.seek(0)
+    found: dict[str, Any] = torch.load(content, map_location="cpu", weights_only=True)
+    return found
+
+
+def load(path: str | Path, device: torch.device) -> tuple[nn.Module, Recipe]:
+    """Rebuild a network from `weights.pt`.
+
+    Returns:
+        The network, on the device and in its memory format, and the recipe that `save` was given.
+
+    Raises:
+        InputError: the file is damaged or holds something else.
+        OSError: it cannot be read now.
+    """
+    try:
+        content = read_archive(path)
+        recipe = Recipe.of(content["recipe"])
+        network = recipe.build()
+        network.load_state_dict(content["state_dict"])
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InputError(f"{path}: holds no weights of this workflow ({reason}); delete it to train again") from None
+    return devices.place(network, device, len(recipe.patch)), recipe

@@ -1,0 +1,181 @@
+"""How weights change: the learning rate, the optimizer, and one step of gradient descent."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from organbench.core.errors import InputError
+from organbench.hardware import devices
+from organbench.learning.losses import Loss
+from organbench.learning.sampling import Shard
+from organbench.learning.settings import Training
+
+POLYNOMIAL = 0.9  # exponent of the polynomial decay, as in nnU-Net
+
+# By their names in the config; the schema takes them from here.
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "adamw": torch.optim.AdamW,
+    "adam": torch.optim.Adam,
+    "sgd": partial(torch.optim.SGD, momentum=0.99, nesterov=True),
+}
+# What is left of the learning rate, by the share of the steps after the warm-up that are done.
+SCHEDULES: dict[str, Callable[[float], float]] = {
+    "polynomial": lambda done: (1 - done) ** POLYNOMIAL,
+    "cosine": lambda done: (1 + np.cos(np.pi * done)) / 2,
+    "constant": lambda done: 1.0,
+}
+
+
+@dataclass(frozen=True)
+class Learner:
+    """A network and what changes its weights.
+
+    Attributes:
+        network: what is trained, on its device.
+        computed: the network as it is called: over several processes, compiled.
+        kept: whose weights are validated and kept: the network, or the moving average of its weights.
+        optimizer: of the network's weights.
+        scaler: of the loss, for fp16.
+        averaged: the moving average, if one is wanted.
+    """
+
+    network: nn.Module
+    computed: Callable[[Tensor], Tensor | list[Tensor]]
+    kept: nn.Module
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    averaged: AveragedModel | None
+
+    @property
+    def states(self) -> dict[str, Any]:
+        """What has a state that a checkpoint holds, by name."""
+        parts = {name: getattr(self, name) for name in ("network", "optimizer", "scaler", "averaged")}
+        return {name: part for name, part in parts.items() if part is not None}
+
+
+def make_learner(
+    network: nn.Module, settings: Training, *, device: torch.device, precision: str, shard: Shard
+) -> Learner:
+    """All that a training changes, for a network that was just built.
+
+    Args:
+        network: with its first weights, on the CPU.
+        settings: how it is trained.
+        device: where to compute.
+        precision: `fp32`, `bf16` or `fp16`.
+        shard: what of every batch this process computes.
+
+    Raises:
+        InputError: a setting does not allow several processes.
+    """
+    cuda = device.type == "cuda"
+    if settings.batch_size % shard.world:
+        raise InputError(
+            f"config, training.batch_size: {settings.batch_size} is not a multiple of the {shard.world} devices"
+        )
+    if shard.world > 1 and settings.norm == "batch":
+        if not cuda:
+            raise InputError(
+                "config, training.norm: batch norm over several processes needs GPUs; use instance or group"
+            )
+        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # statistics of the whole batch; the same weights
+    network = devices.place(network, device, len(settings.patch)).train()
+    averaged = None
+    if settings.ema:
+        averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings.ema), use_buffers=True)
+    computed: Callable[[Tensor], Tensor | list[Tensor]] = network
+    if shard.world > 1:
+        computed = DistributedDataParallel(network, device_ids=[device] if cuda else None)
+    return Learner(
+        network=network,
+        computed=torch.compile(computed) if settings.compile else computed,
+        kept=averaged.module if averaged else network,
+        optimizer=make_optimizer(network, settings),
+        scaler=torch.amp.GradScaler(device.type, enabled=precision == "fp16"),
+        averaged=averaged,
+    )
+
+
+def make_optimizer(network: nn.Module, settings: Training) -> torch.optim.Optimizer:
+    """The study's optimizer, fused: one kernel for all weights."""
+    kind = OPTIMIZERS[settings.optimizer]
+    return kind(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
+
+
+def learning_rate(step: int, settings: Training) -> float:
+    """The learning rate of a step (from 0): a linear warm-up, then what the schedule says."""
+    if step < settings.warmup:
+        return settings.learning_rate * (step + 1) / settings.warmup
+    done = (step - settings.warmup) / max(1, settings.steps - settings.warmup)
+    return float(settings.learning_rate * SCHEDULES[settings.schedule](done))
+
+
+def learn(
+    learner: Learner,
+    loss_of: Loss,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    rate: float,
+    clip: float,
+    precision: str,
+    shard: Shard,
+) -> Tensor:
+    """Take one step of gradient descent.
+
+    Args:
+        learner: what learns.
+        loss_of: the loss.
+        images: what the network sees (batch, channel, [z,] y, x).
+        labels: organ indices, int64 (batch, [z,] y, x).
+        rate: the learning rate.
+        clip: largest norm of all gradients together.
+        precision: `fp32`, `bf16` or `fp16`.
+        shard: what of the batch this is.
+
+    Returns:
+        The loss of the whole batch, which may still be under way on the device.
+    """
+    for group in learner.optimizer.param_groups:
+        group["lr"] = rate
+    learner.optimizer.zero_grad(set_to_none=True)
+    with devices.autocast(images.device, precision):
+        logits = learner.computed(images.contiguous(memory_format=devices.memory_format(images.dim() - 2)))
+    loss = supervised(loss_of, logits, labels)
+    learner.scaler.scale(loss).backward()
+    learner.scaler.unscale_(learner.optimizer)
+    nn.utils.clip_grad_norm_(learner.network.parameters(), clip)
+    learner.scaler.step(learner.optimizer)
+    learner.scaler.update()
+    if learner.averaged:
+        learner.averaged.update_parameters(learner.network)
+    value = loss.detach()
+    if shard.world > 1:
+        distributed.all_reduce(value)
+        value = value / shard.world
+    return value
+
+
+def supervised(loss_of: Loss, logits: Tensor | Sequence[Tensor], labels: Tensor) -> Tensor:
+    """The loss of a network's logits; of several sizes the mean, each size with half the weight of the one before.
+
+    Args:
+        loss_of: a loss of logits (batch, class, [z,] y, x) and labels (batch, [z,] y, x).
+        logits: one, or the full size and coarser ones (deep supervision, weighted as in nnU-Net).
+        labels: of the full size; coarser ones take every second, fourth, ... voxel.
+    """
+    if isinstance(logits, Tensor):
+        return loss_of(logits, labels)
+    total, weights = torch.zeros((), device=labels.device), 0.0
+    for level, part in enumerate(logits):
+        steps = [slice(None, None, full // n) for full, n in zip(labels.shape[1:], part.shape[2:], strict=True)]
+        total = total + loss_of(part, labels[:, *steps]) / 2**level
+        weights += 1 / 2**level
+    return total / weights

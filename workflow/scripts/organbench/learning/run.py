@@ -1,0 +1,200 @@
+"""A training from files to files: what the rule `train` does."""
+
+import hashlib
+import io
+import json
+import logging
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from organbench.core.errors import DivergedError
+from organbench.core.files import atomic
+from organbench.core.jobs import job_log
+from organbench.data import cases, volumes
+from organbench.hardware import devices
+from organbench.inference import weights
+from organbench.inference.prediction import Prediction
+from organbench.learning import processes, tuned
+from organbench.learning.sampling import WHOLE, Shard
+from organbench.learning.settings import Task, Training
+from organbench.learning.trainer import CHECKPOINT_SECONDS, Trained, Trainer
+
+
+@dataclass(frozen=True)
+class Job:
+    """A training of prepared cases.
+
+    Attributes:
+        training: folders of the cases to train on.
+        validation: folders of the cases to validate on.
+        skip_bad: whether cases that could not be prepared are left out, or else refused.
+        task: what is to be learned.
+        settings: what of it shapes the weights, as plain values.
+        threads: that the workflow granted.
+        gpus: that the workflow granted.
+        code: a hash of the code that shapes the weights.
+        candidate: whether this is a candidate of tuning, which may diverge.
+        trained: the folder of the candidate that was chosen, if one was.
+    """
+
+    training: tuple[str, ...]
+    validation: tuple[str, ...]
+    skip_bad: bool
+    task: Task
+    settings: Mapping[str, Any]
+    threads: int
+    gpus: int
+    code: str
+    candidate: bool
+    trained: str | None
+
+    @classmethod
+    def of(cls, job: Mapping[str, Any]) -> "Job":
+        """The job that a script, or a process of its own, was given as plain values."""
+        settings = job["settings"]
+        return cls(
+            training=tuple(job["training"]),
+            validation=tuple(job["validation"]),
+            skip_bad=job["skip_bad"],
+            task=Task(
+                network=settings["network"],
+                settings=Training.of(settings["training"]),
+                prediction=Prediction.of(job["prediction"]),
+                window=tuple(job["window"]),
+                organs=tuple(job["organs"]),
+                seed=job["seed"],
+            ),
+            settings=settings,
+            threads=job["threads"],
+            gpus=job["gpus"],
+            code=job["code"],
+            candidate=job.get("candidate", False),
+            trained=job.get("trained"),
+        )
+
+
+@dataclass(frozen=True)
+class Places:
+    """The files that a job writes."""
+
+    checkpoint: Path
+    log: Path
+    weights: Path
+    history: Path
+    cost: Path
+
+    @classmethod
+    def of(cls, job: Mapping[str, Any]) -> "Places":
+        """Where the job that a script was given writes."""
+        return cls(*(Path(job[name]) for name in ("checkpoint", "log", "weights", "history", "cost")))
+
+
+def run(job_values: Mapping[str, Any]) -> None:
+    """Train a model from prepared cases and write what comes of it: the rule `train`, or one of its processes.
+
+    Args:
+        job_values: what `Job` and `Places` are made of, as plain values. The environment variable
+            ORGANBENCH_CHECKPOINT_SECONDS changes the time between checkpoints, which changes no result.
+    """
+    job, places = Job.of(job_values), Places.of(job_values)
+    rank, started = processes.local_rank(), time.monotonic()
+    with job_log(places.log, quiet=rank > 0) as logger:
+        device = devices.prepare(threads=job.threads, gpus=job.gpus, rank=rank)
+        with processes.joined(device) as shard:
+            logger.info("training on %d x %s, %d threads", shard.world, device, job.threads)
+            seconds = float(os.environ.get("ORGANBENCH_CHECKPOINT_SECONDS", CHECKPOINT_SECONDS))
+            try:
+                found = train_files(
+                    job, places.checkpoint, device=device, checkpoint_seconds=seconds, shard=shard, logger=logger
+                )
+            except DivergedError as error:
+                if not job.candidate:
+                    raise
+                logger.warning("this candidate fails: %s", error)
+                if rank == 0:
+                    write_failure(places, job.task.organs, error, time.monotonic() - started)
+                return
+        if rank == 0:
+            write(found, places)
+
+
+def train_files(
+    job: Job,
+    checkpoint: Path,
+    *,
+    device: torch.device,
+    checkpoint_seconds: float,
+    until: int | None = None,
+    shard: Shard = WHOLE,
+    logger: logging.Logger,
+) -> Trained:
+    """Train a model from prepared cases, or take over what a candidate of tuning has learned; see `Trainer`."""
+    training, validation = (cases.load_all(role, skip_bad=job.skip_bad) for role in (job.training, job.validation))
+    name = stamp(
+        job.settings,
+        job.task.window,
+        job.task.seed,
+        [[case.name, case.info["checksums"]] for case in training],
+        [[case.name, case.info["checksums"]] for case in validation],
+        devices.describe(device),
+        shard.world,
+        job.code,
+    )
+    if job.trained and (found := tuned.trained(job.trained, name, device, logger)):
+        return found
+    return Trainer(
+        job.task,
+        training,
+        validation,
+        device=device,
+        checkpoint=checkpoint,
+        stamp=name,
+        workers=max(1, job.threads // 2),
+        checkpoint_seconds=checkpoint_seconds,
+        until=until,
+        shard=shard,
+        logger=logger,
+    ).train()
+
+
+def stamp(*parts: Any) -> str:
+    """A hash of everything that shapes the weights; values that JSON holds, and files by their content."""
+    digest = hashlib.sha256()
+    for part in parts:
+        content = part.read_bytes() if isinstance(part, Path) else json.dumps(part, sort_keys=True).encode()
+        digest.update(hashlib.sha256(content).digest())  # so that 1, 23 differs from 12, 3
+    return digest.hexdigest()
+
+
+def write(found: Trained, places: Places) -> None:
+    """Write what a training leaves."""
+    buffer = io.BytesIO()  # so that the archive does not hold the file's temporary name
+    weights.save(buffer, found.network, replace(found.recipe, run=weights.run_of(places.weights)))
+    with atomic(places.weights) as path:
+        path.write_bytes(buffer.getbuffer())
+    with atomic(places.history) as path:
+        pd.DataFrame(found.rows).to_csv(path, index=False)
+    volumes.write_json(found.cost, places.cost)
+
+
+def write_failure(places: Places, organs: Sequence[str], error: DivergedError, seconds: float) -> None:
+    """Write what a candidate leaves that diverged: a history without rows, and a cost that says why.
+
+    Args:
+        places: the files to write.
+        organs: names of the organs, in order.
+        error: what it ended with.
+        seconds: how long that took.
+    """
+    columns = ["step", "learning_rate", "loss", *(f"dice_{organ}" for organ in organs), "seconds"]
+    places.weights.unlink(missing_ok=True)
+    with atomic(places.history) as path:
+        pd.DataFrame(columns=columns).to_csv(path, index=False)
+    volumes.write_json({"failed": str(error), "training_seconds": round(seconds, 3)}, places.cost)
