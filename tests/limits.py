@@ -109,5 +109,5 @@ def resume(folder, path):
     lines = io.StringIO()
     logger = logging.Logger("resume")
     logger.addHandler(logging.StreamHandler(lines))
-    progress = Checkpoint(path, "s").resume({}, logger)
+    progress = Checkpoint(path, "s", {}).resume({}, logger)
     return progress.step, lines.getvalue()

@@ -6,6 +6,7 @@ import itertools
 import json
 import logging
 import os
+import platform
 import runpy
 import shutil
 import signal
@@ -782,6 +783,78 @@ def test_a_checkpoint_that_does_not_fit_is_set_aside(patients, tmp_path, monkeyp
     assert "\n" not in warning.getMessage()
 
 
+def test_what_was_set_aside_before_stays(patients, tmp_path, monkeypatch):
+    checkpoint, contents = tmp_path / "checkpoint.pt", []
+    for stamp in "abc":
+        interrupt(monkeypatch, 1)
+        with pytest.raises(InterruptionError):
+            train(patients, checkpoint, stamp=stamp, every=0.0)
+        contents.append(checkpoint.read_bytes())
+    train(patients, checkpoint, stamp="d")
+    aside = ["checkpoint.pt.set-aside", "checkpoint.pt.set-aside-2", "checkpoint.pt.set-aside-3"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == aside
+    assert [(tmp_path / name).read_bytes() for name in aside] == contents
+
+
+def now_on(monkeypatch, **changes):
+    """Let what a training is told of its device be other than it is."""
+    describe = devices.describe
+
+    def described(device):
+        found = describe(device)
+        versions = found["versions"] | changes.get("versions", {})
+        return found | changes | {"versions": versions}
+
+    monkeypatch.setattr(devices, "describe", described)
+
+
+@pytest.mark.parametrize(
+    ("changes", "changed"),
+    [
+        ({"threads": 4}, {"threads": [1, 4]}),
+        ({"device": "another", "device_type": "cuda"}, {"device": ..., "device_type": ["cpu", "cuda"]}),
+        ({"versions": {"torch": "9.9"}}, {"torch": [torch.__version__, "9.9"]}),
+    ],
+    ids=["threads", "device", "versions"],
+)
+def test_training_goes_on_under_other_conditions_and_says_so(patients, tmp_path, monkeypatch, caplog, changes, changed):
+    whole, checkpoint = train(patients, tmp_path / "none"), tmp_path / "checkpoint.pt"
+    interrupt(monkeypatch, 3)
+    with pytest.raises(InterruptionError):
+        train(patients, checkpoint, every=0.0)
+    now_on(monkeypatch, **changes)
+    interrupt(monkeypatch, 2)
+    with pytest.raises(InterruptionError):
+        train(patients, checkpoint, every=0.0)
+    caplog.clear()
+    resumed = train(patients, checkpoint)  # under the same conditions as before
+    assert same_weights(whole.network.state_dict(), resumed.network.state_dict())  # here nothing has really changed
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
+    assert (whole.cost["bit_exact"], whole.cost["resumed"]) == (True, [])
+    assert resumed.cost["bit_exact"] is False
+    (noted,) = resumed.cost["resumed"]
+    assert noted["step"] == 3
+    assert noted["changed"].keys() == changed.keys()
+    assert all(wanted in (..., noted["changed"][name]) for name, wanted in changed.items())
+    assert not list(tmp_path.iterdir()) or [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
+
+
+def test_the_warning_names_what_is_different_in_one_line(patients, tmp_path, monkeypatch, caplog):
+    checkpoint = tmp_path / "checkpoint.pt"
+    interrupt(monkeypatch, 3)
+    with pytest.raises(InterruptionError):
+        train(patients, checkpoint, every=0.0)
+    monkeypatch.setattr(platform, "node", lambda: "another")
+    train(patients, checkpoint)
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]  # a host of the same kind
+    now_on(monkeypatch, threads=4)
+    train(patients, checkpoint)
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert "under other conditions (threads: 1, now 4); training goes on from step 3" in warning
+    assert "no longer to the last bit" in warning
+    assert "\n" not in warning
+
+
 def test_a_checkpoint_that_cannot_be_read_now_stays(tmp_path, monkeypatch):
     """As when a network drive fails: the next attempt goes on from it."""
 
@@ -792,20 +865,25 @@ def test_a_checkpoint_that_cannot_be_read_now_stays(tmp_path, monkeypatch):
     checkpoint.write_bytes(b"good")
     monkeypatch.setattr(Path, "read_bytes", fail)
     with pytest.raises(OSError, match="Stale"):
-        Checkpoint(checkpoint, "stamp").resume({}, logging.getLogger())
+        Checkpoint(checkpoint, "stamp", {}).resume({}, logging.getLogger())
     with pytest.raises(OSError, match="Stale"):
         weights_file.load(checkpoint, torch.device("cpu"))
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
 
 
-def test_the_stamp_changes_with_all_that_shapes_the_weights(tmp_path):
-    code = tmp_path / "unet.py"
-    code.write_text("features = 16\n")
+def test_the_stamp_changes_with_all_that_shapes_the_weights():
     settings, data = training_settings(), [["a", 123], ["b", 456]]
 
     def stamp(**changes):
-        parts = {"settings": settings, "window": WINDOW, "seed": 0, "train": data[:1], "validate": data[1:]} | changes
-        return run.stamp(*parts.values(), code)
+        parts = {
+            "settings": settings,
+            "window": WINDOW,
+            "seed": 0,
+            "train": data[:1],
+            "validate": data[1:],
+            "code": "1f",
+        }
+        return run.stamp(*(parts | changes).values())
 
     first = stamp()
     assert stamp(settings=dict(reversed(settings.items()))) == first  # the order of keys says nothing
@@ -816,21 +894,10 @@ def test_the_stamp_changes_with_all_that_shapes_the_weights(tmp_path):
         stamp(seed=1),
         stamp(train=[["a", 124]]),
         stamp(train=data, validate=[]),
+        stamp(code="2f"),
     ]
-    code.write_text("features = 32\n")
-    others.append(stamp())
     assert len({first, *others}) == 1 + len(others)
-
-
-def test_the_stamp_keeps_its_parts_apart(tmp_path):
     assert run.stamp(1, 23) != run.stamp(12, 3)
-    files = [tmp_path / "a.py", tmp_path / "b.py"]
-    stamps = []
-    for texts in (("one", "two"), ("on", "etwo")):
-        for file, text in zip(files, texts, strict=True):
-            file.write_text(text)
-        stamps.append(run.stamp(*files))
-    assert stamps[0] != stamps[1]
 
 
 # Cost and precision

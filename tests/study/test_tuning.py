@@ -14,6 +14,7 @@ from tiny import ORGANS, PREDICTION, UNET, WINDOW, make_case, training_settings
 
 from organbench.analysis import choosing, costs
 from organbench.core.errors import DivergedError, InputError
+from organbench.hardware import devices
 from organbench.learning import trainer, tuned
 from organbench.learning.run import Places, run, write_failure
 from organbench.reporting import methods_of_tuning
@@ -261,6 +262,14 @@ def test_a_candidates_training_is_the_final_one(job, tmp_path):
         assert (tmp_path / "unet/fold0-seed0" / file).read_bytes() == (
             tmp_path / "tuning/fold0-seed0/b" / file
         ).read_bytes()
+
+
+def test_a_candidates_training_on_another_device_is_the_final_one_too(job, tmp_path, monkeypatch):
+    run(job("tuning/fold0-seed0/b", candidate=True))
+    describe = devices.describe
+    monkeypatch.setattr(devices, "describe", lambda device: describe(device) | {"device": "another", "threads": 4})
+    run(job("unet/fold0-seed0", trained=str(tmp_path / "tuning/fold0-seed0/b")))
+    assert "trained before" in (tmp_path / "unet/fold0-seed0/log").read_text()
 
 
 @pytest.mark.parametrize("change", ["settings", "seed", "code", "no weights", "damaged weights", "another's weights"])

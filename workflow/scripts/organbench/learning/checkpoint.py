@@ -1,7 +1,10 @@
 """Where a training stands, on disk: all that it needs to go on."""
 
 import io
+import itertools
 import logging
+import os
+import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +14,9 @@ import torch
 from torch import Tensor
 
 from organbench.core.files import atomic
+from organbench.hardware import devices
 from organbench.inference.weights import read_archive
+from organbench.learning.sampling import Shard
 
 
 @dataclass
@@ -27,6 +32,7 @@ class Progress:
     best_dice: float = -1.0
     best_weights: dict[str, Tensor] | None = None
     only_background: bool | None = None  # of the weights that would be kept now; None: nothing was validated
+    resumed: list[dict[str, Any]] = field(default_factory=list)  # at which steps under what other conditions
 
 
 @dataclass(frozen=True)
@@ -36,10 +42,12 @@ class Checkpoint:
     Attributes:
         path: of the file.
         stamp: of everything that shapes the weights.
+        conditions: what may move the last bits of a result, see `conditions`.
     """
 
     path: Path
     stamp: str
+    conditions: Mapping[str, Any]
 
     def write(self, states: Mapping[str, Any], progress: Progress) -> None:
         """Write all that training needs to go on; whole or not at all.
@@ -49,29 +57,66 @@ class Checkpoint:
             progress: the rest.
         """
         content = {name: part.state_dict() for name, part in states.items()}
+        own = {"stamp": self.stamp, "conditions": dict(self.conditions), "progress": vars(progress)}
         buffer = io.BytesIO()
-        torch.save({**content, "stamp": self.stamp, "progress": vars(progress)}, buffer)
+        torch.save(content | own, buffer)
         with atomic(self.path) as temporary:
             temporary.write_bytes(buffer.getbuffer())
 
     def resume(self, states: Mapping[str, Any], logger: logging.Logger) -> Progress:
-        """Load the file into `states`, if it is there; one that is damaged or of another training is set aside."""
+        """Load the file into `states`, if it is there; one that is damaged or of another training is set aside.
+
+        Under other conditions training goes on, says so, and remembers it.
+        """
         if not self.path.exists():
             return Progress()
         try:
             content = read_archive(self.path)
             reason = None if content["stamp"] == self.stamp else "it is of another configuration, data or code"
+            progress, before = Progress(**content["progress"]), dict(content["conditions"])
         except (OSError, MemoryError):
             raise  # it may be a good one
         except Exception as error:
             reason = f"it cannot be read ({type(error).__name__})"
         if reason:
-            aside = self.path.with_name(f"{self.path.name}.set-aside")
+            aside = unused(self.path.with_name(f"{self.path.name}.set-aside"))
             self.path.replace(aside)
             logger.warning("%s: set aside as %s, because %s; training starts anew", self.path, aside.name, reason)
             return Progress()
         for name, part in states.items():
             part.load_state_dict(content[name])
-        progress = Progress(**content["progress"])
         logger.info("resumed at step %d, from %s", progress.step, self.path)
+        self._compare(before, progress, logger)
         return progress
+
+    def _compare(self, before: Mapping[str, Any], progress: Progress, logger: logging.Logger) -> None:
+        """Tell what has changed since a checkpoint was written, and note it."""
+        now = {
+            name: value for name, value in self.conditions.items() if name != "host"
+        }  # another of a kind is no change
+        changed = {name: [before.get(name), value] for name, value in now.items() if before.get(name) != value}
+        if not changed:
+            return
+        progress.resumed.append({"step": progress.step, "changed": changed})
+        logger.warning(
+            "%s: was written on %s under other conditions (%s); training goes on from step %d, but its result is no "
+            "longer to the last bit that of a training without interruption",
+            self.path,
+            before.get("host"),
+            ", ".join(f"{name}: {then}, now {value}" for name, (then, value) in changed.items()),
+            progress.step,
+        )
+
+
+def conditions(device: torch.device, precision: str, shard: Shard) -> dict[str, Any]:
+    """What may move the last bits of a training and is not in its stamp: device, threads, versions; and the host."""
+    described = devices.describe(device)
+    versions = described.pop("versions")
+    spread = {"number of devices": shard.world, "precision": precision, "host": platform.node()}
+    return {**described, **versions, **spread}
+
+
+def unused(path: Path) -> Path:
+    """The path, or where it is taken the first of `path-2`, `path-3`, ... that is not."""
+    numbered = (path.with_name(f"{path.name}-{number}") for number in itertools.count(2))
+    return next(free for free in itertools.chain([path], numbered) if not os.path.lexists(free))

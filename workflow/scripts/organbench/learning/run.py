@@ -40,6 +40,7 @@ class Job:
         threads: that the workflow granted.
         gpus: that the workflow granted.
         code: a hash of the code that shapes the weights.
+        stamp: a hash of everything that shapes the weights; None where it is to be made of the above.
         candidate: whether this is a candidate of tuning, which may diverge.
         trained: the folder of the candidate that was chosen, if one was.
     """
@@ -52,6 +53,7 @@ class Job:
     threads: int
     gpus: int
     code: str
+    stamp: str | None
     candidate: bool
     trained: str | None
 
@@ -75,6 +77,7 @@ class Job:
             threads=job["threads"],
             gpus=job["gpus"],
             code=job["code"],
+            stamp=job.get("stamp"),
             candidate=job.get("candidate", False),
             trained=job.get("trained"),
         )
@@ -137,16 +140,8 @@ def train_files(
 ) -> Trained:
     """Train a model from prepared cases, or take over what a candidate of tuning has learned; see `Trainer`."""
     training, validation = (cases.load_all(role, skip_bad=job.skip_bad) for role in (job.training, job.validation))
-    name = stamp(
-        job.settings,
-        job.task.window,
-        job.task.seed,
-        [[case.name, case.info["checksums"]] for case in training],
-        [[case.name, case.info["checksums"]] for case in validation],
-        devices.describe(device),
-        shard.world,
-        job.code,
-    )
+    checksums = [[[case.name, case.info["checksums"]] for case in role] for role in (training, validation)]
+    name = job.stamp or stamp(job.settings, job.task.window, job.task.seed, *checksums, job.code)
     if job.trained and (found := tuned.trained(job.trained, name, device, logger)):
         return found
     return Trainer(
@@ -165,12 +160,8 @@ def train_files(
 
 
 def stamp(*parts: Any) -> str:
-    """A hash of everything that shapes the weights; values that JSON holds, and files by their content."""
-    digest = hashlib.sha256()
-    for part in parts:
-        content = part.read_bytes() if isinstance(part, Path) else json.dumps(part, sort_keys=True).encode()
-        digest.update(hashlib.sha256(content).digest())  # so that 1, 23 differs from 12, 3
-    return digest.hexdigest()
+    """A hash of values that JSON holds: of everything that shapes the weights."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def write(found: Trained, places: Places) -> None:

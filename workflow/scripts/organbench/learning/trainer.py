@@ -22,7 +22,7 @@ from organbench.hardware import devices
 from organbench.inference.prediction import predictor_of
 from organbench.inference.weights import Recipe
 from organbench.learning import augmentation, building, losses, optimisation, rehearsal, sampling, validation
-from organbench.learning.checkpoint import Checkpoint, Progress
+from organbench.learning.checkpoint import Checkpoint, Progress, conditions
 from organbench.learning.sampling import WHOLE, Shard
 from organbench.learning.settings import Task
 
@@ -92,7 +92,8 @@ class Trainer:
         self.steps = min(until or task.settings.steps, task.settings.steps)
         self.precision = devices.precision(task.settings.precision, device)
         self.loss_of = losses.loss(task.settings.loss)
-        self.checkpoint, self.checkpoint_seconds = Checkpoint(checkpoint, stamp), checkpoint_seconds
+        self.checkpoint = Checkpoint(checkpoint, stamp, conditions(device, self.precision, shard))
+        self.checkpoint_seconds = checkpoint_seconds
         self.progress = Progress()
         self.waiting: list[tuple[int, float, Tensor]] = []  # losses that are still on the device
         self._build()
@@ -309,6 +310,8 @@ class Trainer:
             "fingerprint": progress.fingerprint,
             "predicts_only_background": progress.only_background,
             "stamp": self.checkpoint.stamp,
+            "bit_exact": not progress.resumed,
+            "resumed": progress.resumed,
             **devices.peak_memory(self.device),
             **devices.describe(self.device),
         }

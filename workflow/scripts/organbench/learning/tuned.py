@@ -30,7 +30,7 @@ def folder_of(choice: str | Path | None) -> str | None:
 
 
 def trained(folder: str | Path, stamp: str, device: torch.device, logger: logging.Logger) -> Trained | None:
-    """The training that a candidate has had, where it is the very one that is wanted.
+    """The training that a candidate has had, where it is the very one that is wanted, on whatever device it was.
 
     Args:
         folder: of the candidate: `weights.pt`, `history.csv` and `cost.json`, which is written last.
