@@ -1003,12 +1003,6 @@ def run_script(name, folder, *, inputs, outputs, params, **others):
         log=[str(folder / f"{name}.log")],
         threads=1,
         resources=SimpleNamespace(gpu=0),
-        config={
-            "study": "tiny",
-            "dataset": {"on_bad_case": "stop", "organs": ORGANS},
-            "prediction": PREDICTION,
-            "evaluation": {"decides": "dice", "margin": {"dice": 0.01}, "tolerance_mm": 2.0},
-        },
         scriptdir=str(SCRIPTS),
         **others,
     )
@@ -1036,6 +1030,8 @@ def run_training(folder, cases, **changes):
             "settings": {"network": UNET, "training": training_settings(**changes)},
             "window": list(WINDOW),
             "organs": list(ORGANS),
+            "prediction": PREDICTION,
+            "skip_bad": False,
             "code": "code",
             "checkpoint": str(folder / "checkpoint.pt"),
             "folders": {"training": [str(case) for case in cases], "validation": []},
@@ -1099,7 +1095,12 @@ def test_the_prediction_script_writes_a_label_map(trained, monkeypatch):
         folder,
         inputs={"weights": [str(run / "weights.pt")], "image": str(folder / "a" / "image.npy")},
         outputs=Outputs(labels=target, cost=run.parent / "a.json"),
-        params={"settings": {"overlap": 0.5, "mirror": True, "smallest_part": 0.5, "keep_largest": ["bladder"]}},
+        params={
+            "settings": {"overlap": 0.5, "mirror": True, "smallest_part": 0.5, "keep_largest": ["bladder"]},
+            "results": "results/tiny",
+            "evaluation": {"decides": "dice", "margin": {"dice": 0.01}, "tolerance_mm": 2.0},
+            "organs": list(ORGANS),
+        },
     )
     prediction, reference = (sitk.ReadImage(str(path)) for path in (target, folder / "labels-a.nii.gz"))
     assert prediction.GetSize() == reference.GetSize()

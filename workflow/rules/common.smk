@@ -126,6 +126,7 @@ TUNING = f"{RESULTS}/runs/{{model}}/tuning/fold{{fold}}-seed{{seed}}"
 CANDIDATES = tuning.candidates(STUDY["training"]["tune"])
 ORGANS = STUDY["dataset"]["organs"]
 TRAINED = configuration.trained(STUDY)
+SKIP_BAD = STUDY["dataset"]["on_bad_case"] == "skip"
 FIXED = [model for model in STUDY["models"] if model not in TRAINED]
 CASE_FILES = ["image.npy", "label.npy", "points.npy", "case.json"]
 CASE = {Path(file).stem: f"{RESULTS}/cases/{{case}}/{file}" for file in CASE_FILES}
@@ -174,7 +175,7 @@ REPORT_TABLES = {
 if GROUPS:
     REPORT_TABLES["groups"] = "groups: means with intervals"
     REPORT_TABLES["group_differences"] = "groups: every pair of contenders"
-if STUDY["dataset"]["on_bad_case"] == "skip":
+if SKIP_BAD:
     REPORT_TABLES["bad_cases"] = "cases that were left out"
 if CANDIDATES:
     REPORT_TABLES["tuning"] = "tuning: what each candidate reached on validation cases"
@@ -276,14 +277,27 @@ def prediction_code(wildcards):
     return fingerprint("predict.py", *map(network_file, members))
 
 
+def prediction_by_position():
+    """How the study predicts, with organs by their positions."""
+    organs, settings = list(ORGANS), STUDY["prediction"]
+    largest = [organs.index(organ) for organ in settings["keep_largest"]]
+    return settings | {"keep_largest": largest}
+
+
+def prediction_members(wildcards):
+    """The runs that an ensemble averages for a case; none where the model is none."""
+    if wildcards.model in TRAINED:
+        return []
+    return configuration.members_of(STUDY, FOLDS, wildcards.model, wildcards.case)
+
+
 def prediction_weights(wildcards):
     """The weights of a contender's run, or those of all runs that an ensemble averages for the case."""
     if wildcards.model in TRAINED:
         return [f"{RUN}/weights.pt".format(**wildcards)]
-    members = configuration.members_of(STUDY, FOLDS, wildcards.model, wildcards.case)
     return [
         f"{RUN}/weights.pt".format(model=model, fold=fold, seed=seed)
-        for model, fold, seed in members
+        for model, fold, seed in prediction_members(wildcards)
     ]
 
 
@@ -338,7 +352,7 @@ def bad_cases():
 
 def left_out():
     """The cases that on_bad_case: skip goes on without; known once all cases were checked."""
-    if STUDY["dataset"]["on_bad_case"] == "stop":
+    if not SKIP_BAD:
         return set()
     checkpoints.leave_out.get()
     return bad_cases()

@@ -21,6 +21,13 @@ rule predict:
         gpu=1,
     params:
         code=prediction_code,
-        settings=STUDY["prediction"],
+        members=prediction_members,
+        # Of organs their positions shape a prediction, and not their names.
+        shaping=prediction_by_position(),
+        settings=unrecorded(STUDY["prediction"]),
+        # What is fixed before results are seen must not remake a prediction when it changes.
+        results=unrecorded(RESULTS),
+        evaluation=unrecorded(STUDY["evaluation"]),
+        organs=unrecorded(list(ORGANS)),
     script:
         "../scripts/predict.py"

@@ -297,7 +297,7 @@ def training_job(wildcards, input):
             role: [f"{RESULTS}/cases/{case}" for case in cases_in(wildcards, name)]
             for role, name in (("training", "train"), ("validation", "validation"))
         },
-        "skip_bad": STUDY["dataset"]["on_bad_case"] == "skip",
+        "skip_bad": SKIP_BAD,
         "folder": folder_of(wildcards),
         "candidate": hasattr(wildcards, "candidate"),
         "replace": REPLACE,

@@ -22,7 +22,7 @@ CONDITIONS = ("device", "precision", "threads", "versions")  # of cost.json: wha
 with job_log(snakemake.log[0]) as logger:
     device = devices.prepare(threads=snakemake.threads, gpus=snakemake.resources.gpu)
     recorded = json.loads(Path(snakemake.input.cost).read_text())
-    job = snakemake.params.job | {"validation": [], "threads": snakemake.threads, "gpus": snakemake.resources.gpu, "stamp": ""}
+    job = snakemake.params.job | {"validation": [], "threads": snakemake.threads, "gpus": snakemake.resources.gpu}
     job["settings"] = tuned.settings_with(job["settings"], getattr(snakemake.input, "tuned", None))
     with tempfile.TemporaryDirectory() as folder:
         _, _, rows, cost = train_files(

@@ -12,9 +12,10 @@ import torch
 from torch import nn
 
 from organbench.core.errors import InputError
-from organbench.data import cases, volumes
+from organbench.data import cases, resampling
 from organbench.data.cases import Case
-from organbench.data.volumes import Array, Grid
+from organbench.data.grids import Array, Grid
+from organbench.data.labels import remove_parts
 from organbench.hardware import devices
 from organbench.inference import weights
 from organbench.inference.predictor import Ensemble, Predictor, followed
@@ -105,16 +106,20 @@ def predict_case(
         between: called after every few slices.
     """
     grid = grid or case.oriented
-    prediction = volumes.restore(followed(predictor, case.image, what, between), case.working, grid)
+    prediction = resampling.restore(followed(predictor, case.image, what, between), case.working, grid)
     voxels = {organ: math.ceil(ml / grid.voxel_ml - 1e-6) for organ, ml in enumerate(specks.smallest_ml, start=1)}
     for organ in sorted({organ for organ, smallest in voxels.items() if smallest > 1} | set(specks.only_largest)):
         smallest = max(1, voxels.get(organ, 1))
-        volumes.remove_parts(prediction, organ, smallest=smallest, only_largest=organ in specks.only_largest)
+        remove_parts(prediction, organ, smallest=smallest, only_largest=organ in specks.only_largest)
     return prediction
 
 
 def predict_files(
-    paths: Sequence[str | Path], folder: str | Path, settings: Prediction, device: torch.device
+    paths: Sequence[str | Path],
+    folder: str | Path,
+    settings: Prediction,
+    device: torch.device,
+    organs: Sequence[str] = (),
 ) -> tuple[Array, Case, dict[str, Any]]:
     """Predict a prepared case with the network of one `weights.pt`, or the mean of several.
 
@@ -123,6 +128,7 @@ def predict_files(
         folder: the prepared case's folder.
         settings: how the study predicts.
         device: where to compute.
+        organs: names of the organs, in order, as `settings` call them; by default as they were called in training.
 
     Returns:
         Organ indices on the original grid, in the working orientation (uint8, z y x); the case; and what it cost.
@@ -132,7 +138,7 @@ def predict_files(
     """
     networks, recipes = zip(*(weights.load(path, device) for path in paths), strict=True)
     for path, recipe in zip(paths, recipes, strict=True):
-        if recipe.run != weights.run_of(path):
+        if not weights.belongs(path, recipe):
             raise InputError(f"{path}: holds the weights of {recipe.run}; put them back, or delete it to train again")
     predictors = [
         predictor_of(network, recipe, settings, device) for network, recipe in zip(networks, recipes, strict=True)
@@ -144,7 +150,7 @@ def predict_files(
         prediction = predict_case(
             predictors[0] if len(predictors) == 1 else Ensemble(predictors),
             case,
-            settings.specks(organ_ml, recipes[0].organs),
+            settings.specks(organ_ml, organs or recipes[0].organs),
         )
     cost = {
         "case": case.name,

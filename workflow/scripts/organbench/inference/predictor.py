@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from organbench.core.jobs import Pace
-from organbench.data.volumes import Array
+from organbench.data.grids import Array
 from organbench.hardware import devices
 from organbench.inference import windows
 

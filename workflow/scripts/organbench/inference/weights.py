@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import json
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -61,7 +62,8 @@ class Recipe(Design):
         organ_ml: each organ's usual volume in the training cases, ml.
         parameters: of the network.
         multiply_adds_per_voxel: of a forward pass.
-        run: in whose folder the weights belong; empty where they belong to none.
+        run: in whose folder they were written; empty where in none.
+        training: a hash of all that shaped the weights, which the `cost.json` beside them tells too; empty: not known.
     """
 
     window: tuple[float, float]
@@ -70,6 +72,7 @@ class Recipe(Design):
     parameters: int
     multiply_adds_per_voxel: float
     run: str = ""
+    training: str = ""
 
     @classmethod
     def of(cls, content: Mapping[str, Any]) -> "Recipe":
@@ -90,6 +93,18 @@ class Recipe(Design):
 def run_of(weights: str | Path) -> str:
     """The run, such as unet/fold0-seed0, in whose folder a file lies."""
     return "/".join(Path(weights).parts[-3:-1])
+
+
+def belongs(weights: str | Path, recipe: Recipe) -> bool:
+    """Whether weights are those of the training whose `cost.json` lies beside them.
+
+    Where that does not tell, whether they were written into the folder of this name.
+    """
+    try:
+        named = json.loads(Path(weights).with_name("cost.json").read_text())["identity"]["sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
+        named = ""
+    return recipe.training == named if named and recipe.training else recipe.run == run_of(weights)
 
 
 def save(path_or_file: Any, network: nn.Module, recipe: Recipe) -> None:

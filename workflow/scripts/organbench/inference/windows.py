@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
-from organbench.data import volumes
-from organbench.data.volumes import Array
+from organbench.data.grids import Array
+from organbench.data.intensity import AIR_HU
 
 BODY_HU = -500  # half-way between air and water; lungs lie within the body's box
 
@@ -45,7 +45,7 @@ def padded(image: Array, size: Sequence[int]) -> tuple[Array, tuple[slice, ...]]
     pads = [max(0, s - n) for n, s in zip(image.shape, size, strict=True)]
     inner = tuple(slice(pad // 2, pad // 2 + n) for n, pad in zip(image.shape, pads, strict=True))
     around = [(pad // 2, pad - pad // 2) for pad in pads]
-    return (np.pad(image, around, constant_values=int(volumes.AIR_HU)) if any(pads) else image), inner
+    return (np.pad(image, around, constant_values=int(AIR_HU)) if any(pads) else image), inner
 
 
 def starts(length: int, window: int, overlap: float) -> list[int]:

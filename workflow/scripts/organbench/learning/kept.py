@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from organbench.core.errors import InputError
-from organbench.inference.inference import read_archive
+from organbench.inference.weights import read_archive
+from organbench.learning.checkpoint import unused
 
 FILES = {"weights": "weights.pt", "history": "history.csv", "cost": "cost.json"}
 ASIDE = "set-aside"
@@ -66,16 +67,13 @@ def whole(weights: Path) -> bool:
         return False
 
 
-def set_aside(job: Mapping[str, Any], logger: logging.Logger) -> None:
+def set_aside(folder: Path, logger: logging.Logger) -> None:
     """Move what an earlier training has left in a folder into a folder of its own in it."""
-    there = [path for path in (Path(job[name]) for name in FILES) if path.exists()]
+    there = [folder / file for file in FILES.values() if (folder / file).exists()]
     if not there:
         return
-    name = ((read_cost(Path(job["cost"])) or {}).get("identity") or {}).get("sha256", "unknown")[:8]
-    number, place = 1, there[0].parent / ASIDE / name
-    while place.exists():
-        number += 1
-        place = place.with_name(f"{name}-{number}")
+    name = ((read_cost(folder / FILES["cost"]) or {}).get("identity") or {}).get("sha256", "unknown")[:8]
+    place = unused(folder / ASIDE / name)
     place.mkdir(parents=True)
     for path in there:
         path.replace(place / path.name)

@@ -1,12 +1,10 @@
 """A training from files to files: what the rule `train` does."""
 
-import hashlib
 import io
-import json
 import logging
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,13 +13,13 @@ import pandas as pd
 import torch
 
 from organbench.core.errors import DivergedError
-from organbench.core.files import atomic
+from organbench.core.files import atomic, write_json
 from organbench.core.jobs import job_log
-from organbench.data import cases, volumes
+from organbench.data import cases
 from organbench.hardware import devices
 from organbench.inference import weights
 from organbench.inference.prediction import Prediction
-from organbench.learning import processes, tuned
+from organbench.learning import kept, processes, tuned
 from organbench.learning.sampling import WHOLE, Shard
 from organbench.learning.settings import Task, Training
 from organbench.learning.trainer import CHECKPOINT_SECONDS, Trained, Trainer
@@ -36,11 +34,9 @@ class Job:
         validation: folders of the cases to validate on.
         skip_bad: whether cases that could not be prepared are left out, or else refused.
         task: what is to be learned.
-        settings: what of it shapes the weights, as plain values.
         threads: that the workflow granted.
         gpus: that the workflow granted.
-        code: a hash of the code that shapes the weights.
-        stamp: a hash of everything that shapes the weights; None where it is to be made of the above.
+        identity: all that shapes the weights, under `sha256` the hash of it; empty where nothing is kept.
         candidate: whether this is a candidate of tuning, which may diverge.
         trained: the folder of the candidate that was chosen, if one was.
     """
@@ -49,11 +45,9 @@ class Job:
     validation: tuple[str, ...]
     skip_bad: bool
     task: Task
-    settings: Mapping[str, Any]
     threads: int
     gpus: int
-    code: str
-    stamp: str | None
+    identity: Mapping[str, Any]
     candidate: bool
     trained: str | None
 
@@ -73,11 +67,9 @@ class Job:
                 organs=tuple(job["organs"]),
                 seed=job["seed"],
             ),
-            settings=settings,
             threads=job["threads"],
             gpus=job["gpus"],
-            code=job["code"],
-            stamp=job.get("stamp"),
+            identity=job.get("identity", {}),
             candidate=job.get("candidate", False),
             trained=job.get("trained"),
         )
@@ -122,10 +114,12 @@ def run(job_values: Mapping[str, Any]) -> None:
                     raise
                 logger.warning("this candidate fails: %s", error)
                 if rank == 0:
-                    write_failure(places, job.task.organs, error, time.monotonic() - started)
+                    kept.set_aside(places.cost.parent, logger)
+                    write_failure(places, job, error, time.monotonic() - started)
                 return
         if rank == 0:
-            write(found, places)
+            kept.set_aside(places.cost.parent, logger)
+            write(found, places, job.identity)
 
 
 def train_files(
@@ -140,8 +134,7 @@ def train_files(
 ) -> Trained:
     """Train a model from prepared cases, or take over what a candidate of tuning has learned; see `Trainer`."""
     training, validation = (cases.load_all(role, skip_bad=job.skip_bad) for role in (job.training, job.validation))
-    checksums = [[[case.name, case.info["checksums"]] for case in role] for role in (training, validation)]
-    name = job.stamp or stamp(job.settings, job.task.window, job.task.seed, *checksums, job.code)
+    name = job.identity.get("sha256", "")
     if job.trained and (found := tuned.trained(job.trained, name, device, logger)):
         return found
     return Trainer(
@@ -159,33 +152,29 @@ def train_files(
     ).train()
 
 
-def stamp(*parts: Any) -> str:
-    """A hash of values that JSON holds: of everything that shapes the weights."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def write(found: Trained, places: Places) -> None:
-    """Write what a training leaves."""
+def write(found: Trained, places: Places, identity: Mapping[str, Any]) -> None:
+    """Write what a training leaves; its cost, which says what it was named by, at last."""
     buffer = io.BytesIO()  # so that the archive does not hold the file's temporary name
-    weights.save(buffer, found.network, replace(found.recipe, run=weights.run_of(places.weights)))
+    recipe = replace(found.recipe, run=weights.run_of(places.weights), training=identity["sha256"])
+    weights.save(buffer, found.network, recipe)
     with atomic(places.weights) as path:
         path.write_bytes(buffer.getbuffer())
     with atomic(places.history) as path:
         pd.DataFrame(found.rows).to_csv(path, index=False)
-    volumes.write_json(found.cost, places.cost)
+    write_json({**found.cost, "identity": identity}, places.cost)
 
 
-def write_failure(places: Places, organs: Sequence[str], error: DivergedError, seconds: float) -> None:
+def write_failure(places: Places, job: Job, error: DivergedError, seconds: float) -> None:
     """Write what a candidate leaves that diverged: a history without rows, and a cost that says why.
 
     Args:
         places: the files to write.
-        organs: names of the organs, in order.
+        job: which training it was.
         error: what it ended with.
         seconds: how long that took.
     """
-    columns = ["step", "learning_rate", "loss", *(f"dice_{organ}" for organ in organs), "seconds"]
-    places.weights.unlink(missing_ok=True)
+    columns = ["step", "learning_rate", "loss", *(f"dice_{organ}" for organ in job.task.organs), "seconds"]
     with atomic(places.history) as path:
         pd.DataFrame(columns=columns).to_csv(path, index=False)
-    volumes.write_json({"failed": str(error), "training_seconds": round(seconds, 3)}, places.cost)
+    told = {"failed": str(error), "training_seconds": round(seconds, 3), "identity": job.identity}
+    write_json(told, places.cost)

@@ -17,7 +17,7 @@ from torch import Tensor, distributed, nn
 from organbench.core.errors import DivergedError, StoppedError
 from organbench.core.jobs import Pace, termination
 from organbench.data.cases import Case
-from organbench.data.volumes import Array
+from organbench.data.grids import Array
 from organbench.hardware import devices
 from organbench.inference.prediction import predictor_of
 from organbench.inference.weights import Recipe
@@ -334,8 +334,12 @@ def diverged(what: str, rate: float, precision: str) -> DivergedError:
 
 
 def organ_ml(cases: Sequence[Case], organs: Sequence[str]) -> tuple[float, ...]:
-    """The usual volume per organ in ml: the median over the cases that show it, 0 where none does."""
-    volumes = [[case.info["original_voxels"][organ] * case.original.voxel_ml for case in cases] for organ in organs]
+    """The usual volume per organ in ml: the median over the cases that show it, 0 where none does.
+
+    Organs are counted by their positions, as they may have been renamed since the cases were prepared.
+    """
+    counts = [(case.original.voxel_ml, list(case.info["original_voxels"].values())) for case in cases]
+    volumes = [[count[k] * voxel_ml for voxel_ml, count in counts] for k in range(len(organs))]
     return tuple(float(np.median([v for v in values if v > 0] or [0.0])) for values in volumes)
 
 

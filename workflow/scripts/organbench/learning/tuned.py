@@ -47,7 +47,7 @@ def trained(folder: str | Path, stamp: str, device: torch.device, logger: loggin
         if cost.get("stamp") != stamp:
             return None
         network, recipe = weights.load(folder / "weights.pt", device)
-        if recipe.run != weights.run_of(folder / "weights.pt"):
+        if not weights.belongs(folder / "weights.pt", recipe):
             return None
         rows = tables.read(folder / "history.csv").to_dict("records")
     except (OSError, ValueError):  # an InputError is a ValueError
