@@ -51,12 +51,12 @@ def convert(work: Path, number: int) -> dict[str, float]:
 
     MB are those of the prepared case.
     """
-    from organbench.data import cases
+    from organbench.data import conversion
     from organbench.data.sources.phantoms.scan import ORGANS
 
     folder = work / "cases" / str(number)
     organs = {organ: [value] for organ, value in ORGANS.items()}
-    cases.convert(str(number), *files_of(work, number), folder, organs=organs, spacing=SPACING)
+    conversion.convert(str(number), *files_of(work, number), folder, organs=organs, spacing=SPACING)
     return {"mb": sum(file.stat().st_size for file in folder.iterdir()) / 1e6}
 
 

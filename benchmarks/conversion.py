@@ -15,17 +15,17 @@ CLASSES = 7
 
 
 def organbench(work: Path) -> dict[str, float]:
-    """OrganBench's cases.convert.
+    """OrganBench's conversion.convert.
 
     Both files read and checked; volume resampled linearly with antialiasing, labels by the largest share; HU
     statistics, voxel counts and sampling points; the case written. BLAS has one thread, as in the rule `convert`.
     """
     os.environ["OMP_NUM_THREADS"] = "1"  # before numpy is imported
-    from organbench.data import cases
+    from organbench.data import conversion
 
     folder = work / f"ct-{CLASSES}"
     started = time.perf_counter()
-    cases.convert(
+    conversion.convert(
         "ct",
         folder / "volume.nii.gz",
         folder / "labels.nii.gz",

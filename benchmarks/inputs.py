@@ -52,7 +52,7 @@ def default_study() -> dict[str, Any]:
 
 def make_phantoms(work: Path) -> None:
     """The default study's patients as NIfTI files and as prepared cases, in `work/phantoms` and `work/cases`."""
-    from organbench.data import cases, images
+    from organbench.data import conversion, images
     from organbench.data.sources.phantoms.scan import phantom
 
     study = default_study()
@@ -63,7 +63,7 @@ def make_phantoms(work: Path) -> None:
         if not (case / "case.json").exists():
             for image, file in zip(phantom(number, seed=settings["seed"], size=settings["size"]), files, strict=True):
                 images.write(image, file)
-            cases.convert(
+            conversion.convert(
                 str(number),
                 *files,
                 case,
@@ -111,7 +111,7 @@ def make_weights(work: Path, ct: Path, classes: int, steps: int = 150) -> None:
     """
     import torch
 
-    from organbench.data import cases
+    from organbench.data import cases, conversion
     from organbench.hardware import devices
     from organbench.inference import weights
     from organbench.learning.trainer import Trainer
@@ -120,7 +120,7 @@ def make_weights(work: Path, ct: Path, classes: int, steps: int = 150) -> None:
     if (folder / "weights.pt").exists():
         return
     organs = indices(classes)
-    cases.convert(
+    conversion.convert(
         "ct",
         folder / "volume.nii.gz",
         folder / "labels.nii.gz",
@@ -169,7 +169,7 @@ def make_long_scan(work: Path, ct: Path, classes: int, slices: int = 900) -> Non
     import numpy as np
     import SimpleITK as sitk
 
-    from organbench.data import cases, images
+    from organbench.data import conversion, images
 
     folder = make_ct(work, ct, classes)
     if (folder / "long" / "case.json").exists():
@@ -183,7 +183,7 @@ def make_long_scan(work: Path, ct: Path, classes: int, slices: int = 900) -> Non
         longer.SetOrigin(image.GetOrigin())
         longer.SetDirection(image.GetDirection())
         images.write(longer, file)
-    cases.convert("long", *files, folder / "long", organs=indices(classes), spacing=SPACING)
+    conversion.convert("long", *files, folder / "long", organs=indices(classes), spacing=SPACING)
 
 
 def read_json(path: Path) -> Any:

@@ -18,7 +18,7 @@ def predict(work: Path, classes: int) -> dict[str, float]:
     """
     import torch
 
-    from organbench.data import cases
+    from organbench.data import cases, conversion
     from organbench.hardware import devices
     from organbench.inference import prediction, predictor, weights
 
@@ -37,7 +37,7 @@ def predict(work: Path, classes: int) -> dict[str, float]:
     )
     case = cases.load(folder / "long")
     predicted = prediction.predict_case(whole, case, settings.specks(recipe.organ_ml, recipe.organs))
-    cases.write_prediction(predicted, case, folder / "long.nii.gz")
+    conversion.write_prediction(predicted, case, folder / "long.nii.gz")
     return {"seconds": time.perf_counter() - started}
 
 

@@ -83,7 +83,7 @@ def monai(work: Path) -> dict[str, float]:
 def whole_body(work: Path) -> dict[str, float]:
     """All that workflow/scripts/evaluate.py does with a scan of 512 x 512 x 900 voxels."""
     from organbench.data import grids
-    from organbench.data.labels import read_labels
+    from organbench.data.images import read_labels
     from organbench.evaluation import metrics
 
     started = time.perf_counter()

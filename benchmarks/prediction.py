@@ -65,13 +65,13 @@ def organbench(work: Path) -> dict[str, float]:
     organ's probability is resampled to the original grid (linear), then argmax; specks removed; NIfTI written. bf16
     where the processor has it, channels last.
     """
-    from organbench.data import cases
+    from organbench.data import cases, conversion
     from organbench.inference.prediction import predict_case
 
     folder = work / f"ct-{CLASSES}"
     started = time.perf_counter()
     organs = inputs.indices(CLASSES)
-    cases.convert(
+    conversion.convert(
         "ct",
         folder / "volume.nii.gz",
         folder / "labels.nii.gz",
@@ -82,7 +82,7 @@ def organbench(work: Path) -> dict[str, float]:
     network, specks = predictor(folder)
     case = cases.load(folder / "converted")
     prediction = predict_case(network, case, specks)
-    cases.write_prediction(prediction, case, folder / "organbench.nii.gz")
+    conversion.write_prediction(prediction, case, folder / "organbench.nii.gz")
     return scored(work, folder / "organbench.nii.gz", started)
 
 
@@ -92,9 +92,9 @@ def organbench_image_only(work: Path) -> dict[str, float]:
 
     import SimpleITK as sitk
 
-    from organbench.data import cases, grids, resampling
+    from organbench.data import cases, conversion, grids, resampling
     from organbench.data.grids import Grid
-    from organbench.data.intensity import read_volume
+    from organbench.data.images import read_volume
     from organbench.inference.prediction import predict_case
 
     folder = work / f"ct-{CLASSES}"
@@ -115,7 +115,7 @@ def organbench_image_only(work: Path) -> dict[str, float]:
     case = cases.Case("ct", image, image[:0], image[:0], info)
     network, specks = predictor(folder)
     prediction = predict_case(network, case, specks)
-    cases.write_prediction(prediction, case, folder / "image-only.nii.gz")
+    conversion.write_prediction(prediction, case, folder / "image-only.nii.gz")
     return scored(work, folder / "image-only.nii.gz", started)
 
 

@@ -17,7 +17,7 @@ import yaml
 from snakemake.common.configfile import load_configfile
 
 from organbench.core.errors import InputError
-from organbench.data import cases, finding, splits
+from organbench.data import cases, conversion, finding, splits
 from organbench.inference import weights
 from organbench.learning.checkpoint import Checkpoint
 from organbench.study import configuration, schema
@@ -70,7 +70,7 @@ def work(sender, function, arguments):
 
 def convert(folder, volume, labels):
     os.chdir(folder)
-    cases.convert("7", volume, labels, "results", organs=ORGANS, spacing=(1.0, None, None))
+    conversion.convert("7", volume, labels, "results", organs=ORGANS, spacing=(1.0, None, None))
     return json.loads((folder / "results/case.json").read_text())["voxels"]
 
 

@@ -9,7 +9,7 @@ import torch
 from hypothesis import settings
 from torch import nn
 
-from organbench.data import cases
+from organbench.data import cases, conversion
 from organbench.inference.prediction import Prediction
 from organbench.inference.windows import scaled
 from organbench.learning.settings import Task, Training
@@ -116,7 +116,7 @@ def make_case(folder, name="a", labels=None, *, working=(None, None, None), **op
     """A prepared case of a patient as `write_patient` writes it."""
     labels = label_map() if labels is None else labels
     volume_path, label_path = write_patient(folder, name, labels, **options)
-    cases.convert(name, volume_path, label_path, folder / name, organs=ORGANS, spacing=working)
+    conversion.convert(name, volume_path, label_path, folder / name, organs=ORGANS, spacing=working)
     return cases.load(folder / name)
 
 

@@ -9,7 +9,7 @@ import pytest
 import SimpleITK as sitk
 
 from organbench.core.errors import InputError
-from organbench.data import cases, grids, images, resampling
+from organbench.data import cases, conversion, grids, images, resampling
 from organbench.data.grids import Grid
 
 ORGANS = {"liver": [1], "lungs": [3, 4], "bone": [7]}
@@ -42,7 +42,7 @@ def convert(tmp_path, write_image):
             np.linspace(-1000, 1000, labels.size).reshape(labels.shape).astype(np.int16) if volume is None else volume
         )
         pair = write_image("volume.nii.gz", volume, **grid), write_image("labels.nii.gz", labels, **grid)
-        cases.convert(name, *pair, tmp_path / name, organs=organs, ignored=ignored, spacing=working)
+        conversion.convert(name, *pair, tmp_path / name, organs=organs, ignored=ignored, spacing=working)
         return cases.load(tmp_path / name)
 
     return make
@@ -52,7 +52,7 @@ def there_and_back(case, path):
     """The case's own labels, sent to the scanner's grid as if they had been predicted."""
     classes = np.arange(len(case.info["organs"]) + 1)[:, None, None, None]
     shares = ((slab == classes).astype(np.float32) for slab in grids.slabs(case.label))
-    cases.write_prediction(resampling.restore(shares, case.working, case.oriented), case, path)
+    conversion.write_prediction(resampling.restore(shares, case.working, case.oriented), case, path)
     return images.read(path)
 
 
@@ -125,16 +125,16 @@ def test_a_smooth_oblique_shape_comes_back_nearly(convert, tmp_path, working, le
 )
 def test_real_labels_come_back_nearly(real_data, tmp_path, name, large):
     pair = [real_data / "torso" / f"{kind}-{name}.nii.gz" for kind in ("volume", "labels")]
-    cases.convert(name, *pair, tmp_path / name, organs=TORSO_ORGANS, spacing=(1.5, 1.5, 1.5))
+    conversion.convert(name, *pair, tmp_path / name, organs=TORSO_ORGANS, spacing=(1.5, 1.5, 1.5))
     case = cases.load(tmp_path / name)
     found = there_and_back(case, tmp_path / "prediction.nii.gz")
     original = sitk.ReadImage(str(pair[0]))
     same_grid(found, original)
-    truth = sitk.GetArrayFromImage(sitk.ReadImage(str(pair[1])))
+    reference = sitk.GetArrayFromImage(sitk.ReadImage(str(pair[1])))
     prediction = sitk.GetArrayViewFromImage(found)
     for organ, (value,) in TORSO_ORGANS.items():
         if organ in large:
-            assert dice(truth == value, prediction == value) > 0.95, organ
+            assert dice(reference == value, prediction == value) > 0.95, organ
     assert case.image.min() >= -1024
 
 
@@ -267,7 +267,7 @@ def test_an_array_of_another_case_is_refused(convert, tmp_path):
 def test_a_case_that_could_not_be_prepared_is_refused_or_left_out(convert, tmp_path):
     convert(np.ones((4, 5, 6), np.uint8), name="good")
     folders = [tmp_path / "good", tmp_path / "bad"]
-    cases.write_bad("bad", "data/bad.nii: is odd; mend it", tmp_path / "bad")
+    cases.write_excluded("bad", "data/bad.nii: is odd; mend it", tmp_path / "bad")
     with pytest.raises(InputError, match=r"bad\.nii: is odd"):
         cases.load_all(folders)
     assert [case.name for case in cases.load_all(folders, skip_bad=True)] == ["good"]

@@ -10,7 +10,7 @@ import SimpleITK as sitk
 from organbench.core.errors import InputError
 from organbench.data import images
 from organbench.data.formats import nifti
-from organbench.data.intensity import read_volume
+from organbench.data.images import read_volume
 
 
 @pytest.fixture

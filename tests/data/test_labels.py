@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from organbench.core.errors import InputError
-from organbench.data.labels import read_labels, remove_parts
+from organbench.data.images import read_labels
+from organbench.data.labels import remove_parts
 
 ORGANS = {"liver": [1], "lungs": [3, 4]}
 

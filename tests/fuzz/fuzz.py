@@ -18,8 +18,7 @@ sys.path[:0] = [str(TESTS), str(TESTS.parent / "workflow" / "scripts")]
 with atheris.instrument_imports(include=["organbench"]):
     from organbench.core.errors import InputError
     from organbench.data import splits
-    from organbench.data.intensity import read_volume
-    from organbench.data.labels import read_labels
+    from organbench.data.images import read_labels, read_volume
     from organbench.study import configuration
     from organbench.study.schema import load
 

@@ -15,7 +15,7 @@ from torch import nn
 
 from organbench import networks
 from organbench.core.errors import InputError
-from organbench.data import cases
+from organbench.data import conversion
 from organbench.hardware import devices
 from organbench.inference import weights as weights_file
 from organbench.inference.prediction import Specks, predict_case
@@ -432,7 +432,7 @@ def test_a_prediction_is_on_the_scanners_grid_with_the_original_values(tmp_path,
     labels = label_map((6, 24, 20))
     case = make_case(tmp_path, labels=labels, noise=0.0, orientation=orientation)
     prediction = predict_case(predictor(Threshold()), case)
-    cases.write_prediction(prediction, case, tmp_path / "prediction.nii.gz")
+    conversion.write_prediction(prediction, case, tmp_path / "prediction.nii.gz")
     ours, reference = (sitk.ReadImage(str(tmp_path / f"{name}.nii.gz")) for name in ("prediction", "labels-a"))
     assert ours.GetPixelID() == sitk.sitkUInt8
     for what in ("GetSize", "GetSpacing", "GetOrigin", "GetDirection"):

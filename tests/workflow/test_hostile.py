@@ -26,9 +26,9 @@ from limits import ORGANS, convert, find_cases, limited, load_case, load_weights
 from tiny import examples
 
 from organbench.core.errors import InputError
-from organbench.data import cases, grids, splits
+from organbench.data import cases, conversion, grids, splits
 from organbench.data.grids import Grid
-from organbench.data.intensity import read_volume
+from organbench.data.images import read_volume
 from organbench.study import configuration
 
 SHAPE = (8, 10, 12)  # z y x
@@ -681,7 +681,7 @@ def test_a_bad_prepared_case(tmp_path, refused, row):
     name, content, *words = CASES[row]
     write(tmp_path, "volume.nii", nifti())
     write(tmp_path, "labels.nii", nifti(LABELS))
-    cases.convert(
+    conversion.convert(
         "7", tmp_path / "volume.nii", tmp_path / "labels.nii", tmp_path / "7", organs=ORGANS, spacing=[None] * 3
     )
     cases.load(tmp_path / "7")
@@ -695,7 +695,7 @@ def test_a_prepared_case_of_other_organs(tmp_path, refused, key, value):
     write(tmp_path, "volume.nii", nifti())
     write(tmp_path, "labels.nii", nifti(LABELS))
     paths = tmp_path / "volume.nii", tmp_path / "labels.nii", tmp_path / "7"
-    cases.convert("7", *paths, organs=ORGANS, spacing=[None] * 3)
+    conversion.convert("7", *paths, organs=ORGANS, spacing=[None] * 3)
     info = json.loads((tmp_path / "7/case.json").read_text())
     write(tmp_path, "7/case.json", json.dumps(info | {key: value}).encode())
     refused(load_case, tmp_path / "7", ["case.json: damaged", "run again"])

@@ -12,19 +12,19 @@ from organbench.study import identity
 
 with job_log(snakemake.log[0]) as logger:
     params = snakemake.params
-    good, bad = cases.sort_out(snakemake.input.cases, params.incomplete, params.organs)
-    if bad and params.on_bad_case == "stop":
-        for reason in bad.values():
+    usable, excluded = cases.sort_out(snakemake.input.cases, params.incomplete, params.organs)
+    if excluded and params.on_bad_case == "stop":
+        for reason in excluded.values():
             logger.error("error: %s", reason)
-        cases.outdate([path for path in snakemake.input.cases if Path(path).parent.name in bad])
+        cases.outdate([path for path in snakemake.input.cases if Path(path).parent.name in excluded])
         raise InputError(
-            f"{len(bad)} of {len(good) + len(bad)} cases cannot be used; mend their files, "
+            f"{len(excluded)} of {len(usable) + len(excluded)} cases cannot be used; mend their files, "
             "or go on without them by dataset.on_bad_case: skip"
         )
-    for fold in splits.without(params.folds, bad):
-        cases.check_fold(good, fold, params.organs)
+    for fold in splits.without(params.folds, excluded):
+        cases.check_fold(usable, fold, params.organs)
     # Conversions are over, so that it is known now whether what was trained on is still the same.
-    infos = {info["case"]: info for info in good}
+    infos = {info["case"]: info for info in usable}
     lines = identity.outdated(params.finished, infos)
     if lines and not params.replace:
         for line in lines:
@@ -34,8 +34,8 @@ with job_log(snakemake.log[0]) as logger:
             "by --config replace_trainings=true, which sets aside the weights that are replaced"
         )
     tables = {
-        snakemake.output.cases: pd.DataFrame([cases.overview(info) for info in good]),
-        snakemake.output.bad: pd.DataFrame(bad.items(), columns=["case", "reason"]),
+        snakemake.output.cases: pd.DataFrame([cases.overview(info) for info in usable]),
+        snakemake.output.bad: pd.DataFrame(excluded.items(), columns=["case", "reason"]),
     }
     for output, table in tables.items():
         with atomic(output) as path:

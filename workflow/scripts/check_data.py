@@ -9,27 +9,27 @@ from organbench.data import cases, splits
 
 with job_log(snakemake.log[0]) as logger:
     params = snakemake.params
-    good, bad = cases.sort_out(snakemake.input.cases, params.incomplete, params.organs)
-    faults = list(bad.values())
+    usable, excluded = cases.sort_out(snakemake.input.cases, params.incomplete, params.organs)
+    faults = list(excluded.values())
     if params.official:
-        missing = set(splits.OFFICIAL) - {info["case"] for info in good} - bad.keys()
+        missing = set(splits.OFFICIAL) - {info["case"] for info in usable} - excluded.keys()
         if missing:
             faults.append(f"{len(missing)} of CT-ORG's 140 cases are not there: {splits.ranges(map(int, missing))}")
     try:
-        for fold in splits.without(params.folds, bad):
-            cases.check_fold(good, fold, params.organs)
+        for fold in splits.without(params.folds, excluded):
+            cases.check_fold(usable, fold, params.organs)
     except InputError as error:
         faults.append(str(error))
     folder = Path(snakemake.input.cases[0]).parent
-    needed, free = sum(map(cases.disk_bytes, good)), shutil.disk_usage(folder).free
+    needed, free = sum(map(cases.disk_bytes, usable)), shutil.disk_usage(folder).free
     if needed > free:
         faults.append(f"{folder}: {needed / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free; make room")
-    for line in cases.survey(good):
+    for line in cases.survey(usable):
         logger.warning(line)  # warnings reach the screen
     logger.warning(f"prepared cases will take {needed / 1e9:.1f} GB of the {free / 1e9:.1f} GB that are free")
     for fault in faults:
         logger.error("error: %s", fault)
     cases.outdate(snakemake.input.cases)
     if faults:
-        raise InputError(f"{len(faults)} faults; {len(good)} of {len(good) + len(bad)} cases can be used")
+        raise InputError(f"{len(faults)} faults; {len(usable)} of {len(usable) + len(excluded)} cases can be used")
     logger.warning("the data set is complete and sound")

@@ -4,7 +4,7 @@ from organbench.core.files import atomic, unchanged
 from organbench.core.jobs import job_log
 from organbench.data import grids
 from organbench.data.grids import Grid
-from organbench.data.labels import read_labels
+from organbench.data.images import read_labels
 from organbench.evaluation import metrics
 
 with job_log(snakemake.log[0]), unchanged(snakemake.input.labels, snakemake.input.prediction):

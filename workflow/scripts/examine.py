@@ -3,11 +3,11 @@
 from organbench.core.errors import InputError
 from organbench.core.files import write_json
 from organbench.core.jobs import job_log
-from organbench.data import cases
+from organbench.data import conversion
 
 with job_log(snakemake.log[0]) as logger:
     try:
-        _, _, info = cases.prepare(
+        _, _, info = conversion.prepare(
             snakemake.wildcards.case,
             snakemake.input.volume,
             snakemake.input.labels,

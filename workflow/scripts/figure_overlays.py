@@ -6,8 +6,7 @@ from organbench.core import tables
 from organbench.core.files import unchanged
 from organbench.core.jobs import job_log
 from organbench.data import grids
-from organbench.data.intensity import read_volume
-from organbench.data.labels import read_labels
+from organbench.data.images import read_labels, read_volume
 from organbench.reporting.figures import overlays, style
 
 with job_log(snakemake.log[0]), unchanged(*snakemake.input.volumes, *snakemake.input.labels):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from organbench.core.files import write_json
 from organbench.core.jobs import job_log
-from organbench.data import cases
+from organbench.data import conversion
 from organbench.hardware import devices
 from organbench.inference.prediction import Prediction, predict_files
 from organbench.study import protocol
@@ -16,6 +16,6 @@ with job_log(snakemake.log[0]) as logger:
     folder = Path(snakemake.input.image).parent
     settings = Prediction.of(snakemake.params.settings)
     prediction, case, cost = predict_files(snakemake.input.weights, folder, settings, device, snakemake.params.organs)
-    cases.write_prediction(prediction, case, snakemake.output.labels)
+    conversion.write_prediction(prediction, case, snakemake.output.labels)
     write_json(cost, snakemake.output.cost)
     logger.info("predicted %s on %s, %s, in %.1f s", case.name, device, cost["precision"], cost["prediction_seconds"])

@@ -10,7 +10,7 @@ import SimpleITK as sitk
 from organbench.core import tables
 from organbench.core.files import write_json
 from organbench.core.jobs import job_log
-from organbench.data import cases
+from organbench.data import conversion
 from organbench.hardware import devices
 from organbench.inference.prediction import Prediction, predict_files
 from organbench.learning import tuned
@@ -39,7 +39,7 @@ with job_log(snakemake.log[0]) as logger:
         case_folder = Path(snakemake.input.image).parent
         prediction, case, _ = predict_files([snakemake.input.weights], case_folder, predicting, device)
         again = Path(folder, "again.nii.gz")
-        cases.write_prediction(prediction, case, again)
+        conversion.write_prediction(prediction, case, again)
         ours, theirs = (
             sitk.GetArrayFromImage(sitk.ReadImage(str(path))) for path in (again, snakemake.input.prediction)
         )

@@ -5,8 +5,7 @@ import SimpleITK as sitk
 from organbench.analysis import cohort
 from organbench.core.files import atomic, unchanged
 from organbench.core.jobs import job_log
-from organbench.data.intensity import read_volume
-from organbench.data.labels import read_labels
+from organbench.data.images import read_labels, read_volume
 from organbench.reporting import viewer
 
 with job_log(snakemake.log[0]), unchanged(snakemake.input.volume, snakemake.input.labels):

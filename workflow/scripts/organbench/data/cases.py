@@ -5,8 +5,7 @@ import math
 import os
 import zlib
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,7 @@ import numpy as np
 
 from organbench.core.errors import InputError
 from organbench.core.files import atomic, write_json
-from organbench.data import grids, images, intensity, resampling
-from organbench.data.formats.kind import LARGEST_BYTES, LARGEST_SIZE
 from organbench.data.grids import Array, Grid
-from organbench.data.intensity import read_volume
-from organbench.data.labels import ignored_in, read_labels
 
 POINTS = 1024  # voxels of each organ that are remembered for sampling
 NO_FILE = (FileNotFoundError, IsADirectoryError, NotADirectoryError)  # other `OSError`s may pass
@@ -59,89 +54,6 @@ class Case:
         return Grid.from_json(self.info["original"])
 
 
-def prepare(
-    name: str,
-    volume_path: str | Path,
-    label_path: str | Path,
-    *,
-    organs: Mapping[str, Sequence[int]],
-    ignored: Sequence[int] = (),
-    spacing: Sequence[float | None],
-) -> tuple[Array, Array, dict[str, Any]]:
-    """Check a CT volume and its labels, and bring them to the working grid.
-
-    Args:
-        name: the case's name.
-        volume_path: CT volume in HU.
-        label_path: label map on the same grid.
-        organs: name of each organ and its label values, which are merged.
-        ignored: label values that count as background.
-        spacing: working spacing in mm, x y z; None keeps the scanner's.
-
-    Returns:
-        Of a case its image, its label and what `case.json` holds; see `Case`.
-
-    Raises:
-        InputError: the volume or the labels are unfit; see `intensity` and `labels`.
-    """
-    scanned = images.read_grid(volume_path)
-    size = scanned.with_spacing(spacing).size
-    if max(size) > LARGEST_SIZE or math.prod(size) * 2 > LARGEST_BYTES:
-        raise InputError(
-            f"{volume_path}: at preprocessing.spacing it would have {' x '.join(map(str, size))} voxels; "
-            "choose a coarser one, or export the volume with its true spacing"
-        )
-
-    def prepare_labels() -> tuple[Array, dict[str, int], list[int]]:
-        labels = read_labels(label_path, organs, ignored)
-        grids.check_pair(scanned, Grid.of(labels), volume_path, label_path)
-        grids.place(labels, scanned)
-        indices, grid = grids.oriented(labels)
-        resampled = resampling.resample_labels(indices, grid, grid.with_spacing(spacing), len(organs))
-        return resampled, voxels_of(indices, organs), ignored_in(labels)
-
-    with ThreadPoolExecutor(1) as pool:  # while the volume is unpacked
-        preparing = pool.submit(prepare_labels)
-        volume = read_volume(volume_path)
-        label, original_voxels, ignored_there = preparing.result()
-    original, orientation = Grid.of(volume), grids.orientation(volume)
-    hu, oriented = grids.oriented(volume)
-    intensity.check_hu(volume_path, float(hu.min()), float(hu.max()))
-    working = oriented.with_spacing(spacing)
-    image = resampling.resample_volume(hu, oriented, working)
-    info = {
-        "case": name,
-        "orientation": orientation,
-        "original": asdict(original),
-        "oriented": asdict(oriented),
-        "working": asdict(working),
-        "spacing": list(spacing),
-        "organs": {organ: list(values) for organ, values in organs.items()},
-        "ignored": ignored_there,
-        "original_voxels": original_voxels,
-        "voxels": voxels_of(label, organs),
-        "hu": hu_statistics(image, label, organs),
-    }
-    return image, label, info
-
-
-def convert(name: str, volume_path: str | Path, label_path: str | Path, folder: str | Path, **options: Any) -> None:
-    """Check a CT volume and its labels, bring them to the working grid, and write a case.
-
-    Args:
-        name: the case's name.
-        volume_path: CT volume in HU.
-        label_path: label map on the same grid.
-        folder: where `image.npy`, `label.npy`, `points.npy` and `case.json` go.
-        options: as for `prepare`.
-
-    Raises:
-        InputError: the volume or the labels are unfit; see `intensity` and `labels`.
-    """
-    image, label, info = prepare(name, volume_path, label_path, **options)
-    write(image, label, info, folder)
-
-
 def write(image: Array, label: Array, info: Mapping[str, Any], folder: str | Path) -> None:
     """Write what `prepare` returns as a case."""
     folder = Path(folder)
@@ -153,44 +65,10 @@ def write(image: Array, label: Array, info: Mapping[str, Any], folder: str | Pat
     write_json(info, folder / "case.json")
 
 
-def write_bad(name: str, reason: str, folder: str | Path) -> None:
+def write_excluded(name: str, reason: str, folder: str | Path) -> None:
     """Write, in place of a case that cannot be prepared, why it cannot: the same files, with empty arrays."""
     nothing = np.zeros((0, 0, 0), np.int16)
     write(nothing, nothing, {"case": name, "bad": reason, "organs": {}}, folder)
-
-
-def voxels_of(label: Array, organs: Mapping[str, Any]) -> dict[str, int]:
-    """Voxels of each organ in an array of organ indices."""
-    counts = np.zeros(len(organs) + 1, np.int64)
-    for slab in grids.slabs(label):
-        counts += np.bincount(slab.ravel(), minlength=len(organs) + 1)
-    return {organ: int(counts[index]) for index, organ in enumerate(organs, start=1)}
-
-
-def hu_statistics(image: Array, label: Array, organs: Mapping[str, Any]) -> dict[str, dict[str, float] | None]:
-    """Mean, deviation and 0.5, 50 and 99.5 percentiles of HU of the volume and of each organ (None: absent)."""
-
-    def describe(histogram: Array) -> dict[str, float] | None:
-        count = histogram.sum()
-        if not count:
-            return None
-        values = np.arange(low, high + 1, dtype=np.float64)
-        mean = float((histogram * values).sum() / count)
-        below = np.cumsum(histogram)
-        percentiles = {f"p{p:g}": float(values[np.searchsorted(below, count * p / 100)]) for p in (0.5, 50, 99.5)}
-        return {"mean": mean, "std": float(np.sqrt((histogram * (values - mean) ** 2).sum() / count))} | percentiles
-
-    low, high = int(image.min()), int(image.max())
-    levels = high - low + 1
-    joint = np.zeros((len(organs) + 1) * levels, np.int64)
-    for slab, where in zip(grids.slabs(image), grids.slabs(label), strict=True):
-        joint += np.bincount(
-            (where.astype(np.int64) * levels + (slab.astype(np.int64) - low)).ravel(), minlength=len(joint)
-        )
-    table = joint.reshape(-1, levels)
-    return {"volume": describe(table.sum(axis=0))} | {
-        organ: describe(table[k]) for k, organ in enumerate(organs, start=1)
-    }
 
 
 def organ_points(label: Array, organs: int) -> Array:
@@ -229,7 +107,7 @@ def read_info(path: str | Path) -> dict[str, Any]:
 def sort_out(
     paths: Sequence[str | Path], incomplete: Mapping[str, str], organs: Sequence[str]
 ) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """What the `case.json` of each good case holds, and why each excluded case cannot be used.
+    """What the `case.json` of each usable case holds, and why each excluded case cannot be used.
 
     Args:
         paths: of all `case.json`.
@@ -240,8 +118,8 @@ def sort_out(
         InputError: as `read_info`.
     """
     infos = [read_info(path) for path in paths]
-    bad = {info["case"]: info["bad"] for info in infos if "bad" in info}
-    return [named(info, organs) for info in infos if "bad" not in info], {**incomplete, **bad}
+    excluded = {info["case"]: info["bad"] for info in infos if "bad" in info}
+    return [named(info, organs) for info in infos if "bad" not in info], {**incomplete, **excluded}
 
 
 def named(info: Mapping[str, Any], organs: Sequence[str]) -> dict[str, Any]:
@@ -312,17 +190,6 @@ def load_all(folders: Sequence[str | Path], *, skip_bad: bool = False) -> list[C
         InputError: as `load`.
     """
     return [load(folder) for folder in folders if not (skip_bad and "bad" in read_info(Path(folder, "case.json")))]
-
-
-def write_prediction(prediction: Array, case: Case, path: str | Path) -> None:
-    """Write organ indices (uint8, z y x, oriented grid) on the scanner's grid with the original label values."""
-    values = np.zeros(len(case.info["organs"]) + 1, np.uint16)
-    for index, merged in enumerate(case.info["organs"].values(), start=1):
-        values[index] = merged[0]  # organs that were merged go out under their first value
-    stored = values.astype(np.uint8) if values.max() < 256 else values
-    image = grids.orient(grids.to_image(stored[prediction], case.oriented), case.info["orientation"])
-    grids.place(image, case.original)
-    images.write(image, path)
 
 
 def check_fold(infos: Sequence[Mapping[str, Any]], fold: Mapping[str, Sequence[str]], organs: Sequence[str]) -> None:

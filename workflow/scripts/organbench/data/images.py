@@ -1,16 +1,20 @@
 """Files of images: read, checked and written by SimpleITK."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import SimpleITK as sitk
 
 from organbench.core.errors import InputError
 from organbench.core.files import atomic
 from organbench.data import formats
-from organbench.data.grids import Grid, check_grid
+from organbench.data.grids import Grid, check_grid, slabs
+from organbench.data.labels import lookup, whole_numbers
+
+IGNORED = "ignored"  # key of the metadata of a label map that was read
 
 
 def read_grid(path: str | Path) -> Grid:
@@ -62,6 +66,59 @@ def read(path: str | Path) -> sitk.Image:
         image = reader.Execute()
     header.check_voxels(sitk.GetArrayViewFromImage(image))
     return image
+
+
+def read_volume(path: str | Path) -> sitk.Image:
+    """Read a CT volume (HU) as float32 or an integer type.
+
+    Raises:
+        InputError: as `read`, or a voxel is NaN or infinite.
+    """
+    image = read(path)
+    voxels = sitk.GetArrayViewFromImage(image)
+    if voxels.dtype.kind == "c":
+        raise InputError(f"{path}: complex voxels; a CT volume in HU is needed")
+    if voxels.dtype.kind == "f":
+        for slab in slabs(voxels):
+            if not np.isfinite(slab).all():
+                raise InputError(f"{path}: has NaN or infinite voxels; replace them by numbers (air is -1024 HU)")
+    return image
+
+
+def read_labels(path: str | Path, organs: Mapping[str, Sequence[int]], ignored: Sequence[int] = ()) -> sitk.Image:
+    """Read a label map as organ indices: 0 background, then the organs in their order.
+
+    Args:
+        path: the label map; its voxels are whole numbers, stored as integers or floats.
+        organs: name of each organ and its label values, which are merged.
+        ignored: label values that become background.
+
+    Returns:
+        uint8 image on the file's own grid; see also `ignored_in`.
+
+    Raises:
+        InputError: as `read`, or a value that is no whole number or stands neither for an organ nor for
+            background.
+    """
+    image = read(path)
+    voxels = sitk.GetArrayViewFromImage(image)
+    indices = {0: 0} | dict.fromkeys(ignored, 0)
+    for index, values in enumerate(organs.values(), start=1):
+        indices |= dict.fromkeys(values, index)
+    result = np.empty(voxels.shape, np.uint8)
+    there: set[int] = set()
+    for slab, target in zip(slabs(voxels), slabs(result), strict=True):
+        target[...] = lookup(whole_numbers(slab, path), indices, path)
+        there |= {value for value in ignored if value not in there and (slab == value).any()}
+    labels = sitk.GetImageFromArray(result)
+    labels.CopyInformation(image)
+    labels.SetMetaData(IGNORED, " ".join(map(str, sorted(there))))
+    return labels
+
+
+def ignored_in(labels: sitk.Image) -> list[int]:
+    """Which of the label values that are ignored a label map had, as `read_labels` has read it."""
+    return [int(value) for value in labels.GetMetaData(IGNORED).split()]
 
 
 @contextmanager

@@ -1,34 +1,12 @@
-"""CT volumes in HU."""
+"""Intensities of CT volumes, in HU."""
 
 from pathlib import Path
 
-import numpy as np
-import SimpleITK as sitk
-
 from organbench.core.errors import InputError
-from organbench.data import images
-from organbench.data.grids import slabs
 
 AIR_HU = -1024.0  # padding outside the scanner's circle (-2048, -3024) counts as air
 GREATEST_HU = 1e5  # metal has some 30000
 LEAST_HU = 50  # a scan has air and tissue, so its voxels are farther apart
-
-
-def read_volume(path: str | Path) -> sitk.Image:
-    """Read a CT volume (HU) as float32 or an integer type.
-
-    Raises:
-        InputError: as `images.read`, or a voxel is NaN or infinite.
-    """
-    image = images.read(path)
-    voxels = sitk.GetArrayViewFromImage(image)
-    if voxels.dtype.kind == "c":
-        raise InputError(f"{path}: complex voxels; a CT volume in HU is needed")
-    if voxels.dtype.kind == "f":
-        for slab in slabs(voxels):
-            if not np.isfinite(slab).all():
-                raise InputError(f"{path}: has NaN or infinite voxels; replace them by numbers (air is -1024 HU)")
-    return image
 
 
 def check_hu(path: str | Path, low: float, high: float) -> None:

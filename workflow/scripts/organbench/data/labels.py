@@ -1,54 +1,16 @@
 """Label maps as organ indices."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 
 from organbench.core.errors import InputError
-from organbench.data import images
-from organbench.data.grids import Array, slabs
+from organbench.data.grids import Array
 
 MAX_LABEL = 65535
-IGNORED = "ignored"  # key of the metadata of a label map that was read
 UNKNOWN = 255  # no organ's index
-
-
-def read_labels(path: str | Path, organs: Mapping[str, Sequence[int]], ignored: Sequence[int] = ()) -> sitk.Image:
-    """Read a label map as organ indices: 0 background, then the organs in their order.
-
-    Args:
-        path: the label map; its voxels are whole numbers, stored as integers or floats.
-        organs: name of each organ and its label values, which are merged.
-        ignored: label values that become background.
-
-    Returns:
-        uint8 image on the file's own grid; see also `ignored_in`.
-
-    Raises:
-        InputError: as `images.read`, or a value that is no whole number or stands neither for an organ nor for
-            background.
-    """
-    image = images.read(path)
-    voxels = sitk.GetArrayViewFromImage(image)
-    indices = {0: 0} | dict.fromkeys(ignored, 0)
-    for index, values in enumerate(organs.values(), start=1):
-        indices |= dict.fromkeys(values, index)
-    result = np.empty(voxels.shape, np.uint8)
-    there: set[int] = set()
-    for slab, target in zip(slabs(voxels), slabs(result), strict=True):
-        target[...] = lookup(whole_numbers(slab, path), indices, path)
-        there |= {value for value in ignored if value not in there and (slab == value).any()}
-    labels = sitk.GetImageFromArray(result)
-    labels.CopyInformation(image)
-    labels.SetMetaData(IGNORED, " ".join(map(str, sorted(there))))
-    return labels
-
-
-def ignored_in(labels: sitk.Image) -> list[int]:
-    """Which of the label values that are ignored a label map had, as `read_labels` has read it."""
-    return [int(value) for value in labels.GetMetaData(IGNORED).split()]
 
 
 def whole_numbers(values: Array, path: str | Path) -> Array:

@@ -1,0 +1,144 @@
+"""From a CT volume and its labels to a prepared case, and from its prediction back to the scanner's grid."""
+
+import math
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from organbench.core.errors import InputError
+from organbench.data import cases, grids, images, intensity, resampling
+from organbench.data.cases import Case
+from organbench.data.formats.kind import LARGEST_BYTES, LARGEST_SIZE
+from organbench.data.grids import Array, Grid
+
+
+def prepare(
+    name: str,
+    volume_path: str | Path,
+    label_path: str | Path,
+    *,
+    organs: Mapping[str, Sequence[int]],
+    ignored: Sequence[int] = (),
+    spacing: Sequence[float | None],
+) -> tuple[Array, Array, dict[str, Any]]:
+    """Check a CT volume and its labels, and bring them to the working grid.
+
+    Args:
+        name: the case's name.
+        volume_path: CT volume in HU.
+        label_path: label map on the same grid.
+        organs: name of each organ and its label values, which are merged.
+        ignored: label values that count as background.
+        spacing: working spacing in mm, x y z; None keeps the scanner's.
+
+    Returns:
+        Of a case its image, its label and what `case.json` holds; see `Case`.
+
+    Raises:
+        InputError: the volume or the labels are unfit; see `images`.
+    """
+    scanned = images.read_grid(volume_path)
+    size = scanned.with_spacing(spacing).size
+    if max(size) > LARGEST_SIZE or math.prod(size) * 2 > LARGEST_BYTES:
+        raise InputError(
+            f"{volume_path}: at preprocessing.spacing it would have {' x '.join(map(str, size))} voxels; "
+            "choose a coarser one, or export the volume with its true spacing"
+        )
+
+    def prepare_labels() -> tuple[Array, dict[str, int], list[int]]:
+        labels = images.read_labels(label_path, organs, ignored)
+        grids.check_pair(scanned, Grid.of(labels), volume_path, label_path)
+        grids.place(labels, scanned)
+        indices, grid = grids.oriented(labels)
+        resampled = resampling.resample_labels(indices, grid, grid.with_spacing(spacing), len(organs))
+        return resampled, voxels_of(indices, organs), images.ignored_in(labels)
+
+    with ThreadPoolExecutor(1) as pool:  # while the volume is unpacked
+        preparing = pool.submit(prepare_labels)
+        volume = images.read_volume(volume_path)
+        label, original_voxels, ignored_there = preparing.result()
+    original, orientation = Grid.of(volume), grids.orientation(volume)
+    hu, oriented = grids.oriented(volume)
+    intensity.check_hu(volume_path, float(hu.min()), float(hu.max()))
+    working = oriented.with_spacing(spacing)
+    image = resampling.resample_volume(hu, oriented, working)
+    info = {
+        "case": name,
+        "orientation": orientation,
+        "original": asdict(original),
+        "oriented": asdict(oriented),
+        "working": asdict(working),
+        "spacing": list(spacing),
+        "organs": {organ: list(values) for organ, values in organs.items()},
+        "ignored": ignored_there,
+        "original_voxels": original_voxels,
+        "voxels": voxels_of(label, organs),
+        "hu": hu_statistics(image, label, organs),
+    }
+    return image, label, info
+
+
+def convert(name: str, volume_path: str | Path, label_path: str | Path, folder: str | Path, **options: Any) -> None:
+    """Check a CT volume and its labels, bring them to the working grid, and write a case.
+
+    Args:
+        name: the case's name.
+        volume_path: CT volume in HU.
+        label_path: label map on the same grid.
+        folder: where `image.npy`, `label.npy`, `points.npy` and `case.json` go.
+        options: as for `prepare`.
+
+    Raises:
+        InputError: the volume or the labels are unfit; see `images`.
+    """
+    image, label, info = prepare(name, volume_path, label_path, **options)
+    cases.write(image, label, info, folder)
+
+
+def voxels_of(label: Array, organs: Mapping[str, Any]) -> dict[str, int]:
+    """Voxels of each organ in an array of organ indices."""
+    counts = np.zeros(len(organs) + 1, np.int64)
+    for slab in grids.slabs(label):
+        counts += np.bincount(slab.ravel(), minlength=len(organs) + 1)
+    return {organ: int(counts[index]) for index, organ in enumerate(organs, start=1)}
+
+
+def hu_statistics(image: Array, label: Array, organs: Mapping[str, Any]) -> dict[str, dict[str, float] | None]:
+    """Mean, deviation and 0.5, 50 and 99.5 percentiles of HU of the volume and of each organ (None: absent)."""
+
+    def describe(histogram: Array) -> dict[str, float] | None:
+        count = histogram.sum()
+        if not count:
+            return None
+        values = np.arange(low, high + 1, dtype=np.float64)
+        mean = float((histogram * values).sum() / count)
+        below = np.cumsum(histogram)
+        percentiles = {f"p{p:g}": float(values[np.searchsorted(below, count * p / 100)]) for p in (0.5, 50, 99.5)}
+        return {"mean": mean, "std": float(np.sqrt((histogram * (values - mean) ** 2).sum() / count))} | percentiles
+
+    low, high = int(image.min()), int(image.max())
+    levels = high - low + 1
+    joint = np.zeros((len(organs) + 1) * levels, np.int64)
+    for slab, where in zip(grids.slabs(image), grids.slabs(label), strict=True):
+        joint += np.bincount(
+            (where.astype(np.int64) * levels + (slab.astype(np.int64) - low)).ravel(), minlength=len(joint)
+        )
+    table = joint.reshape(-1, levels)
+    return {"volume": describe(table.sum(axis=0))} | {
+        organ: describe(table[k]) for k, organ in enumerate(organs, start=1)
+    }
+
+
+def write_prediction(prediction: Array, case: Case, path: str | Path) -> None:
+    """Write organ indices (uint8, z y x, oriented grid) on the scanner's grid with the original label values."""
+    values = np.zeros(len(case.info["organs"]) + 1, np.uint16)
+    for index, merged in enumerate(case.info["organs"].values(), start=1):
+        values[index] = merged[0]  # organs that were merged go out under their first value
+    stored = values.astype(np.uint8) if values.max() < 256 else values
+    image = grids.orient(grids.to_image(stored[prediction], case.oriented), case.info["orientation"])
+    grids.place(image, case.original)
+    images.write(image, path)
