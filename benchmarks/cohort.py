@@ -52,7 +52,7 @@ def convert(work: Path, number: int) -> dict[str, float]:
     MB are those of the prepared case.
     """
     from organbench.data import conversion
-    from organbench.data.sources.phantoms.scan import ORGANS
+    from organbench.data.sources.phantoms.patient import ORGANS
 
     folder = work / "cases" / str(number)
     organs = {organ: [value] for organ, value in ORGANS.items()}
@@ -71,7 +71,7 @@ def train(work: Path, number: int) -> dict[str, float]:
     import torch
 
     from organbench.data import cases
-    from organbench.data.sources.phantoms.scan import ORGANS
+    from organbench.data.sources.phantoms.patient import ORGANS
     from organbench.hardware import devices
     from organbench.learning.trainer import Trainer
 

@@ -16,7 +16,8 @@ from matplotlib.colors import ListedColormap
 from matplotlib.patches import Patch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
-from organbench.data.sources.phantoms.scan import ORGANS, phantom
+from organbench.data.sources.phantoms.patient import ORGANS
+from organbench.data.sources.phantoms.scan import phantom
 
 CASES, SEED, SIZE = (0, 4, 2), 1, (200, 200, 180)
 WINDOW = (-700, 500)  # HU; wide enough to show lungs and bone at once

@@ -1,9 +1,12 @@
+from itertools import combinations
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
 
 from organbench.data.sources.phantoms import scan
-from organbench.data.sources.phantoms.scan import LOWEST, ORGANS, ORIENTATIONS, PADDING, phantom
+from organbench.data.sources.phantoms.patient import ORGANS
+from organbench.data.sources.phantoms.scan import LOWEST, ORIENTATIONS, PADDING, phantom
 
 TINY, SMALL = (40, 40, 36), (112, 112, 96)
 CASES = range(40)
@@ -223,9 +226,22 @@ def test_borders_are_soft(patients):
         assert np.mean((values > -650) & (values < -150)) > 0.2
 
 
+def air_of(hu):
+    """Noise and nothing else: the air in front of the patient, in a field of view of the size SMALL (z y x)."""
+    return hu[:, 4:16, 46:66]
+
+
+def test_patients_have_noise_of_their_own(patients):
+    """In each case, and in each study, other noise."""
+    others = [phantom(0, seed=2, size=SMALL)]
+    air = [air_of(arrays(pair)[0]) for pair in [*patients, *others]]
+    for first, second in combinations(air, 2):
+        assert abs(np.corrcoef(first.ravel(), second.ravel())[0, 1]) < 0.05
+
+
 def test_noise_is_correlated_in_a_slice(patients):
     for hu, _ in map(arrays, patients):
-        air = hu[:, 4:16, 46:66]  # in front of the patient
+        air = air_of(hu)
         across = np.corrcoef(air[:, :, 1:].ravel(), air[:, :, :-1].ravel())[0, 1]
         between = np.corrcoef(air[1:].ravel(), air[:-1].ravel())[0, 1]
         assert air.std() > 4
