@@ -9,14 +9,15 @@ from organbench.analysis import costs
 from organbench.core import tables
 from organbench.core.files import atomic
 from organbench.core.jobs import job_log
+from organbench.core.runs import Run
 
 
 def read(paths):
     """A row a file, with its run's model and seed."""
     rows = []
     for path in map(Path, paths):
-        model, run = path.parts[path.parts.index("runs") + 1 :][:2]
-        rows.append({**json.loads(path.read_text()), "model": model, "seed": run.partition("-seed")[2]})
+        run = Run.of(path)
+        rows.append({**json.loads(path.read_text()), "model": run.model, "seed": run.seed})
     return pd.DataFrame(rows)
 
 

@@ -10,18 +10,18 @@ from organbench.core import tables
 from organbench.core.errors import InputError
 from organbench.core.files import atomic
 from organbench.core.jobs import job_log
+from organbench.core.runs import Run
 
 
 def read(path):
     """A case's metrics, if they are all there and of the case and run in whose place they lie."""
     path = Path(path)
     text = path.read_text(errors="replace")
-    model, run = path.parts[-4:-2]
-    place = f"{model}/{run}/{path.stem}"
+    place = f"{Run.of(path)}/{path.stem}"
     try:
         table = tables.read(StringIO(text))
         whole = text.endswith("\n") and table["organ"].tolist() == snakemake.params.organs
-        found = {f"{row.model}/fold{row.fold}-seed{row.seed}/{row.case}" for row in table.itertuples()}
+        found = {f"{Run(row.model, row.fold, row.seed)}/{row.case}" for row in table.itertuples()}
     except (ValueError, KeyError, AttributeError):
         whole, found = False, set()
     if not whole or found != {place}:

@@ -8,19 +8,20 @@ import pandas as pd
 from organbench.analysis import choosing
 from organbench.core.files import atomic
 from organbench.core.jobs import job_log
+from organbench.core.runs import Run
 from organbench.study import tuning
 
 with job_log(snakemake.log[0]):
     candidates = tuning.candidates(snakemake.params.tune)
     scores, curves = [], []
     for choice in map(Path, snakemake.input.choices):
-        model, fold = choice.parts[-4], int(choice.parts[-2].removeprefix("fold").partition("-seed")[0])
+        run = Run.of(choice)
         name = json.loads(choice.read_text())["candidate"]
-        table = choosing.assess(choice.parent, candidates, snakemake.params.weights[model])
+        table = choosing.assess(choice.parent, candidates, snakemake.params.weights[run.model])
         table.insert(table.columns.get_loc("failed"), "chosen", [candidate == name for candidate in candidates])
         for found, rows in ((scores, table), (curves, choosing.curves(choice.parent, candidates))):
-            rows.insert(0, "model", model)
-            rows.insert(1, "fold", fold)
+            rows.insert(0, "model", run.model)
+            rows.insert(1, "fold", run.fold)
             found.append(rows)
     for output, tables in ((snakemake.output.tuning, scores), (snakemake.output.curves, curves)):
         with atomic(output) as path:

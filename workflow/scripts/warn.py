@@ -1,7 +1,6 @@
 """List what to look at before the tables are believed."""
 
 import json
-import re
 from pathlib import Path
 
 import pandas as pd
@@ -10,13 +9,14 @@ from organbench.analysis import caveats
 from organbench.core import tables
 from organbench.core.files import atomic
 from organbench.core.jobs import job_log
+from organbench.core.runs import Run
 
 
 def training(path):
     """What a run's training says of what it learned."""
-    model, fold, seed = re.search(r"([^/]+)/fold(\d+)-seed(\d+)/cost\.json$", path).groups()
+    run = Run.of(path)
     only_background = json.loads(Path(path).read_text()).get("predicts_only_background")
-    return {"model": model, "fold": int(fold), "seed": int(seed), "predicts_only_background": only_background}
+    return {"model": run.model, "fold": run.fold, "seed": run.seed, "predicts_only_background": only_background}
 
 
 with job_log(snakemake.log[0]) as logger:

@@ -1,11 +1,12 @@
 """Reading the tables that a study has written: names stay names, also where they are digits."""
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TextIO
 
 import pandas as pd
+
+from organbench.core.runs import Run
 
 NAMES = (
     *("case", "model", "organ", "model_a", "model_b", "metric", "patient", "group", "network"),
@@ -35,9 +36,7 @@ def read(table: str | Path | TextIO) -> pd.DataFrame:
 def histories(paths: Iterable[str | Path]) -> pd.DataFrame:
     """Read the history.csv of trainings, and add each one's model, fold and seed, which its path names."""
     found = []
-    for path in map(str, paths):
-        place = re.search(r"([^/]+)/fold(\d+)-seed(\d+)/history\.csv$", path)
-        if not place:
-            raise ValueError(f"{path} is no training's history")
-        found.append(read(path).assign(model=place[1], fold=int(place[2]), seed=int(place[3])))
+    for path in paths:
+        run = Run.of(path)
+        found.append(read(path).assign(model=run.model, fold=run.fold, seed=run.seed))
     return pd.concat(found, ignore_index=True)

@@ -1,0 +1,43 @@
+"""Which run a file is of: its place says so."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+PLACE = re.compile(
+    r"(?:.*/)?results/[^/]+/(?:learning_curve/share(\d+)/)?runs/([^/]+)/(?:tuning/)?fold(\d+)-seed(\d+)/.*"
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training of a model, or what was predicted with it.
+
+    Attributes:
+        model: its name in the study.
+        fold: from 0.
+        seed: of the training.
+        share: per cent of the fold's training patients that it was trained on.
+    """
+
+    model: str
+    fold: int
+    seed: int
+    share: int = 100
+
+    @classmethod
+    def of(cls, path: str | Path) -> "Run":
+        """The run in whose folder a file lies, or in whose tuning.
+
+        Raises:
+            ValueError: it lies in none.
+        """
+        place = PLACE.fullmatch(Path(path).as_posix())
+        if not place:
+            raise ValueError(f"{path} is no run's file")
+        share, model, fold, seed = place.groups()
+        return cls(model, int(fold), int(seed), int(share or 100))
+
+    def __str__(self) -> str:
+        """Its folder, below runs/."""
+        return f"{self.model}/fold{self.fold}-seed{self.seed}"
