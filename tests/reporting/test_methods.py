@@ -265,6 +265,12 @@ def test_what_each_network_has_of_its_own_is_said_of_each(config):
     assert "AdamW" not in text
 
 
+@pytest.mark.parametrize("mirror", [True, False])
+def test_flips_are_said_to_be_averaged_where_they_are(config, mirror):
+    sentence = "Predictions were averaged over all flips."
+    assert (sentence in written(config({"prediction": {"mirror": mirror}}))) == mirror
+
+
 def test_settings_of_one_network_are_said_in_words_and_cited(config):
     own = {
         "loss": "dice",

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import SimpleITK as sitk
+import surface_distance
 import torch
 import yaml
 
@@ -125,6 +126,58 @@ def test_predictions_lie_on_the_scanners_grid(finished):
         for what in ("GetSpacing", "GetOrigin", "GetDirection"):
             np.testing.assert_allclose(getattr(prediction, what)(), getattr(volume, what)(), atol=1e-5)
         assert set(np.unique(sitk.GetArrayViewFromImage(prediction))) <= {0, 1, 3, 5}
+
+
+def voxels(path, organs):
+    """A label map from the file (axes z y x, z along the patient), and its spacing in the same order."""
+    image = sitk.DICOMOrient(sitk.ReadImage(path), "LPS")
+    return {name: sitk.GetArrayFromImage(image) == value for name, value in organs.items()}, image.GetSpacing()[::-1]
+
+
+def measured(reference, prediction, spacing, tolerance):
+    """All metrics of an organ that is in both masks, by their definitions and DeepMind's package."""
+    both, either = (reference & prediction).sum(), (reference | prediction).sum()
+    ours, theirs, voxel = reference.sum(), prediction.sum(), np.prod(spacing) / 1000
+    found = surface_distance.compute_surface_distances(reference, prediction, spacing)
+    areas = found["surfel_areas_gt"].sum(), found["surfel_areas_pred"].sum()
+    path = 0.0
+    for true, predicted in zip(reference, prediction, strict=True):
+        if true.any():
+            # without a prediction all of the contour is to be drawn
+            other = predicted if predicted.any() else true
+            contour = surface_distance.compute_surface_distances(true, other, spacing[1:])
+            missing = contour["distances_gt_to_pred"] > tolerance
+            path += contour["surfel_areas_gt"][missing | (not predicted.any())].sum()
+    return {
+        "dice": 2 * both / (ours + theirs),
+        "iou": both / either,
+        "precision": both / theirs,
+        "recall": both / ours,
+        "hd": surface_distance.compute_robust_hausdorff(found, 100),
+        "hd95": surface_distance.compute_robust_hausdorff(found, 95),
+        "assd": np.average(surface_distance.compute_average_surface_distance(found), weights=areas),
+        "nsd": surface_distance.compute_surface_dice_at_tolerance(found, tolerance),
+        "apl": path,
+        "volume_error": (theirs - ours) / ours,
+        "reference_ml": ours * voxel,
+        "predicted_ml": theirs * voxel,
+    }
+
+
+def test_the_metrics_are_those_of_the_files_that_were_written(finished):
+    study = yaml.safe_load((finished / "results/smoke/study.yaml").read_text())
+    organs = {name: values[0] for name, values in study["dataset"]["organs"].items()}
+    per_case = pd.read_csv(finished / "results/smoke/tables/per_case.csv", dtype={"case": str})
+    for (model, case), rows in per_case.groupby(["model", "case"]):
+        references, spacing = voxels(finished / f"resources/smoke/labels-{case}.nii.gz", organs)
+        place = f"results/smoke/runs/{model}/fold0-seed0/predictions/{case}.nii.gz"
+        predictions, _ = voxels(finished / place, organs)
+        for row in rows.to_dict("records"):
+            organ = row["organ"]
+            expected = measured(references[organ], predictions[organ], spacing, study["evaluation"]["tolerance_mm"])
+            assert {name: row[name] for name in expected} == pytest.approx(expected), f"{model}, {case}, {organ}"
+            assert not row["false_positive"]
+    assert len(per_case) == 3 * 2 * 3
 
 
 def test_nothing_is_left_to_do(finished):

@@ -1,0 +1,122 @@
+"""Scripts hand what a job is given to the library: who is the reference, and which prediction is whose."""
+
+import base64
+import gzip
+import json
+import runpy
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import SimpleITK as sitk
+from conftest import ROOT
+from snakemake.iocontainers import InputFiles, Log, OutputFiles, Params, Wildcards
+
+from organbench.reporting.figures import overlays, style
+
+SHAPE = (6, 20, 24)
+ORGANS = {"liver": [1], "lungs": [3]}
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Run a script as Snakemake does, with files and settings by name."""
+
+    def started(script, *, given, made, params, wildcards=None):
+        job = SimpleNamespace(
+            input=InputFiles(fromdict=given),
+            output=OutputFiles(fromdict=made),
+            params=Params(fromdict=params),
+            wildcards=Wildcards(fromdict=wildcards or {}),
+            log=Log([str(tmp_path / "job.log")]),
+            threads=1,
+        )
+        return runpy.run_path(str(ROOT / "workflow" / "scripts" / script), init_globals={"snakemake": job})
+
+    return started
+
+
+def labels(*boxes):
+    """Label maps (z y x) with a box of y and x for the liver, and the same lungs in all of them."""
+    found = []
+    for y, x in boxes:
+        array = np.zeros(SHAPE, np.uint8)
+        array[1:5, 2:y, 2:x] = 1
+        array[1:5, 16:19, 16:20] = 3
+        found.append(array)
+    return found
+
+
+@pytest.fixture
+def case(write_image):
+    """A case in which the first model finds too little of the liver and the second too much."""
+    reference, less, more = labels((10, 10), (5, 10), (14, 14))
+    arrays = {"reference": reference, "less": less, "more": more}
+    paths = {name: str(write_image(f"{name}/a.nii.gz", array)) for name, array in arrays.items()}
+    return arrays, paths | {"volume": str(write_image("volume.nii.gz", np.zeros(SHAPE, np.int16)))}
+
+
+def test_evaluate_takes_the_labels_for_the_reference(run, case, tmp_path):
+    _, paths = case
+    run(
+        "evaluate.py",
+        given={"labels": paths["reference"], "prediction": paths["less"]},
+        made={"table": str(tmp_path / "a.csv")},
+        params={"organs": ORGANS, "ignored": [], "tolerance_mm": 1.0},
+        wildcards={"model": "less", "fold": "0", "seed": "1", "case": "a"},
+    )
+    liver = pd.read_csv(tmp_path / "a.csv").set_index("organ").loc["liver"]
+    assert liver[["model", "fold", "seed", "case"]].tolist() == ["less", 0, 1, "a"]
+    assert liver["precision"] == 1
+    assert liver["recall"] == pytest.approx(3 / 8)
+    assert liver["volume_error"] == pytest.approx(-5 / 8)
+    assert liver["reference_ml"] > liver["predicted_ml"]
+
+
+def test_the_viewers_case_gives_every_model_its_own_prediction(run, case, tmp_path):
+    arrays, paths = case
+    run(
+        "viewer_case.py",
+        given={"volume": paths["volume"], "labels": paths["reference"], "predictions": [paths["less"], paths["more"]]},
+        made={"script": str(tmp_path / "a.js"), "agreement": str(tmp_path / "a.csv")},
+        params={"organs": ORGANS, "ignored": [], "models": ["less", "more"]},
+        wildcards={"case": "a"},
+    )
+    data = json.loads((tmp_path / "a.js").read_text().removeprefix("showCase(").removesuffix(");\n"))
+    for name, text in {**data["predictions"], "reference": data["truth"]}.items():
+        (tmp_path / "shown.nii").write_bytes(gzip.decompress(base64.b64decode(text)))
+        shown = sitk.GetArrayFromImage(sitk.ReadImage(tmp_path / "shown.nii"))
+        assert ((shown == 1).sum(), (shown == 2).sum()) == ((arrays[name] == 1).sum(), (arrays[name] == 3).sum())
+
+
+def test_overlays_show_every_model_with_its_own_prediction(run, case, tmp_path, monkeypatch):
+    arrays, paths = case
+    dice = {"less": 0.55, "more": 0.62}
+    rows = [{"rank": "best", "case": "a", "model": model, "dice": dice[model]} for model in ("more", "less")]
+    pd.DataFrame(rows).assign(disagreement=0.5).to_csv(tmp_path / "examples.csv", index=False)
+    drawn = []
+    monkeypatch.setattr(overlays, "overlays", lambda panels, organs: drawn.extend(panels))
+    monkeypatch.setattr(style, "save", lambda figure, *files: None)
+    run(
+        "figure_overlays.py",
+        given={
+            "examples": str(tmp_path / "examples.csv"),
+            "volumes": [paths["volume"]],
+            "labels": [paths["reference"]],
+            "predictions": [paths["less"], paths["more"]],
+        },
+        made={"png": "overlays.png", "svg": "overlays.svg"},
+        params={
+            "organs": ORGANS,
+            "ignored": [],
+            "prediction": f"{tmp_path}/{{model}}/{{case}}.nii.gz",
+            "folds": {"a": 0},
+            "seed": 0,
+        },
+    )
+    ((axial, _),) = drawn
+    assert axial.notes == {model: f"Dice {value:.2f}" for model, value in dice.items()}
+    assert (axial.reference == 1).sum() == (arrays["reference"][2] == 1).sum()
+    for model, shown in axial.predictions.items():
+        assert (shown == 1).sum() == (arrays[model][2] == 1).sum(), model
