@@ -1,6 +1,7 @@
 """Names and input functions. Everything that decides which jobs there are is decided here, while parsing."""
 
 import csv
+import hashlib
 import importlib.util
 import os
 import re
@@ -147,8 +148,8 @@ SHOWN_FOLDS = {
     for fold, roles in reversed(list(enumerate(FOLDS)))
     for case in roles["test"]
 }
-# What the viewer is made of. NiiVue is too large for Snakemake to compare its contents, so its version is in its name.
-PAGE = os.path.relpath(WORKFLOW / "viewer")
+# What the viewer is made of.
+PAGE = WORKFLOW / "viewer"
 PAGE_FILES = ["index.html", "viewer.css", "viewer.js"]
 NIIVUE_FILES = [f"niivue/{file}" for file in ("niivue-0.69.0.umd.js", "LICENSES.txt")]
 
@@ -213,6 +214,22 @@ def library_files(script, *files):
         return provenance.followed(SCRIPTS / script, *named, root=SCRIPTS)
     except (ImportError, SyntaxError) as error:
         raise WorkflowError(f"{error}; mend the file") from None
+
+
+def content(*files):
+    """A param: a hash of files of this workflow, which count by what they hold, and not by date or place."""
+
+    def digest(wildcards):
+        held = b"".join(Path(file).read_bytes() for file in files)
+        return hashlib.sha256(held).hexdigest()
+
+    return digest
+
+
+def design(wildcards):
+    """A param of what gathers the results of all runs: which ones there are. Snakemake compares inputs by their dates only."""
+    models = [[name, model.get("ensemble")] for name, model in STUDY["models"].items()]
+    return [models, STUDY["training"]["seeds"], FOLDS, sorted(bad_cases())]
 
 
 def unrecorded(value):

@@ -14,6 +14,7 @@ rule convergence:
         **growing(mem_mb=2000, runtime=15),
     params:
         code=code("convergence.py"),
+        design=design,
         models=TRAINED,
         # what does not matter between networks does not matter between steps
         margin=STUDY["evaluation"]["margin"].get("dice") or 0.01,

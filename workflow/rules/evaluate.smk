@@ -48,8 +48,7 @@ rule tables:
         organs=list(ORGANS),
         patient=STUDY["split"]["patient"],
         fixed=FIXED,
-        # Rows and pairs come in the order of the metrics, which Snakemake compares as a set.
-        order=[list(STUDY["models"]), STUDY["training"]["seeds"]],
+        design=design,
     script:
         "../scripts/tables.py"
 
@@ -131,6 +130,7 @@ rule costs:
         **growing(mem_mb=1000, runtime=10),
     params:
         code=code("costs.py"),
+        design=design,
         ensembles={
             name: model["ensemble"]
             for name, model in STUDY["models"].items()

@@ -55,6 +55,7 @@ rule learning_curve_table:
         **growing(mem_mb=2000, runtime=15),
     params:
         code=code("learning_curve_table.py"),
+        design=design,
         patients={percent: training_patients(percent) for percent in (*SHARES, 100)},
         patient=STUDY["split"]["patient"],
     script:

@@ -35,6 +35,7 @@ for file, drawn in figures.known().items():
         params:
             code=code("figure.py", f"reporting/figures/{file}.py"),
             file=file,
+            design=design if "histories" in drawn[0].tables else None,
             settings={
                 setting: FIGURE_SETTINGS[setting]
                 for figure in drawn
@@ -68,6 +69,7 @@ rule figure_overlays:
         **growing(mem_mb=8000, runtime=30),
     params:
         code=code("figure_overlays.py"),
+        design=design,
         organs=ORGANS,
         ignored=unrecorded(STUDY["dataset"]["ignore_labels"]),
         prediction=prediction_pattern,
@@ -90,7 +92,6 @@ rule methods:
             seed=STUDY["training"]["seeds"][0],
         ),
         convergence=f"{RESULTS}/tables/convergence.csv",
-        references=os.path.relpath(REFERENCES),
     output:
         methods=report(
             f"{RESULTS}/methods.md",
@@ -113,6 +114,8 @@ rule methods:
         **growing(mem_mb=2000, runtime=15),
     params:
         code=code("methods.py"),
+        cited=content(REFERENCES),
+        references=unrecorded(str(REFERENCES)),
         study=whole_study,
         configuration=configuration_text,
         folds=FOLDS,
@@ -125,7 +128,6 @@ rule methods:
 rule table_pages:
     input:
         tables=expand(f"{RESULTS}/tables/{{table}}.csv", table=REPORT_TABLES),
-        template=os.path.relpath(WORKFLOW / "report" / "table.html"),
     output:
         [
             report(
@@ -144,6 +146,8 @@ rule table_pages:
         **growing(mem_mb=1000, runtime=10),
     params:
         code=code("table_pages.py"),
+        page=content(WORKFLOW / "report" / "table.html"),
+        template=unrecorded(str(WORKFLOW / "report" / "table.html")),
         titles=list(REPORT_TABLES.values()),
     script:
         "../scripts/table_pages.py"

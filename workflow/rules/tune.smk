@@ -58,6 +58,7 @@ if CANDIDATES:
             **growing(mem_mb=2000, runtime=15),
         params:
             code=code("tuning_tables.py"),
+            design=design,
             tune=STUDY["training"]["tune"],
             weights={
                 model: settings_of(model)["training"]["weights"] for model in TRAINED

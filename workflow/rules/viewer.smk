@@ -41,6 +41,7 @@ rule examples:
         **growing(mem_mb=1000, runtime=10),
     params:
         code=code("examples.py"),
+        design=design,
     script:
         "../scripts/examples.py"
 
@@ -48,9 +49,9 @@ rule examples:
 rule viewer:
     input:
         per_case=f"{RESULTS}/tables/per_case.csv",
+        # which the page loads when a case is opened
         cases=shown(f"{RESULTS}/viewer/cases/{{case}}.js"),
         agreement=f"{RESULTS}/tables/agreement.csv",
-        page=[f"{PAGE}/{file}" for file in PAGE_FILES],
     output:
         page=[f"{RESULTS}/viewer/{file}" for file in PAGE_FILES + NIIVUE_FILES],
         study=f"{RESULTS}/viewer/study.js",
@@ -62,7 +63,9 @@ rule viewer:
         **growing(mem_mb=2000, runtime=15),
     params:
         code=code("viewer.py"),
-        page=[f"{PAGE}/{file}" for file in PAGE_FILES + NIIVUE_FILES],
+        # NiiVue's version is in its name
+        held=content(*(PAGE / file for file in PAGE_FILES)),
+        page=unrecorded([str(PAGE / file) for file in PAGE_FILES + NIIVUE_FILES]),
         study=STUDY["study"],
         generated=STUDY["dataset"]["source"] == "phantom",
         organs=list(ORGANS),

@@ -15,5 +15,6 @@ rule warn:
         **growing(mem_mb=1000, runtime=10),
     params:
         code=code("warn.py"),
+        design=design,
     script:
         "../scripts/warn.py"

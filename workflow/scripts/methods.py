@@ -29,7 +29,7 @@ with job_log(snakemake.log[0]):
     with atomic(snakemake.output.versions) as path:
         methods.versions(costs).to_csv(path, index=False)
     with atomic(snakemake.output.methods) as path:
-        references = Path(snakemake.input.references).read_text()
+        references = Path(params.references).read_text()
         told = {"fixed": fixed, "converged": converged, "warnings": warnings, "tuned": tuning}
         path.write_text(
             methods.text(params.study, params.settings, params.folds, cases, bad, costs, references, **told)

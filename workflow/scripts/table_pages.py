@@ -8,7 +8,7 @@ from organbench.core.jobs import job_log
 from organbench.reporting import pages
 
 with job_log(snakemake.log[0]):
-    template = Path(snakemake.input.template).read_text()
+    template = Path(snakemake.params.template).read_text()
     for source, title, output in zip(snakemake.input.tables, snakemake.params.titles, snakemake.output, strict=True):
         table = tables.read(source)
         with atomic(output) as path:
