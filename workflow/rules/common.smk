@@ -308,6 +308,14 @@ def prediction_members(wildcards):
     return configuration.members_of(STUDY, FOLDS, wildcards.model, wildcards.case)
 
 
+def members_by_settings(wildcards):
+    """A param: the runs that an ensemble averages, by what was trained, as models may have got other names."""
+    return [
+        [settings_of(model), fold, seed]
+        for model, fold, seed in prediction_members(wildcards)
+    ]
+
+
 def prediction_weights(wildcards):
     """The weights of a contender's run, or those of all runs that an ensemble averages for the case."""
     if wildcards.model in TRAINED:

@@ -6,9 +6,11 @@ from types import SimpleNamespace
 
 from organbench.data import origins
 from organbench.study import identity
+from snakemake.logging import logger
 from snakemake.settings.enums import RerunTrigger
 
 PHANTOM_MARK = f"{ROOT}/{GENERATED}"
+TRAINING_RULES = ("train", "train_share", "tune")
 REPLACED = """\
 {count} finished trainings are not what the study asks for:
 {lines}
@@ -33,11 +35,13 @@ class KeepsTrainings(type(workflow)):
         """Ask once it is known which trainings are wanted, and before anything is made."""
         super()._build_dag()
         wanted = {
-            folder_of(job.wildcards)
+            folder_of(job.wildcards): job
             for job in self.dag.jobs
-            if "weights" in job.output.keys() or "candidate" in job.wildcards.keys()
+            if job.rule.name in TRAINING_RULES
         }
         ask_before_replacing(wanted)
+        again = [folder for folder, job in wanted.items() if self.dag.needrun(job)]
+        tell_what_is_there(again)
 
 
 # Not settings, which are not there yet while a workflow is parsed. As a module of another this one leaves that one its own.
@@ -265,6 +269,16 @@ def ask_before_replacing(wanted):
             count=len(lines), lines="\n".join(lines), keep=KEPT if stay else ""
         )
     )
+
+
+def tell_what_is_there(again):
+    """Say which trainings Snakemake asks for again, as by --forcerun, although they are there; their jobs do nothing."""
+    there = [folder for folder in again if folder not in untrained()]
+    if there:
+        logger.warning(
+            f"{len(there)} trainings have ended and are what the study asks for, so they are not done again: "
+            f"{', '.join(there)}. To train one anew, move its weights.pt away."
+        )
 
 
 def checked(wildcards):
