@@ -92,7 +92,7 @@ def read_info(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        info = json.loads(path.read_text())
+        info: dict[str, Any] = json.loads(path.read_text())
         if "bad" not in info:
             overview(info), Grid.from_json(info["working"]), Grid.from_json(info["oriented"]), info["organs"].values()
             sum(info[key][organ] for key in ("voxels", "original_voxels") for organ in info["organs"])

@@ -36,8 +36,8 @@ class Grid:
     direction: tuple[float, ...]
 
     @classmethod
-    def of(cls, image: sitk.Image | sitk.ImageFileReader) -> "Grid":
-        """The grid of an image, or of the file that a reader has looked into."""
+    def of(cls, image: Any) -> "Grid":
+        """The grid of an `Image`, or of the file that an `ImageFileReader` has looked into."""
         return cls(image.GetSize(), image.GetSpacing(), image.GetOrigin(), image.GetDirection())
 
     @classmethod
@@ -139,7 +139,8 @@ def slabs(array: Array) -> Iterator[Array]:
 
 def orientation(image: sitk.Image) -> str:
     """The code of the image's nearest orientation, such as LPS: where its x, y and z axes point."""
-    return sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(image.GetDirection())
+    result: str = sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(image.GetDirection())
+    return result
 
 
 def orient(image: sitk.Image, code: str = ORIENTATION) -> sitk.Image:

@@ -11,6 +11,7 @@ import SimpleITK as sitk
 from organbench.core.errors import InputError
 from organbench.core.files import atomic
 from organbench.data import formats
+from organbench.data.formats.kind import Header
 from organbench.data.grids import Grid, check_grid, slabs
 from organbench.data.labels import lookup, whole_numbers
 
@@ -27,7 +28,7 @@ def read_grid(path: str | Path) -> Grid:
     return open_image(Path(path))[1]
 
 
-def open_image(path: Path) -> tuple[formats.Header, Grid, sitk.ImageFileReader]:
+def open_image(path: Path) -> tuple[Header, Grid, sitk.ImageFileReader]:
     """A file's header as we and as SimpleITK read it, and a reader of its voxels; raises as `read_grid`."""
     if not path.is_file():
         raise InputError(f"{path}: {missing(path)}")
@@ -63,7 +64,7 @@ def read(path: str | Path) -> sitk.Image:
     """
     header, _, reader = open_image(Path(path))
     with readable(Path(path)):
-        image = reader.Execute()
+        image: sitk.Image = reader.Execute()
     header.check_voxels(sitk.GetArrayViewFromImage(image))
     return image
 

@@ -30,7 +30,8 @@ def axis_weights(source: Grid, target: Grid, axis: int) -> Array:
     distance = np.abs(np.arange(source.size[axis])[None, :] - centres[:, None])
     weights = np.maximum(0.0, 1.0 - distance / reach)
     weights[weights < 1e-6] = 0.0  # a shift of rounding errors is none
-    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    result: Array = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    return result
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,8 @@ def resample_labels(labels: Array, source: Grid, target: Grid, organs: int) -> A
         block = labels[resampler.needs(start, stop)]
 
         def share(organ: int, rows: slice, columns: slice, block: Array = block) -> Array:
-            return (block[:, rows, columns] == organ).astype(np.float32)
+            result: Array = (block[:, rows, columns] == organ).astype(np.float32)
+            return result
 
         able = {organ: (block == organ).any(axis=0) for organ in range(1, organs + 1)}
         elect(result[start:stop], resampler, start, stop, able, share)
@@ -171,7 +173,8 @@ def restore(probabilities: Iterable[Array], source: Grid, target: Grid) -> Array
         block = kept[:, : needed.stop - first_kept]
 
         def share(k: int, rows: slice, columns: slice, block: Array = block) -> Array:
-            return block[k][:, rows, columns]
+            result: Array = block[k][:, rows, columns]
+            return result
 
         # to win, a class needs 1 / classes somewhere among the voxels that are averaged
         able = {k: (block[k] >= 1.0 / len(block)).any(axis=0) for k in range(1, len(block))}

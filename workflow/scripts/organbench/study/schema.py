@@ -25,7 +25,8 @@ def load(path: str | Path) -> dict[str, Any]:
 
     What each name means goes on at the end of the key's description.
     """
-    return filled(yaml.safe_load(Path(path).read_text("utf-8")))
+    result: dict[str, Any] = filled(yaml.safe_load(Path(path).read_text("utf-8")))
+    return result
 
 
 def filled(part: Any) -> Any:

@@ -28,7 +28,8 @@ def dome(place: Place, side: int) -> Array:
     peak = 0.0 if side < 0 else -14.0
     depth = place.y + 5
     back = np.where(depth > 0, depth / 72, depth / 105)  # the recess behind is the deeper one
-    return np.float32(peak) - 38 * (((place.x - side * 64) / 70) ** 2 + back * back)
+    result: Array = np.float32(peak) - 38 * (((place.x - side * 64) / 70) ** 2 + back * back)
+    return result
 
 
 def under_domes(place: Place) -> Array:
@@ -63,7 +64,8 @@ def ribs(place: Place) -> Array:
     height = place.z - 0.42 * place.y + 0.35 * np.abs(place.x)
     ring = np.remainder(height, 25) - 12.5
     ends = np.maximum(np.abs(height - 100) - 150, place.z - 214)
-    return np.maximum(np.sqrt((ring / 1.5) ** 2 + (place.cage + 7) ** 2) - 4.2, ends)
+    result: Array = np.maximum(np.sqrt((ring / 1.5) ** 2 + (place.cage + 7) ** 2) - 4.2, ends)
+    return result
 
 
 def bony_ribs(place: Place) -> Array:
@@ -107,7 +109,8 @@ def iliac_wings(place: Place) -> Array:
 def jaw(place: Place) -> Array:
     """The mandible's horseshoe."""
     arch = np.abs(np.hypot(place.x / 0.95, place.y + 50) - 40) - 5
-    return np.maximum(arch, np.maximum(place.y + 40, np.abs(place.z - 312) - 12))
+    result: Array = np.maximum(arch, np.maximum(place.y + 40, np.abs(place.z - 312) - 12))
+    return result
 
 
 def cranium(place: Place) -> Array:

@@ -138,14 +138,16 @@ def draw(case: int, seed: int) -> Scan:
 def axis_of(scan: Scan, size: Sequence[int], axis: int) -> Array:
     """Where the voxels of an axis (0 x, 1 y, 2 z) lie in the field of view, mm from its centre."""
     length = scan.extent[axis]
-    return (np.arange(size[axis]) + 0.5) * (length / size[axis]) - length / 2
+    result: Array = (np.arange(size[axis]) + 0.5) * (length / size[axis]) - length / 2
+    return result
 
 
 def noise(scan: Scan, shape: tuple[int, ...], seed: int, case: int, number: int) -> Array:
     """The noise of a slice (y x), HU; a generator a slice, so that it does not know of slabs."""
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(case, 1, number)))
     grains = ndimage.gaussian_filter(rng.standard_normal(shape, np.float32), scan.grain, mode="wrap")
-    return np.float32(scan.noise_sd / grains.std()) * grains
+    result: Array = np.float32(scan.noise_sd / grains.std()) * grains
+    return result
 
 
 def painted(scan: Scan, size: Sequence[int]) -> tuple[Array, NDArray[np.uint8]]:
@@ -182,7 +184,8 @@ def smooth_field(knots: Array, spacing: float, x: Array, y: Array) -> Callable[[
 
     def weights(axis: Array, count: int) -> Array:
         t = np.abs(axis[:, None] / spacing + (count - 1) / 2 - np.arange(count))
-        return np.where(t < 1, 2 / 3 - t**2 + t**3 / 2, np.maximum(2 - t, 0) ** 3 / 6).astype(np.float32)
+        result: Array = np.where(t < 1, 2 / 3 - t**2 + t**3 / 2, np.maximum(2 - t, 0) ** 3 / 6).astype(np.float32)
+        return result
 
     rows = np.einsum("jy,zyx->zjx", weights(y, knots.shape[1]), knots)
     columns = weights(x, knots.shape[2]).T
@@ -199,7 +202,9 @@ def voxels_of(part: Part, axes: tuple[Array, Array, Array], soft: float) -> tupl
     return z, y, x
 
 
-def paint(part: Part, cut: tuple[slice, slice, slice], place: Place, hu: Array, labels: NDArray, soft: float) -> None:
+def paint(
+    part: Part, cut: tuple[slice, slice, slice], place: Place, hu: Array, labels: NDArray[np.uint8], soft: float
+) -> None:
     """Paint a part over the HU and labels of a slab's voxels, in place; `soft` is the width of a border in mm."""
     distance = part.distance(Place(*(values[cut] for values in place)))
     cover = np.clip(0.5 - distance / soft, 0, 1)

@@ -64,7 +64,8 @@ def ellipsoid(centre: Vector, radii: Vector, tilt: float = 0.0) -> Distance:
         x, y, z = place.x - cx, place.y - cy, place.z - cz
         u, v, w = (cos * x + sin * z) / rx, y / ry, (cos * z - sin * x) / rz
         norm = np.maximum(np.sqrt(u * u + v * v + w * w), 1e-3)
-        return norm * (norm - 1) / np.maximum(np.sqrt((u / rx) ** 2 + (v / ry) ** 2 + (w / rz) ** 2), 1e-5)
+        result: Array = norm * (norm - 1) / np.maximum(np.sqrt((u / rx) ** 2 + (v / ry) ** 2 + (w / rz) ** 2), 1e-5)
+        return result
 
     return distance
 
@@ -98,7 +99,8 @@ def rod(start: Vector, end: Vector, radius: float, hu: float, label: int | None 
     def distance(place: Place) -> Array:
         x, y, z = place.x - ax, place.y - ay, place.z - az
         t = np.clip((x * ux + y * uy + z * uz) / (ux * ux + uy * uy + uz * uz), 0, 1)
-        return np.sqrt((x - t * ux) ** 2 + (y - t * uy) ** 2 + (z - t * uz) ** 2) - radius
+        result: Array = np.sqrt((x - t * ux) ** 2 + (y - t * uy) ** 2 + (z - t * uz) ** 2) - radius
+        return result
 
     return Part(span(np.minimum(start, end) - radius, np.maximum(start, end) + radius), distance, hu, label, **rest)
 
@@ -115,4 +117,5 @@ def column(table: Sequence[Sequence[float]], x: Array, y: Array, z: Array) -> Ar
     y = y - centre
     u, v = np.abs(x / a), np.abs(y / b)
     norm = np.power(u * u * np.sqrt(u) + v * v * np.sqrt(v), np.float32(0.4))
-    return np.hypot(x, y) * (1 - 1 / np.maximum(norm, 1e-6))
+    result: Array = np.hypot(x, y) * (1 - 1 / np.maximum(norm, 1e-6))
+    return result
