@@ -8,18 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from organbench.data.sources.phantoms.anatomy import (
-    bony_ribs,
-    cranium,
-    iliac_wings,
-    jaw,
-    liver,
-    lung,
-    ribs,
-    spine,
-    sternum,
-    under_domes,
-)
+from organbench.data.sources.phantoms import anatomy
 from organbench.data.sources.phantoms.shapes import Part, Vector, around, blob, ellipsoid, minus, rod, smooth_max, span
 
 ORGANS: dict[str, int] = {"liver": 1, "bladder": 2, "lungs": 3, "kidneys": 4, "bone": 5, "brain": 6}
@@ -70,7 +59,7 @@ def draw_trunk(rng: np.random.Generator, muscle: float) -> Iterator[Part]:
     yield Part(body, lambda p: p.skin, rng.normal(20, 10), core=rng.normal(-102, 5), rind=2)
     yield Part(span((-200, -120, -700), (200, 120, 370)), lambda p: p.wall, muscle)
     belly, chest = span((-135, -100, -415), (135, 95, 30)), span((-95, -90, -40), (95, 90, 226))
-    yield Part(belly, lambda p: smooth_max(p.cavity, under_domes(p)), rng.normal(-95, 6))
+    yield Part(belly, lambda p: smooth_max(p.cavity, anatomy.under_domes(p)), rng.normal(-95, 6))
     yield Part(chest, lambda p: np.maximum(p.cage + 12, -25 - p.z), rng.normal(-40, 20))
     back = span((-60, 50, -340), (60, 130, 30))
     yield Part(back, lambda p: smooth_max(p.wall, np.abs(p.x) - 56, 56 - p.y), muscle)
@@ -78,7 +67,7 @@ def draw_trunk(rng: np.random.Generator, muscle: float) -> Iterator[Part]:
     for side in (-1, 1):
         yield rod((side * 34, 36, -110), (side * 66, 10, -320), 19, muscle)  # psoas
         box = span((side * 72 - 67, -95, -140), (side * 72 + 67, 95, 230))
-        yield Part(box, lung(side), air + 60, LUNGS, core=air, rind=6)
+        yield Part(box, anatomy.lung(side), air + 60, LUNGS, core=air, rind=6)
 
 
 def draw_chest(rng: np.random.Generator, phase: Phase, muscle: float) -> Iterator[Part]:
@@ -115,7 +104,7 @@ def draw_bowel(rng: np.random.Generator) -> Iterator[Part]:
     centre, radii = rng.normal((54, -34, -62), 6), rng.uniform(0.75, 1.15) * np.array([44, 36, 50])
     meal = rng.choice([10, 30, contents[2] if given else 45])
     stomach = ellipsoid(centre, radii, -0.5)
-    yield Part(around(centre, radii), lambda p: smooth_max(stomach(p), under_domes(p)), 48, core=meal, rind=4)
+    yield Part(around(centre, radii), lambda p: smooth_max(stomach(p), anatomy.under_domes(p)), 48, core=meal, rind=4)
     level = centre[1] - rng.uniform(0, 0.8) * radii[1]  # gas floats to the front of a patient on the back
     yield Part(around(centre, radii), lambda p: np.maximum(stomach(p) + 4, p.y - level), AIR + 60)
 
@@ -126,9 +115,9 @@ def draw_organs(rng: np.random.Generator, phase: Phase, muscle: float) -> Iterat
     centre, radii = rng.normal((92, 34, -52), 5), rng.uniform(0.85, 1.2) * np.array([30, 46, 50])
     spleen = ellipsoid(centre, radii, 0.35)
     spleen_hu = liver_hu + rng.normal(0, 5)
-    yield Part(around(centre, radii), lambda p: smooth_max(spleen(p), under_domes(p), p.cage + 14), spleen_hu)
+    yield Part(around(centre, radii), lambda p: smooth_max(spleen(p), anatomy.under_domes(p), p.cage + 14), spleen_hu)
     yield blob(rng.normal((10, -14, -100), 4), (58, 13, 15), liver_hu - 12, tilt=-0.35)  # pancreas
-    lobes = liver(rng.normal(54, 14), rng.normal(-176, 14))
+    lobes = anatomy.liver(rng.normal(54, 14), rng.normal(-176, 14))
     yield Part(span((-135, -95, -215), (100, 85, 10)), lobes, liver_hu, LIVER)
     for way in ((-0.9, 0, 0.3), (-0.6, -0.6, 0.4), (0.4, -0.8, 0.2), (-0.7, 0.3, -0.5)):
         for start, end, radius in branches(rng, (-28, -4, -78), way, 26, 4.2):
@@ -157,17 +146,17 @@ def draw_organs(rng: np.random.Generator, phase: Phase, muscle: float) -> Iterat
 
 
 def draw_skeleton(rng: np.random.Generator) -> Iterator[Part]:
-    """Spine, ribs, sternum, shoulders, pelvis and femora: cortical bone around trabecular bone."""
+    """Spine, anatomy.ribs, sternum, shoulders, pelvis and femora: cortical bone around trabecular bone."""
     cortical, trabecular = rng.uniform(380, 650), rng.uniform(130, 240)
     column_box = span((-48, -10, -262), (48, 120, 352))
-    yield Part(column_box, lambda p: np.maximum(spine(p)[1] + 1, -258 - p.z), 85)  # discs
-    yield Part(column_box, lambda p: np.maximum(spine(p)[0], -258 - p.z), cortical, BONE, core=trabecular)
-    yield Part(column_box, lambda p: np.maximum(spine(p)[2], -330 - p.z), 32)
+    yield Part(column_box, lambda p: np.maximum(anatomy.spine(p)[1] + 1, -258 - p.z), 85)  # discs
+    yield Part(column_box, lambda p: np.maximum(anatomy.spine(p)[0], -258 - p.z), cortical, BONE, core=trabecular)
+    yield Part(column_box, lambda p: np.maximum(anatomy.spine(p)[2], -330 - p.z), 32)
     chest = span((-150, -110, -150), (150, 110, 226))
-    yield Part(chest, ribs, 95)
-    yield Part(chest, bony_ribs, cortical, BONE, core=trabecular, rind=2)
-    yield Part(span((-25, -110, 20), (25, 0, 180)), sternum, cortical, BONE, core=trabecular, rind=2)
-    yield Part(span((-140, -90, -345), (140, 90, -195)), iliac_wings, cortical, BONE, core=trabecular)
+    yield Part(chest, anatomy.ribs, 95)
+    yield Part(chest, anatomy.bony_ribs, cortical, BONE, core=trabecular, rind=2)
+    yield Part(span((-25, -110, 20), (25, 0, 180)), anatomy.sternum, cortical, BONE, core=trabecular, rind=2)
+    yield Part(span((-140, -90, -345), (140, 90, -195)), anatomy.iliac_wings, cortical, BONE, core=trabecular)
     yield blob((0, 60, -292), (54, 19, 56), cortical, BONE, core=trabecular)
     yield rod((0, 72, -330), (0, 62, -368), 8, cortical, BONE, core=trabecular)
     for side in (-1, 1):
@@ -195,15 +184,15 @@ def draw_head(rng: np.random.Generator) -> Iterator[Part]:
     yield blob((0, -8, 412), (84, 104, 104), 45, core=40)
     yield blob((0, -48, 348), (62, 56, 66), 45, core=35)
     yield rod((0, -20, 335), (0, -12, 310), 10, 50, core=AIR)  # throat
-    yield Part(span((-55, -110, 290), (55, -30, 330)), jaw, bone, BONE, core=400)
+    yield Part(span((-55, -110, 290), (55, -30, 330)), anatomy.jaw, bone, BONE, core=400)
     yield blob((0, -76, 347), (34, 20, 22), bone - 200, BONE, core=300)
     for side in (-1, 1):
         yield rod((side * 44, -32, 318), (side * 46, -26, 362), 7, bone, BONE, core=400)
         yield blob((side * 25, -68, 362), (13, 15, 15), bone - 300, BONE, core=AIR, rind=2)
     yield blob((0, -84, 366), (11, 22, 20), 40, core=AIR)
-    yield Part(box, cranium, bone, BONE, core=bone - 350)
-    yield Part(box, lambda p: cranium(p) + 7, 14, BRAIN, core=37, rind=2)
-    yield Part(box, lambda p: cranium(p) + 15, 30, None, within=BRAIN)  # white matter
+    yield Part(box, anatomy.cranium, bone, BONE, core=bone - 350)
+    yield Part(box, lambda p: anatomy.cranium(p) + 7, 14, BRAIN, core=37, rind=2)
+    yield Part(box, lambda p: anatomy.cranium(p) + 15, 30, None, within=BRAIN)  # white matter
     for side in (-1, 1):
         yield rod((side * 12, -30, 428), (side * 16, 28, 424), rng.uniform(4, 8), 8, None, within=BRAIN)
         yield blob((side * 31, -80, 388), (13, 13, 13), 15)  # eye
