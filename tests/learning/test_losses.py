@@ -210,7 +210,7 @@ def test_uniform_prediction(name):
 
 
 def test_unknown_loss_is_named():
-    with pytest.raises(ValueError, match="unknown loss 'focal'; available: dice_ce, dice, ce, dice_legacy"):
+    with pytest.raises(ValueError, match="unknown loss 'focal'; available: ce, dice, dice_ce, dice_legacy"):
         loss("focal")
 
 

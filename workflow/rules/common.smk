@@ -18,6 +18,7 @@ REFERENCES = WORKFLOW / "report" / "references.bib"
 if str(SCRIPTS) not in sys.path:
     sys.path.insert(0, str(SCRIPTS))
 
+from organbench.learning import choices
 from organbench.evaluation import registry
 from organbench.study import configuration, schema, tuning
 from organbench.data import finding, names, splits
@@ -329,6 +330,17 @@ def prediction_weights(wildcards):
 def network_file(model):
     """The file of the library that holds a model's network."""
     return f"networks/{STUDY['models'][model]['network']}.py"
+
+
+def named_files(model):
+    """The files that a model's training imports by name: its network, loss, ..., and those that tuning may choose."""
+    training, tuned = settings_of(model)["training"], STUDY["training"]["tune"] or {}
+    chosen = {
+        choices.file(key, name)
+        for key in choices.FOLDERS
+        for name in [training[key], *tuned.get(key, [])]
+    }
+    return [network_file(model), *sorted(chosen)]
 
 
 def network_files():

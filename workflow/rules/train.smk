@@ -12,7 +12,10 @@ rule check_networks:
     resources:
         **growing(mem_mb=4000, runtime=15),
     params:
-        code=code("check_networks.py", *network_files()),
+        code=code(
+            "check_networks.py",
+            *sorted({file for model in TRAINED for file in named_files(model)}),
+        ),
         settings={model: settings_of(model) for model in TRAINED},
         organs=list(ORGANS),
     script:

@@ -184,7 +184,7 @@ def settings_that_shape(wildcards):
 @cache
 def code_that_shapes(model):
     """A hash of each library file that shapes a model's weights."""
-    names = library_files("train.py", network_file(model))
+    names = library_files("train.py", *named_files(model))
     best = settings_of(model)["training"]["weights"] == "best"
     return identity.code_of(names, SCRIPTS, chosen=best)
 

@@ -2,10 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -13,24 +11,12 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from organbench.core.errors import InputError
 from organbench.hardware import devices
-from organbench.learning.losses import Loss
+from organbench.learning import choices
 from organbench.learning.sampling import Shard
 from organbench.learning.settings import Training
 
-POLYNOMIAL = 0.9  # exponent of the polynomial decay, as in nnU-Net
-
-# By their names in the config; the schema takes them from here.
-OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
-    "adamw": torch.optim.AdamW,
-    "adam": torch.optim.Adam,
-    "sgd": partial(torch.optim.SGD, momentum=0.99, nesterov=True),
-}
-# What is left of the learning rate, by the share of the steps after the warm-up that are done.
-SCHEDULES: dict[str, Callable[[float], float]] = {
-    "polynomial": lambda done: (1 - done) ** POLYNOMIAL,
-    "cosine": lambda done: (1 + np.cos(np.pi * done)) / 2,
-    "constant": lambda done: 1.0,
-}
+if TYPE_CHECKING:
+    from organbench.learning.losses import Loss
 
 
 @dataclass(frozen=True)
@@ -104,9 +90,9 @@ def make_learner(
 
 
 def make_optimizer(network: nn.Module, settings: Training) -> torch.optim.Optimizer:
-    """The study's optimizer, fused: one kernel for all weights."""
-    kind = OPTIMIZERS[settings.optimizer]
-    return kind(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
+    """The study's optimizer."""
+    make: Callable[..., torch.optim.Optimizer] = choices.load("optimizer", settings.optimizer)
+    return make(network.parameters(), settings.learning_rate, settings.weight_decay)
 
 
 def learning_rate(step: int, settings: Training) -> float:
@@ -114,12 +100,13 @@ def learning_rate(step: int, settings: Training) -> float:
     if step < settings.warmup:
         return settings.learning_rate * (step + 1) / settings.warmup
     done = (step - settings.warmup) / max(1, settings.steps - settings.warmup)
-    return float(settings.learning_rate * SCHEDULES[settings.schedule](done))
+    schedule: Callable[[float], float] = choices.load("schedule", settings.schedule)
+    return settings.learning_rate * schedule(done)
 
 
 def learn(
     learner: Learner,
-    loss_of: Loss,
+    loss_of: "Loss",
     images: Tensor,
     labels: Tensor,
     *,
@@ -163,7 +150,7 @@ def learn(
     return value
 
 
-def supervised(loss_of: Loss, logits: Tensor | Sequence[Tensor], labels: Tensor) -> Tensor:
+def supervised(loss_of: "Loss", logits: Tensor | Sequence[Tensor], labels: Tensor) -> Tensor:
     """The loss of a network's logits; of several sizes the mean, each size with half the weight of the one before.
 
     Args:

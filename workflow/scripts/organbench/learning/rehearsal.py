@@ -78,7 +78,7 @@ def rehearse(network: Mapping[str, Any], settings: Training, organs: Sequence[st
 
 
 def step_on_random_crops(
-    network: nn.Module, loss_of: losses.Loss, design: Design, batch_size: int, settings: Training
+    network: nn.Module, loss_of: "losses.Loss", design: Design, batch_size: int, settings: Training
 ) -> None:
     """Take one step of gradient descent on the CPU, on random images and labels.
 

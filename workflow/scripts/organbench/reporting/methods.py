@@ -12,6 +12,7 @@ import pandas as pd
 
 from organbench.data import splits
 from organbench.evaluation.registry import METRICS
+from organbench.learning import choices
 from organbench.reporting import methods_analyses as analyses
 from organbench.reporting import methods_of_tuning
 from organbench.reporting.methods_statistics import statistics
@@ -29,23 +30,7 @@ NORMS = {
     "instance": "instance normalisation [@ulyanov2016in]",
     "group": "group normalisation [@wu2018gn]",
 }
-LOSSES = {
-    "dice_ce": "the sum of soft Dice loss [@milletari2016vnet] and cross-entropy",
-    "dice": "soft Dice loss [@milletari2016vnet]",
-    "ce": "cross-entropy",
-    "dice_legacy": "one minus a Dice score that sums over classes within each voxel and so counts background",
-}
-OPTIMIZERS = {
-    "adamw": "AdamW [@loshchilov2019adamw]",
-    "adam": "Adam [@kingma2015adam]",
-    "sgd": "stochastic gradient descent with Nesterov momentum 0.99",
-}
-SCHEDULES = {
-    "polynomial": "then decayed polynomially (exponent 0.9)",
-    "cosine": "then decayed by half a cosine",
-    "constant": "then stayed",
-}
-PHRASES = {"norm": NORMS, "loss": LOSSES, "optimizer": OPTIMIZERS, "schedule": SCHEDULES}
+PHRASES = {"norm": NORMS} | {key: choices.phrases(key) for key in choices.FOLDERS}
 """Of settings whose values are no words of a paper: the words."""
 CITED = {"deep_supervision": " [@isensee2021nnunet]", "ema": " [@polyak1992]"}
 """Of settings that stand for somebody's method: the citation."""
@@ -235,9 +220,9 @@ def training(common: Mapping[str, Any], settings: Mapping[str, Mapping[str, Any]
     sentences = [
         f"Networks were trained for {common['steps']} steps on batches of {common['batch_size']} crops of {crops} "
         f"voxels{context}, {near}, all contenders of these settings on the same crops in the same order.",
-        f"We minimised {said(common, 'loss', LOSSES[common['loss']], 'a tuned loss')} with "
-        f"{said(common, 'optimizer', OPTIMIZERS[common['optimizer']], 'a tuned optimizer')} ({decay}, gradients "
-        f"clipped to {clip}).",
+        f"We minimised {said(common, 'loss', shown('loss', common['loss']), 'a tuned loss')} with "
+        f"{said(common, 'optimizer', shown('optimizer', common['optimizer']), 'a tuned optimizer')} ({decay}, "
+        f"gradients clipped to {clip}).",
         learning_rate(common),
         augmentation(common["augmentation"]),
     ]
@@ -276,7 +261,7 @@ def said(common: Mapping[str, Any], key: str, phrase: str, tuned: str) -> str:
 def learning_rate(common: Mapping[str, Any]) -> str:
     """The course of the learning rate."""
     highest = said(common, "learning_rate", f"{common['learning_rate']:g}", "a tuned value")
-    course = said(common, "schedule", SCHEDULES[common["schedule"]], "then followed a tuned schedule")
+    course = said(common, "schedule", shown("schedule", common["schedule"]), "then followed a tuned schedule")
     warmup = said(common, "warmup", str(common["warmup"]), "a tuned number of")
     if warmup == "0":
         return f"The learning rate started at {highest} and {course}."

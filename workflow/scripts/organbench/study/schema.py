@@ -11,12 +11,14 @@ import yaml
 
 from organbench.data import splits
 from organbench.evaluation.registry import METRICS
+from organbench.learning import choices
 
 Names = Mapping[str, str]  # a name that a key may have, and what it means in a few words, or nothing
 
 REGISTRIES: Mapping[str, Names] = {
     "splits": {name: method.meaning for name, method in splits.METHODS.items()},
     "metrics": dict.fromkeys(METRICS, ""),
+    **{choices.FOLDERS[key]: dict.fromkeys(choices.names(key), "") for key in choices.FOLDERS},
 }
 
 

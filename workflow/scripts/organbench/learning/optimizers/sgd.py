@@ -1,0 +1,14 @@
+"""Stochastic gradient descent with Nesterov momentum.
+
+In methods.md: stochastic gradient descent with Nesterov momentum 0.99.
+"""
+
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+
+
+def optimizer(weights: Iterable[nn.Parameter], rate: float, decay: float) -> torch.optim.Optimizer:
+    """The optimizer at a learning rate, with a weight decay."""
+    return torch.optim.SGD(weights, lr=rate, momentum=0.99, nesterov=True, weight_decay=decay, fused=True)
