@@ -111,6 +111,22 @@ def test_slices_beyond_an_organs_ends_are_shown(tmp_path):
     assert np.bincount(drawn, minlength=37)[24:36].min() > 40  # each about as often
 
 
+@pytest.mark.parametrize("patch", [(16, 24), (8, 16, 24)], ids=["2d", "3d"])
+def test_an_organs_voxel_lies_up_to_a_quarter_of_the_patch_off_the_crops_centre(tmp_path, patch):
+    """So that a network does not learn that organs are in the middle."""
+    labels = np.zeros((40, 60, 60), np.uint8)
+    labels[20, 30, 30] = 1
+    patient = make_case(tmp_path, "a", labels)
+    plan = drawing(foreground=1.0, batch_size=50, patch=patch, margin=(0,) * len(patch))
+    drawn = np.array([centre for step in range(20) for _, centre in centres([patient], plan, step)])
+    axes = range(3 - len(patch), 3)  # in 2D the slices have a test of their own
+    for axis, size in zip(axes, patch, strict=True):
+        off = drawn[:, axis] - labels.nonzero()[axis][0]
+        assert (off.min(), off.max()) == (-size // 4, size // 4)
+        inside = np.bincount(off + size // 4)[1:-1]  # at the ends only half as often
+        assert inside.min() > 0.5 * len(drawn) / (size / 2)
+
+
 def test_the_middle_slice_alone_is_shown_where_that_is_asked(patients):
     plan = drawing(foreground=1.0, middle=True)
     for step in range(20):
