@@ -23,7 +23,7 @@ import logging, pathlib, signal, sys
 signal.alarm(600)  # a test that waits in vain fails, but not on a busy machine
 logging.basicConfig(stream=sys.stdout, format="%(message)s")
 from organbench.hardware import locks
-position, lock = locks.claim(sys.argv[2:], pathlib.Path(sys.argv[1]), poll_seconds=0.05)
+position, lock = locks.acquire(sys.argv[2:], pathlib.Path(sys.argv[1]), poll_seconds=0.05)
 print(position, flush=True)
 sys.stdin.read()
 """
@@ -31,7 +31,7 @@ sys.stdin.read()
 
 @pytest.fixture
 def start_job(tmp_path):
-    """Start a process that claims one of the devices, says which, and holds it until its standard input ends."""
+    """Start a process that locks one of the devices, says which, and holds it until its standard input ends."""
     jobs = []
 
     def start(*names):
@@ -57,7 +57,7 @@ def says(job):
     return job.stdout.readline().strip()
 
 
-# Claims
+# Locks
 
 
 def test_a_job_waits_for_a_device_of_its_own(start_job):
@@ -88,7 +88,7 @@ def test_the_same_device_is_the_same_for_jobs_that_see_others(start_job):
 def test_a_lock_is_for_all_users_whatever_the_umask(tmp_path):
     umask = os.umask(0o077)
     try:
-        _, lock = locks.claim(["MIG-GPU-8f6d/1/0"], tmp_path)
+        _, lock = locks.acquire(["MIG-GPU-8f6d/1/0"], tmp_path)
     finally:
         os.umask(umask)
     (file,) = tmp_path.iterdir()
@@ -106,7 +106,7 @@ def test_a_file_that_only_another_user_may_open_is_a_taken_device(tmp_path, monk
         return acquire(lock, **options)
 
     monkeypatch.setattr(FileLock, "acquire", refuse)
-    position, lock = locks.claim(["0", "1"], tmp_path)
+    position, lock = locks.acquire(["0", "1"], tmp_path)
     assert position == 1
     lock.release()
 
@@ -131,7 +131,7 @@ def machine(monkeypatch, tmp_path):
 
     threads = torch.get_num_threads()
     yield pretend
-    devices._lasting_claim.cache_clear()
+    devices._lasting_lock.cache_clear()
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(False)
 
@@ -154,7 +154,7 @@ def test_a_job_that_sees_only_what_it_was_granted_locks_nothing(machine, tmp_pat
     assert not locked(tmp_path)
 
 
-def test_a_job_that_sees_more_claims_one_of_them_for_good(machine, tmp_path, start_job):
+def test_a_job_that_sees_more_locks_one_of_them_for_good(machine, tmp_path, start_job):
     other = start_job("0")
     assert says(other) == "0"
     current = machine(2)

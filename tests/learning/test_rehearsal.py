@@ -179,7 +179,7 @@ def test_what_a_step_needs_is_what_one_counts_by_hand():
     assert need.multiply_adds == 3 * forward - voxels * 4 * 9  # the image needs no gradient
 
 
-def test_the_script_names_the_contender(tmp_path, capsys):
+def test_the_script_names_the_model(tmp_path, capsys):
     options, settings = unfit(UNET, 2, {"batch_size": 1})
     good = {"network": UNET, "training": training_settings()}
     job = SimpleNamespace(
@@ -197,5 +197,5 @@ def test_the_script_names_the_contender(tmp_path, capsys):
         runpy.run_path(str(SCRIPTS / "check_networks.py"), init_globals={"snakemake": job})
     assert caught.value.code == 1
     (line,) = capsys.readouterr().err.strip().splitlines()
-    assert line.startswith("error: contender deep: config, training.batch_size: a batch of 1 crop of 4 x 4")
+    assert line.startswith("error: model deep: config, training.batch_size: a batch of 1 crop of 4 x 4")
     assert not Path(job.output[0]).exists()

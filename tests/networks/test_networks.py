@@ -1,4 +1,4 @@
-"""The networks: sizes counted by hand, and the contract that every contender keeps."""
+"""The networks: sizes counted by hand, and the contract that every model keeps."""
 
 import math
 import re
@@ -19,7 +19,7 @@ from organbench.networks import available, blocks, build
 ROOT = Path(__file__).parents[2]
 
 # A small instance of every network, in 2D and 3D, and of every variant that it comes in.
-CONTENDERS = [
+MODELS = [
     {"network": "unet", "dims": 2, "features": [8, 16, 32]},
     {"network": "unet", "dims": 3, "features": [8, 16, 32]},
     {"network": "ghostunet", "dims": 2, "features": [8, 16, 32]},
@@ -28,19 +28,19 @@ CONTENDERS = [
     {"network": "ghostunet", "dims": 3, "features": [8, 16, 32], "block": "module"},
 ]
 
-every_contender = pytest.mark.parametrize("contender", CONTENDERS, ids=lambda c: "-".join(map(str, c.values())))
+every_model = pytest.mark.parametrize("model", MODELS, ids=lambda c: "-".join(map(str, c.values())))
 every_norm = pytest.mark.parametrize("norm", ["batch", "instance", "group"])
 
 LAYOUT = {2: torch.channels_last, 3: torch.channels_last_3d}
 
 
-def small(contender, *, norm="batch", seed=0):
+def small(model, *, norm="batch", seed=0):
     torch.manual_seed(seed)
-    return build(contender, in_channels=2, classes=3, norm=norm)
+    return build(model, in_channels=2, classes=3, norm=norm)
 
 
-def image_for(contender, *, batch=2):
-    size = (8, 16, 24)[-contender["dims"] :]
+def image_for(model, *, batch=2):
+    size = (8, 16, 24)[-model["dims"] :]
     return torch.randn(batch, 2, *size, generator=torch.Generator().manual_seed(1))
 
 
@@ -153,33 +153,33 @@ def test_totals_agree_with_published_ones(variant, level):
     assert counter.get_total_flops() / 2e9 == pytest.approx(giga_multiply_adds, rel=0.01)
 
 
-# --- What every contender does ----------------------------------------------------------------------------------------
+# --- What every model does ----------------------------------------------------------------------------------------
 
 
-def test_every_network_is_among_the_contenders():
-    assert {contender["network"] for contender in CONTENDERS} == set(available())
+def test_every_network_is_among_the_models():
+    assert {model["network"] for model in MODELS} == set(available())
 
 
-@every_contender
+@every_model
 @every_norm
-def test_logits_are_as_large_as_the_image(contender, norm):
-    network = small(contender, norm=norm)
-    image = image_for(contender)
+def test_logits_are_as_large_as_the_image(model, norm):
+    network = small(model, norm=norm)
+    image = image_for(model)
     assert network(image).shape == (2, 3, *image.shape[2:])
 
 
-@every_contender
-def test_any_multiple_of_the_divisor_will_do(contender):
-    network = small(contender)
-    size = tuple(factor * network.divisor for factor in (2, 3, 5)[-contender["dims"] :])
+@every_model
+def test_any_multiple_of_the_divisor_will_do(model):
+    network = small(model)
+    size = tuple(factor * network.divisor for factor in (2, 3, 5)[-model["dims"] :])
     assert network(torch.zeros(1, 2, *size)).shape == (1, 3, *size)
 
 
-@every_contender
+@every_model
 @every_norm
-def test_every_parameter_gets_a_gradient(contender, norm):
-    network = small(contender, norm=norm)
-    network(image_for(contender)).square().sum().backward()
+def test_every_parameter_gets_a_gradient(model, norm):
+    network = small(model, norm=norm)
+    network(image_for(model)).square().sum().backward()
     for name, parameter in network.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
@@ -187,30 +187,30 @@ def test_every_parameter_gets_a_gradient(contender, norm):
         assert parameter.grad.any() or ".se." in name, name
 
 
-@every_contender
-def test_same_seed_same_weights(contender):
-    one, same, other = (small(contender, seed=seed).state_dict() for seed in (0, 0, 1))
+@every_model
+def test_same_seed_same_weights(model):
+    one, same, other = (small(model, seed=seed).state_dict() for seed in (0, 0, 1))
     assert all(torch.equal(one[name], same[name]) for name in one)
     assert not all(torch.equal(one[name], other[name]) for name in one)
 
 
-@every_contender
+@every_model
 @pytest.mark.usefixtures("deterministic")
-def test_training_step_is_deterministic(contender):
+def test_training_step_is_deterministic(model):
     gradients = []
     for _ in range(2):
-        network = small(contender)
-        network(image_for(contender)).square().sum().backward()
+        network = small(model)
+        network(image_for(model)).square().sum().backward()
         gradients.append([parameter.grad for parameter in network.parameters()])
     assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
 
 
-@every_contender
+@every_model
 @every_norm
-def test_bf16_and_channels_last(contender, norm):
-    layout = LAYOUT[contender["dims"]]
-    network = small(contender, norm=norm).to(memory_format=layout)
-    image = image_for(contender).to(memory_format=layout)
+def test_bf16_and_channels_last(model, norm):
+    layout = LAYOUT[model["dims"]]
+    network = small(model, norm=norm).to(memory_format=layout)
+    image = image_for(model).to(memory_format=layout)
     with torch.autocast("cpu", torch.bfloat16):
         logits = network(image)
     assert logits.dtype == torch.bfloat16
@@ -219,20 +219,20 @@ def test_bf16_and_channels_last(contender, norm):
     assert all(parameter.grad.isfinite().all() for parameter in network.parameters())
 
 
-@every_contender
-def test_layout_does_not_change_the_result(contender):
-    layout = LAYOUT[contender["dims"]]
-    network = small(contender).eval()
-    image = image_for(contender)
+@every_model
+def test_layout_does_not_change_the_result(model):
+    layout = LAYOUT[model["dims"]]
+    network = small(model).eval()
+    image = image_for(model)
     expected = network(image)
     again = network.to(memory_format=layout)(image.to(memory_format=layout))
     torch.testing.assert_close(again, expected, rtol=1e-3, atol=1e-5)
 
 
-@every_contender
-def test_loss_falls(contender):
-    network = small(contender)
-    image = image_for(contender, batch=4)
+@every_model
+def test_loss_falls(model):
+    network = small(model)
+    image = image_for(model, batch=4)
     labels = torch.zeros_like(image[:, 0]).long()
     labels[..., :10] = 1
     image[:, 0] += 3 * labels
@@ -356,9 +356,9 @@ def test_documented_example_works(tmp_path, monkeypatch):
     monkeypatch.setattr(networks, "__path__", [*networks.__path__, str(tmp_path)])
     try:
         assert "context" in available()
-        contenders = [*yaml.safe_load(config)["models"].values(), *map(yaml.safe_load, lines)]
-        assert [contender["network"] for contender in contenders] == ["unet", "context", "context", "context"]
-        for options in contenders:
+        models = [*yaml.safe_load(config)["models"].values(), *map(yaml.safe_load, lines)]
+        assert [model["network"] for model in models] == ["unet", "context", "context", "context"]
+        for options in models:
             size = (32, 48) if options["dims"] == 2 else (16, 32, 48)
             network = build(options, in_channels=1, classes=7)
             assert network(torch.zeros(1, 1, *size)).shape == (1, 7, *size)

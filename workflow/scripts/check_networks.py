@@ -16,7 +16,7 @@ with job_log(snakemake.log[0]) as logger:
         try:
             size = rehearse(settings["network"], Training.of(settings["training"]), snakemake.params.organs)
         except InputError as error:
-            raise InputError(f"contender {model}: {error}") from None
+            raise InputError(f"model {model}: {error}") from None
         rows.append({"model": model, "network": settings["network"]["network"], **vars(size)})
         logger.info("%s: %d parameters", model, size.parameters)
     with atomic(snakemake.output[0]) as path:

@@ -21,9 +21,9 @@ DTYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 def prepare(*, threads: int, gpus: int, rank: int = 0) -> torch.device:
     """Choose the device and make computing on it repeatable.
 
-    Where this process sees more GPUs than it was granted, as on a workstation, it claims a free one until it ends and
+    Where this process sees more GPUs than it was granted, as on a workstation, it locks a free one until it ends and
     waits while all are taken. Where it sees no more than that, a scheduler such as SLURM has given it a GPU of its own:
-    it takes the first, which every such job may know as 0, so that a claim would only get in the way of the others.
+    it takes the first, which every such job may know as 0, so that a lock would only get in the way of the others.
 
     Args:
         threads: CPU threads of the job; another number may change the last bits of a sum.
@@ -44,13 +44,13 @@ def prepare(*, threads: int, gpus: int, rank: int = 0) -> torch.device:
         if rank:
             torch.cuda.set_device(rank)
         return torch.device("cuda", rank)
-    index, _ = _lasting_claim(gpu_names)
-    torch.cuda.set_device(index)  # else pinned memory would take up room on the first GPU, which is another job's
+    index, _ = _lasting_lock(gpu_names)
+    torch.cuda.set_device(index)  # else pinned memory would take memory of the first GPU, which is another job's
     return torch.device("cuda", index)
 
 
 def reserve(gpus: int) -> int:
-    """Claim as many GPUs as the workflow granted for this process and those it starts, which then see only these.
+    """Lock as many GPUs as the workflow granted for this process and those it starts, which then see only these.
 
     Returns:
         How many processes can compute: one a GPU, and one where there is none.
@@ -62,7 +62,7 @@ def reserve(gpus: int) -> int:
         mine: list[str] = []
         while len(mine) < gpus:
             rest = tuple(name for name in names if name not in mine)
-            mine.append(rest[_lasting_claim(rest)[0]])
+            mine.append(rest[_lasting_lock(rest)[0]])
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(mine)
         return gpus
     return min(gpus, len(names))
@@ -77,9 +77,9 @@ def visible_gpus() -> tuple[str, ...]:
 
 
 @functools.cache
-def _lasting_claim(gpu_names: tuple[str, ...]) -> tuple[int, FileLock]:
-    """Claim one of the GPUs for as long as the process lives: the cache keeps the lock."""
-    return locks.claim(gpu_names)
+def _lasting_lock(gpu_names: tuple[str, ...]) -> tuple[int, FileLock]:
+    """Lock one of the GPUs for as long as the process lives: the cache keeps the lock."""
+    return locks.acquire(gpu_names)
 
 
 def energy_meter(device: torch.device) -> energy.Meter:

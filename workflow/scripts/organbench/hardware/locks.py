@@ -1,4 +1,4 @@
-"""Which of a machine's GPUs a job has to itself: a lock file a GPU, released by the system however the job ends."""
+"""Which of a machine's GPUs a job has to itself: a lock file per GPU, released by the system however the job ends."""
 
 import logging
 import re
@@ -12,8 +12,8 @@ from filelock import FileLock, Timeout
 logger = logging.getLogger("organbench")
 
 
-def claim(devices: Sequence[str], folder: Path | None = None, *, poll_seconds: float = 1.0) -> tuple[int, FileLock]:
-    """Claim a free device, waiting for one while all are taken.
+def acquire(devices: Sequence[str], folder: Path | None = None, *, poll_seconds: float = 1.0) -> tuple[int, FileLock]:
+    """Lock a free device, waiting for one while all are taken.
 
     Args:
         devices: what identifies each device on this machine, the same in every job: its index or UUID.
@@ -22,7 +22,7 @@ def claim(devices: Sequence[str], folder: Path | None = None, *, poll_seconds: f
         poll_seconds: time between two looks while all are taken.
 
     Returns:
-        The claimed device's position in `devices`, and its lock: the claim lasts until that is released, is collected
+        The locked device's position in `devices`, and its lock, which lasts until it is released, is collected
         as garbage, or the process ends. The system releases it even if the process is killed.
     """
     folder = Path(tempfile.gettempdir()) if folder is None else folder
@@ -38,7 +38,7 @@ def claim(devices: Sequence[str], folder: Path | None = None, *, poll_seconds: f
                 lock.acquire(blocking=False)
             except (Timeout, PermissionError):  # a file that only another user may open counts as taken
                 continue
-            logger.info("claimed GPU %s", devices[position])
+            logger.info("locked GPU %s", devices[position])
             return position, lock
         if not told:
             files = ", ".join(lock.lock_file for lock in locks)

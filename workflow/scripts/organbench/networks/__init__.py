@@ -1,8 +1,8 @@
-"""The contenders: one file a network, found by its name.
+"""The networks: one file each, found by its name.
 
 A network file defines a class `Network`, a plain `nn.Module` whose constructor takes keyword arguments only:
 
-- `in_channels`, `classes` and `norm`, which are the same for all contenders of a study;
+- `in_channels`, `classes` and `norm`, which are the same for all models of a study;
 - the network's own options, under the names they have in the study's `models` entry.
 
 `forward` takes an image of (batch, in_channels, [z,] y, x) and returns logits of (batch, classes, [z,] y, x).
@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import nn
 
-# What all contenders share, and what therefore is no contender's own option.
+# What all models of a study share, and what is therefore no network's own option.
 _SHARED = {"in_channels", "classes", "norm", "deep_supervision"}
 
 
@@ -55,7 +55,7 @@ def options_of(name: str) -> list[str]:
 def build(
     options: Mapping[str, Any], *, in_channels: int, classes: int, norm: str = "batch", deep_supervision: bool = False
 ) -> nn.Module:
-    """Build a contender from its entry in the study's `models`.
+    """Build a model's network from its entry in the study's `models`.
 
     Args:
         options: the network's file name under `network`, and the network's own options, for example
