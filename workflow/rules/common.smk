@@ -343,9 +343,6 @@ def named_files(model):
     return [network_file(model), *sorted(chosen)]
 
 
-def network_files():
-    """The files that hold the networks of the study's models."""
-    return sorted({network_file(model) for model in TRAINED})
 
 
 @cache
