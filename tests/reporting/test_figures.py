@@ -450,7 +450,7 @@ def test_overlays_keep_the_patients_shape_and_skip_missing_predictions(tmp_path)
     figure = overlays.overlays(rows, CT_ORG)
     style.save(figure, tmp_path / "a.png")
     axes = np.array(figure.axes).reshape(2, 3)
-    assert [a.get_title() for a in axes[0]] == ["truth", "unet", "ghostunet"]
+    assert [a.get_title() for a in axes[0]] == ["reference", "unet", "ghostunet"]
     assert axes[0, 0].get_aspect() == pytest.approx(2)
     box = axes[0, 0].get_window_extent()
     assert box.height / box.width == pytest.approx(40 * 3.0 / (60 * 1.5), rel=0.02)

@@ -55,7 +55,7 @@ def test_it_says_what_the_study_did(config):
         "3 for training, 1 for validation and 2 for testing",
         "resampled to 3 x 3 x 5 mm",
         "ghostunet was a GhostUNet",
-        "1.94 million parameters, 46.4 thousand multiply-adds a voxel",
+        "1.94 million parameters, 46.4 thousand multiply-adds per voxel",
         "400 steps on batches of 14 crops of 96 x 96 voxels with 1 neighbouring slice on each side",
         "a tolerance of 2 mm",
         "PyTorch 2.13.0 [@paszke2019pytorch] with CUDA 13.0",
@@ -77,7 +77,7 @@ def test_warnings_stand_first(config):
     assert "Warnings" not in written(config({}))
 
 
-def test_what_a_contender_has_otherwise_is_said(config):
+def test_what_a_model_has_otherwise_is_said(config):
     models = {
         "plain": {"network": "unet"},
         "slow": {"network": "unet", "learning_rate": 1e-5, "augmentation": {"rotation": 0}},
@@ -126,7 +126,7 @@ def test_folds_seeds_and_tolerances_are_said(config):
     assert "In 2-fold cross-validation" in text
     assert "Each fold had other validation cases." in text
     assert "2 to 3 for training, 0 to 1 for validation and 2 to 4 for testing" in text
-    assert "trained with 2 seeds a fold" in text
+    assert "trained with 2 seeds per fold" in text
     assert "3 mm (liver), 2 mm (bladder)" in text
 
 
@@ -145,19 +145,19 @@ def test_every_citation_has_its_entry_and_no_other(config, changes):
 
 def test_stability_failures_and_groups_are_said_as_they_were_done(config):
     text = written(config({"evaluation": {"failure": 0.6}}))
-    assert "we drew patients 1000 times with replacement and ranked the contenders" in text
-    assert "As every contender was trained once, this is about the trained weights." in text
+    assert "we drew patients 1000 times with replacement and ranked the models" in text
+    assert "As every model was trained once, this is about the trained weights." in text
     assert "a Dice below 0.6" in text
     assert "by group" not in text
     changes = {"training": {"seeds": [0, 1]}, "dataset": {"group": "centres.csv"}, "split": {"method": "kfold"}}
     text = written(config(changes))
-    assert "we drew patients, and of each contender its trainings" in text
+    assert "we drew patients, and of each model its trainings" in text
     assert "with replacement within folds" in text
     assert "a Dice (mean over trainings) below 0.5" in text
-    assert "the variance of patients, and of trainings where both contenders had several," in text
+    assert "the variance of patients, and of trainings where both models had several," in text
     alone = written(config({"models": {"unet": {"network": "unet"}}, **changes}))
     assert "McNemar" not in alone
-    assert "ranked the contenders" not in alone
+    assert "ranked the models" not in alone
     assert "Results were also summarised by group of patients." in alone
 
 

@@ -37,20 +37,20 @@ def image(array, *, spacing=(3.0, 3.0, 5.0), direction=TILT, orientation="LPS"):
 
 
 def patient(shape=(20, 40, 36), orientation="LPS", shift=2, **geometry):
-    """CT, truth, and two predictions: one that is off by `shift` voxels, and one that finds no spinal cord."""
-    truth = np.zeros(shape, np.uint8)
-    truth[4:14, 6:22, 5:17] = 1
-    truth[2:18, 30:34, 24:28] = 2
-    hu = np.select([truth == 1, truth == 2], [150, 700], -100).astype(np.int16)
-    half = truth.copy()
-    half[truth == 2] = 0
-    arrays = {"ct": hu, "truth": truth, "unet": np.roll(truth, shift, axis=2), "ghostunet": half}
+    """CT, reference, and two predictions: one that is off by `shift` voxels, and one that finds no spinal cord."""
+    reference = np.zeros(shape, np.uint8)
+    reference[4:14, 6:22, 5:17] = 1
+    reference[2:18, 30:34, 24:28] = 2
+    hu = np.select([reference == 1, reference == 2], [150, 700], -100).astype(np.int16)
+    half = reference.copy()
+    half[reference == 2] = 0
+    arrays = {"ct": hu, "reference": reference, "unet": np.roll(reference, shift, axis=2), "ghostunet": half}
     return {name: image(array, orientation=orientation, **geometry) for name, array in arrays.items()}
 
 
 def data_of(images, name="1"):
     predictions = {model: images[model] for model in ("unet", "ghostunet")}
-    return viewer.case_data(name, images["ct"], images["truth"], predictions, ORGANS)
+    return viewer.case_data(name, images["ct"], images["reference"], predictions, ORGANS)
 
 
 def decoded(text, folder):
@@ -91,7 +91,7 @@ def test_what_is_shown_lies_where_it_was(orientation, most, tmp_path, monkeypatc
     monkeypatch.setattr(viewer.display_grid, "__defaults__", (most,))
     images = patient(orientation=orientation)
     data = data_of(images)
-    shown = {"ct": data["ct"], "truth": data["truth"]} | data["predictions"]
+    shown = {"ct": data["ct"], "reference": data["reference"]} | data["predictions"]
     half = min(data["spacing"]) / 2
     for name, text in shown.items():
         drawn = decoded(text, tmp_path)
@@ -107,7 +107,9 @@ def test_what_is_shown_lies_where_it_was(orientation, most, tmp_path, monkeypatc
 def test_a_small_volume_is_shown_voxel_by_voxel(tmp_path):
     images = patient()
     data = data_of(images)
-    np.testing.assert_array_equal(*map(sitk.GetArrayFromImage, (decoded(data["truth"], tmp_path), images["truth"])))
+    np.testing.assert_array_equal(
+        *map(sitk.GetArrayFromImage, (decoded(data["reference"], tmp_path), images["reference"]))
+    )
     ct, hu = (sitk.GetArrayFromImage(one).astype(int) for one in (decoded(data["ct"], tmp_path), images["ct"]))
     assert np.abs(ct - hu).max() <= viewer.HU_STEP / 2
     assert data["spacing"] == data["original_spacing"] == (3.0, 3.0, 5.0)
@@ -127,22 +129,22 @@ def test_a_case_of_noise_is_bounded_in_size(tmp_path):
 
 
 @pytest.mark.parametrize("orientation", ["LPS", "SAL"])
-def test_the_place_to_look_at_is_where_the_contenders_are_wrong(orientation):
+def test_the_place_to_look_at_is_where_the_models_are_wrong(orientation):
     images = patient(orientation=orientation)
     look = data_of(images)["look"]
     assert set(look) == set(ORGANS)
-    truth = images["truth"]
+    reference = images["reference"]
     for organ, place in enumerate(look.values(), start=1):
-        at = truth.TransformPhysicalPointToIndex([-place[0], -place[1], place[2]])
-        assert any((images[model][at] == organ) != (truth[at] == organ) for model in ("unet", "ghostunet"))
+        at = reference.TransformPhysicalPointToIndex([-place[0], -place[1], place[2]])
+        assert any((images[model][at] == organ) != (reference[at] == organ) for model in ("unet", "ghostunet"))
 
 
 def test_the_place_to_look_at_is_inside_an_organ_that_all_have_right():
     images = patient()
-    data = viewer.case_data("1", images["ct"], images["truth"], {"unet": images["truth"]}, [*ORGANS, "brain"])
+    data = viewer.case_data("1", images["ct"], images["reference"], {"unet": images["reference"]}, [*ORGANS, "brain"])
     assert set(data["look"]) == set(ORGANS)
     x, y, z = data["look"]["spinal_cord"]
-    assert images["truth"][images["truth"].TransformPhysicalPointToIndex([-x, -y, z])] == 2
+    assert images["reference"][images["reference"].TransformPhysicalPointToIndex([-x, -y, z])] == 2
 
 
 def per_case_table():
@@ -196,7 +198,7 @@ def test_the_table_holds_the_numbers_of_the_shown_predictions():
     assert (data["seeds"], data["folds"]) == ([0, 1], 2)
 
 
-def test_a_single_contender_disagrees_with_nobody():
+def test_a_single_model_disagrees_with_nobody():
     per_case = per_case_table().query("model == 'unet'")
     ranks = viewer.ranking(per_case, agreement_table().iloc[:0])
     assert ranks["disagreement"].isna().all()
@@ -228,7 +230,7 @@ def test_niivue_is_what_its_licence_says_and_the_page_asks_for():
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """The viewer of a study of three cases and two contenders, in a folder with a space and a # in its name."""
+    """The viewer of a study of three cases and two models, in a folder with a space and a # in its name."""
     folder = tmp_path_factory.mktemp("a study") / "#1"
     shutil.copytree(PAGE, folder)
     for name, orientation, shift in (("1", "LPS", 2), ("2", "RAS", 4), ("x-10", "SAL", 1)):
@@ -282,21 +284,21 @@ def changed(a, b):
 
 def test_a_case_opens_a_layer_switches_and_the_picture_changes(tab):
     tab = tab()
-    tab.wait("1", "truth")  # the worst case is the first
-    truth = tab.picture()
-    assert truth.std() > 0.1
+    tab.wait("1", "reference")  # the worst case is the first
+    reference = tab.picture()
+    assert reference.std() > 0.1
     organ = np.array([0x56, 0xB4, 0xE9]) / 255  # of the spinal cord
-    assert (truth[..., 2] - truth[..., 0] > 0.1).any(), organ
+    assert (reference[..., 2] - reference[..., 0] > 0.1).any(), organ
     tab.page.get_by_role("radio", name="CT", exact=True).click()
     tab.wait("1", "CT")
     ct = tab.picture()
     assert np.ptp(ct[100:-100, 100:-100], axis=2).max() < 0.7  # grey, but for the crosshair
-    assert 0.01 < changed(truth, ct) < 0.5
+    assert 0.01 < changed(reference, ct) < 0.5
     tab.page.keyboard.press("2")
     tab.wait("1", "unet")
     unet = tab.picture()
-    assert changed(unet, truth) > 0.001
-    tab.page.get_by_label("truth's contour").uncheck()
+    assert changed(unet, reference) > 0.001
+    tab.page.get_by_label("reference's contour").uncheck()
     plain = tab.picture()
     assert 0.0005 < changed(unet, plain) < 0.1
     tab.page.locator("#opacity").fill("1")
@@ -314,7 +316,7 @@ def test_a_case_opens_a_layer_switches_and_the_picture_changes(tab):
 
 def test_the_list_ranks_and_its_links_open_a_case(tab):
     tab = tab("#x-10")
-    tab.wait("x-10", "truth")
+    tab.wait("x-10", "reference")
     assert tab.cases() == ["1", "2", "x-10"]
     tab.page.get_by_role("button", name="mean Dice").click()
     assert tab.cases() == ["2", "1", "x-10"]
@@ -323,7 +325,7 @@ def test_the_list_ranks_and_its_links_open_a_case(tab):
     tab.page.locator("#organ").select_option("liver")
     assert tab.cases() == ["2", "1", "x-10"]
     tab.page.locator("#cases tr").first.click()
-    tab.wait("2", "truth")
+    tab.wait("2", "reference")
     assert "generated" in tab.page.locator("header").inner_text().lower()
     rows = tab.page.locator("#metrics tbody tr").all_inner_texts()
     assert [row.split("\t")[0].strip() for row in rows] == ["liver", "spinal cord"]
@@ -332,7 +334,7 @@ def test_the_list_ranks_and_its_links_open_a_case(tab):
     tab.page.get_by_role("button", name="spinal cord").click()
     after = tab.page.locator("#place").inner_text()
     assert after != before
-    assert "truth: spinal cord" in after
+    assert "reference: spinal cord" in after
     assert re.search("ghostunet: background|ghostunet, unet: background|unet, ghostunet: background", after)
     shown = tab.picture()
     tab.page.locator("#metrics input").last.uncheck()
@@ -346,4 +348,4 @@ def test_a_missing_case_is_told_and_the_next_one_opens(tab, site):
     tab.page.wait_for_function("document.getElementById('message').textContent.includes('missing')", timeout=20_000)
     (site / "cases" / "2.gone").rename(site / "cases" / "2.js")
     tab.page.keyboard.press("n")
-    tab.wait("x-10", "truth")
+    tab.wait("x-10", "reference")

@@ -84,7 +84,7 @@ def test_the_viewers_case_gives_every_model_its_own_prediction(run, case, tmp_pa
         wildcards={"case": "a"},
     )
     data = json.loads((tmp_path / "a.js").read_text().removeprefix("showCase(").removesuffix(");\n"))
-    for name, text in {**data["predictions"], "reference": data["truth"]}.items():
+    for name, text in {**data["predictions"], "reference": data["reference"]}.items():
         (tmp_path / "shown.nii").write_bytes(gzip.decompress(base64.b64decode(text)))
         shown = sitk.GetArrayFromImage(sitk.ReadImage(tmp_path / "shown.nii"))
         assert ((shown == 1).sum(), (shown == 2).sum()) == ((arrays[name] == 1).sum(), (arrays[name] == 3).sum())

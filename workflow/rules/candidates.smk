@@ -2,7 +2,7 @@
 
 
 def tuned_runs(pattern):
-    """A path of every choice that tuning makes: for each trained contender and fold, by the first seed."""
+    """A path of every choice that tuning makes: for each trained model and fold, by the first seed."""
     seed = STUDY["training"]["seeds"][0]
     return expand(
         pattern,
@@ -19,7 +19,7 @@ def tuning_runs(pattern):
 
 
 def candidate_settings(wildcards):
-    """The settings of the job's contender with those of its candidate."""
+    """The settings of the job's model with those of its candidate."""
     settings = training_settings(wildcards)
     candidate = CANDIDATES[wildcards.candidate]
     return {**settings, "training": settings["training"] | candidate}

@@ -157,16 +157,16 @@ NIIVUE_FILES = [f"niivue/{file}" for file in ("niivue-0.69.0.umd.js", "LICENSES.
 # The tables that the report shows, and their headings.
 REPORT_TABLES = {
     "warnings": "warnings: what to look at first",
-    "comparison": "verdicts: every pair of contenders",
+    "comparison": "verdicts: every pair of models",
     "summary": "summary: means with intervals",
-    "advice": "advice: which contender to take",
+    "advice": "advice: which model to take",
     "cost": "cost",
     "pareto": "who is on the Pareto front",
-    "ranks": "ranks of three or more contenders",
+    "ranks": "ranks of three or more models",
     "convergence": "whether training had converged",
     "rank_stability": "how stable the ranking is",
-    "failures": "failures: how often contenders fail",
-    "failure_differences": "failures: every pair of contenders",
+    "failures": "failures: how often models fail",
+    "failure_differences": "failures: every pair of models",
     "legacy": "scores that mislead",
     "empty_masks": "other rules for empty masks",
     "volume_agreement": "volume agreement",
@@ -176,7 +176,7 @@ REPORT_TABLES = {
 }
 if GROUPS:
     REPORT_TABLES["groups"] = "groups: means with intervals"
-    REPORT_TABLES["group_differences"] = "groups: every pair of contenders"
+    REPORT_TABLES["group_differences"] = "groups: every pair of models"
 if SKIP_BAD:
     REPORT_TABLES["bad_cases"] = "cases that were left out"
 if CANDIDATES:
@@ -289,7 +289,7 @@ def training_files(wildcards):
 
 
 def prediction_code(wildcards):
-    """A hash of the code that shapes a contender's predictions."""
+    """A hash of the code that shapes a model's predictions."""
     entry = STUDY["models"][wildcards.model]
     members = entry.get("ensemble", [wildcards.model])
     return fingerprint("predict.py", *map(network_file, members))
@@ -318,7 +318,7 @@ def members_by_settings(wildcards):
 
 
 def prediction_weights(wildcards):
-    """The weights of a contender's run, or those of all runs that an ensemble averages for the case."""
+    """The weights of a model's run, or those of all runs that an ensemble averages for the case."""
     if wildcards.model in TRAINED:
         return [f"{RUN}/weights.pt".format(**wildcards)]
     return [
@@ -347,13 +347,13 @@ def named_files(model):
 
 @cache
 def settings_of(model):
-    """A contender's network options, and its training settings."""
+    """A model's network options, and its training settings."""
     network, training = configuration.model_settings(STUDY, model)
     return {"network": network, "training": training}
 
 
 def model_settings(wildcards):
-    """The settings of the job's contender."""
+    """The settings of the job's model."""
     return settings_of(wildcards.model)
 
 
@@ -366,7 +366,7 @@ def training_settings(wildcards):
 
 
 def runs(pattern):
-    """A path of every training: each trained contender, fold and seed."""
+    """A path of every training: each trained model, fold and seed."""
     return expand(
         pattern,
         model=TRAINED,
@@ -392,8 +392,8 @@ def left_out():
     return bad_cases()
 
 
-def tested(pattern, gone, seeds=None, models=None):
-    """A path of every test case of every run, those of ensembles too, but for cases that are gone."""
+def tested(pattern, excluded, seeds=None, models=None):
+    """A path of every test case of every run, those of ensembles too, but for those that are excluded."""
     return [
         path
         for fold, roles in enumerate(FOLDS)
@@ -403,7 +403,7 @@ def tested(pattern, gone, seeds=None, models=None):
             model=model,
             fold=fold,
             seed=seeds or configuration.seeds_of(STUDY, model),
-            case=[case for case in roles["test"] if case not in gone],
+            case=[case for case in roles["test"] if case not in excluded],
         )
     ]
 
@@ -422,12 +422,12 @@ def of_shares(pattern):
 
 def share_metrics(wildcards):
     """The metrics of all test cases of every training, those with all patients too."""
-    gone = left_out()
+    excluded = left_out()
     patterns = [SHARE_RUN.replace("{share}", str(share)) for share in SHARES]
     return [
         path
         for pattern in (*patterns, RUN)
-        for path in tested(f"{pattern}/metrics/{{case}}.csv", gone, models=TRAINED)
+        for path in tested(f"{pattern}/metrics/{{case}}.csv", excluded, models=TRAINED)
     ]
 
 
@@ -448,8 +448,8 @@ def shown(pattern):
     """An input function: a path of every case that the viewer shows."""
 
     def paths(wildcards):
-        gone = left_out()
-        cases = [case for case in SHOWN_FOLDS if case not in gone]
+        excluded = left_out()
+        cases = [case for case in SHOWN_FOLDS if case not in excluded]
         if pattern in (VOLUME, LABELS):
             return [source_of(case, pattern) for case in cases]
         return expand(pattern, case=cases)
@@ -461,15 +461,15 @@ def first_tested(pattern):
     """An input function: the path of the first test case of the run's fold."""
 
     def path(wildcards):
-        gone = left_out()
-        case = next(c for c in cases_in(wildcards, "test") if c not in gone)
+        excluded = left_out()
+        case = next(c for c in cases_in(wildcards, "test") if c not in excluded)
         return pattern.format(**{"case": case, **wildcards})
 
     return path
 
 
 def shown_predictions(wildcards):
-    """The predictions of a case that the viewer shows: one of each contender."""
+    """The predictions of a case that the viewer shows: one of each model."""
     return expand(
         f"{RUN}/predictions/{{case}}.nii.gz",
         model=STUDY["models"],

@@ -1,4 +1,4 @@
-"""A contender's prediction of every test case, on the scanner's own grid."""
+"""A model's prediction of every test case, on the scanner's own grid."""
 
 
 rule predict:

@@ -82,7 +82,7 @@ rule figure_overlays:
 rule methods:
     input:
         cases=f"{RESULTS}/tables/cases.csv",
-        bad=f"{RESULTS}/tables/bad_cases.csv",
+        excluded=f"{RESULTS}/tables/bad_cases.csv",
         warnings=f"{RESULTS}/tables/warnings.csv",
         tuning=f"{RESULTS}/tables/tuning.csv" if CANDIDATES else [],
         costs=expand(

@@ -70,7 +70,7 @@ def conversion_request(wildcards):
 
 @cache
 def training_request_of(model, fold):
-    """What training a contender on a fold asks for."""
+    """What training a model on a fold asks for."""
     roles = FOLDS[fold]
     return resources.train(
         working_scans(roles["train"]),
@@ -122,7 +122,7 @@ def showing_request(wildcards):
 
 def asked(wildcards):
     """What each job that has a benchmark asks for in its first attempt."""
-    run, gone = ("model", "fold", "seed"), bad_cases()
+    run, excluded = ("model", "fold", "seed"), bad_cases()
     kinds = {
         "convert": (conversion_request, CASES, ("case",)),
         "train": (training_request, runs("{model} {fold} {seed}"), run),
@@ -133,17 +133,17 @@ def asked(wildcards):
         ),
         "predict": (
             prediction_request,
-            tested("{model} {fold} {seed} {case}", gone),
+            tested("{model} {fold} {seed} {case}", excluded),
             (*run, "case"),
         ),
         "evaluate": (
             evaluation_request,
-            tested("{model} {fold} {seed} {case}", gone),
+            tested("{model} {fold} {seed} {case}", excluded),
             (*run, "case"),
         ),
         "viewer_case": (
             showing_request,
-            [case for case in SHOWN_FOLDS if case not in gone],
+            [case for case in SHOWN_FOLDS if case not in excluded],
             ("case",),
         ),
     }

@@ -1,4 +1,4 @@
-"""Set each contender's cost beside its accuracy, and say which one to take with less to spend."""
+"""Set each model's cost beside its accuracy, and say which one to take with less to spend."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ from organbench.core.runs import Run
 
 
 def read(paths):
-    """A row a file, with its run's model and seed."""
+    """A row per file, with its run's model and seed."""
     rows = []
     for path in map(Path, paths):
         run = Run.of(path)

@@ -1,4 +1,4 @@
-"""Gather how far the contenders agree on each case, and choose the cases that are shown."""
+"""Gather how far the models agree on each case, and choose the cases that are shown."""
 
 import pandas as pd
 

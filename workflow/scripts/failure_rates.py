@@ -1,4 +1,4 @@
-"""Count the patients on whom the contenders fail, and compare them."""
+"""Count the patients on whom the models fail, and compare them."""
 
 from organbench.analysis import failure_rates
 from organbench.core import tables

@@ -1,4 +1,4 @@
-"""Draw truth and predictions on the CT, for the best, the median, the worst and the most disputed case."""
+"""Draw reference and predictions on the CT, for the best, the median, the worst and the most disputed case."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ with job_log(snakemake.log[0]), unchanged(*snakemake.input.volumes, *snakemake.i
     params = snakemake.params
     examples = tables.read(snakemake.input.examples)
     predicted = {Path(path).name.removesuffix(".nii.gz") for path in snakemake.input.predictions}
-    shown = [case for case in params.folds if case in predicted]  # bad ones may have been left out
+    shown = [case for case in params.folds if case in predicted]  # some may be excluded
     originals = dict(zip(shown, zip(snakemake.input.volumes, snakemake.input.labels, strict=True), strict=True))
     rows = []
     for (rank, case), chosen in examples.groupby(["rank", "case"], sort=False):
@@ -24,7 +24,7 @@ with job_log(snakemake.log[0]), unchanged(*snakemake.input.volumes, *snakemake.i
             place = {"model": model, "fold": params.folds[case], "seed": params.seed, "case": case}
             images[model] = read_labels(params.prediction.format(**place), params.organs)
         array, grid = grids.oriented(volume)
-        truth, _ = grids.oriented(labels)
+        reference, _ = grids.oriented(labels)
         predictions = {model: grids.oriented(image)[0] for model, image in images.items()}
         notes = {row.model: f"Dice {row.dice:.2f}" for row in chosen.itertuples()}
         title = f"{rank}: {case}"
@@ -33,11 +33,11 @@ with job_log(snakemake.log[0]), unchanged(*snakemake.input.volumes, *snakemake.i
         row = []
         for axis, written in ((overlays.AXIAL, notes), (overlays.CORONAL, {})):
             if rank == "worst":
-                index = overlays.telling_error(truth, list(predictions.values()), axis)
+                index = overlays.telling_error(reference, list(predictions.values()), axis)
             elif rank == "disputed":
                 index = overlays.telling_dispute(list(predictions.values()), axis)
             else:
-                index = overlays.telling_slice(truth, axis)
-            row.append(overlays.cut(title, axis, index, array, grid.spacing[::-1], truth, predictions, written))
+                index = overlays.telling_slice(reference, axis)
+            row.append(overlays.cut(title, axis, index, array, grid.spacing[::-1], reference, predictions, written))
         rows.append(row)
     style.save(overlays.overlays(rows, list(params.organs)), snakemake.output.png, snakemake.output.svg)

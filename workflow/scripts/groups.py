@@ -1,4 +1,4 @@
-"""Summarise and compare the contenders in each group of patients."""
+"""Summarise and compare the models in each group of patients."""
 
 from organbench.analysis import group_differences
 from organbench.core import tables

@@ -17,7 +17,7 @@ with job_log(snakemake.log[0]):
         for model, path in zip(params.settings, snakemake.input.costs, strict=True)
     }
     cases = tables.read(snakemake.input.cases)
-    bad = tables.read(snakemake.input.bad)
+    excluded = tables.read(snakemake.input.excluded)
     results = Path("results", params.study["study"])
     values = protocol.Values.of(params.study["evaluation"], list(params.study["dataset"]["organs"]))
     fixed = protocol.words(protocol.find(results, values), values)
@@ -32,5 +32,5 @@ with job_log(snakemake.log[0]):
         references = Path(params.references).read_text()
         told = {"fixed": fixed, "converged": converged, "warnings": warnings, "tuned": tuning}
         path.write_text(
-            methods.text(params.study, params.settings, params.folds, cases, bad, costs, references, **told)
+            methods.text(params.study, params.settings, params.folds, cases, excluded, costs, references, **told)
         )

@@ -1,4 +1,4 @@
-"""Rank the contenders by their means, and say how often resamples of patients and trainings rank them so."""
+"""Rank the models by their means, and say how often resamples of patients and trainings rank them so."""
 
 from organbench.analysis import rank_stability
 from organbench.core import tables

@@ -1,4 +1,4 @@
-"""Gather the metrics of all cases, summarise them and compare the contenders."""
+"""Gather the metrics of all cases, summarise them and compare the models."""
 
 from io import StringIO
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Write one case for the viewer, and how far the contenders agree on it."""
+"""Write one case for the viewer, and how far the models agree on it."""
 
 import SimpleITK as sitk
 

@@ -120,7 +120,7 @@ async function openCase() {
     const [low, high] = WINDOWS[choice.window];
     const images = await Promise.all([
       volume('ct', data.ct, { colormap: 'gray', cal_min: low, cal_max: high }),
-      volume('truth', data.truth),
+      volume('reference', data.reference),
       ...study.models.map((model) => volume(model, data.predictions[model])),
     ]);
     if (name !== wantedCase()) return; // another case was asked for meanwhile
@@ -146,7 +146,7 @@ function clear() {
   for (const image of [...nv.volumes].reverse()) nv.removeVolume(image);
 }
 
-// Put the chosen layer over the CT, and the truth's contour over that.
+// Put the chosen layer over the CT, and the reference's contour over that.
 function draw() {
   for (const [index, button] of [...$('layers').children].entries()) {
     button.setAttribute('aria-checked', index === choice.layer);
@@ -185,7 +185,7 @@ function colours(colour) {
   return table;
 }
 
-const layerNames = () => ['CT', 'truth', ...study.models];
+const layerNames = () => ['CT', 'reference', ...study.models];
 
 function setLayer(layer) {
   choice.layer = layer;
@@ -239,7 +239,7 @@ function breakable(name) {
 function tabulate() {
   const entry = entryOf(shown.name);
   const several = study.models.length;
-  const head = element('tr', {}, element('th', { textContent: 'organ' }), element('th', { textContent: 'truth, ml', className: 'first' }));
+  const head = element('tr', {}, element('th', { textContent: 'organ' }), element('th', { textContent: 'reference, ml', className: 'first' }));
   const second = element('tr', {}, element('th'), element('th', { className: 'first' }));
   for (const { name, unit } of study.metrics) {
     head.append(element('th', { textContent: unit ? `${name}, ${unit}` : name, colSpan: several, className: 'first', style: 'text-align: center' }));
@@ -258,8 +258,8 @@ function tabulate() {
       draw();
     };
     const jump = element('button', { textContent: words(organ), title: 'Go to where the networks are wrong the most', onclick: () => lookAt(organ) });
-    const { reference_ml: truth, models } = entry.organs[organ];
-    const row = element('tr', {}, element('td', {}, element('span', { className: 'organ' }, tick, jump)), element('td', { textContent: fixed(truth, 1), className: 'first' }));
+    const { reference_ml: reference, models } = entry.organs[organ];
+    const row = element('tr', {}, element('td', {}, element('span', { className: 'organ' }, tick, jump)), element('td', { textContent: fixed(reference, 1), className: 'first' }));
     for (const [column, { decimals }] of study.metrics.entries()) {
       for (const [index, model] of study.models.entries()) {
         const cell = element('td', { textContent: fixed(models[model]?.[column], decimals), className: index ? '' : 'first' });
@@ -272,7 +272,7 @@ function tabulate() {
   $('metrics').replaceChildren(element('table', {}, element('thead', {}, head, second), body));
 }
 
-// What is under the crosshair: position, HU, and the organ by truth and by each network, those that agree together.
+// What is under the crosshair: position, HU, and the organ by reference and by each network, those that agree together.
 function tellPlace({ mm }) {
   if (!shown) return;
   const organs = ['background', ...Object.keys(study.organs)];

@@ -11,12 +11,12 @@ def only_background(trainings: pd.DataFrame, per_case: pd.DataFrame) -> pd.DataF
     Such a network has not learned; what it is compared with seems better than it is.
 
     Args:
-        trainings: a row a run of a trained contender: model, fold, seed, and predicts_only_background of its
+        trainings: a row per run of a trained model: model, fold, seed, and predicts_only_background of its
             `cost.json`, which is empty where nothing was validated.
         per_case: `tables/per_case.csv`.
 
     Returns:
-        A row a run and kind of cases: model, fold, seed, cases (validation or test) and words.
+        A row per run and kind of cases: model, fold, seed, cases (validation or test) and words.
     """
     said = trainings["predicts_only_background"].map(lambda value: value is True)
     validated = trainings.loc[said, ["model", "fold", "seed"]].assign(cases="validation")

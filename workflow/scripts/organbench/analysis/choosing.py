@@ -26,8 +26,8 @@ def assess(folder: str | Path, candidates: Mapping[str, Candidate], weights: str
         weights: `last` or `best`, as in the config's `training`.
 
     Returns:
-        A row a candidate, in their order: candidate (a number, from 1), a column a setting, dice (the score, 0 to 1, or
-        NaN), step (at which it was scored), failed, and training_seconds.
+        A row per candidate, in their order: candidate (a number, from 1), a column per setting, dice (the score, 0 to
+        1, or NaN), step (at which it was scored), failed, and training_seconds.
     """
     rows = []
     for number, (name, candidate) in enumerate(candidates.items(), start=1):
@@ -78,7 +78,7 @@ def curves(folder: str | Path, candidates: Mapping[str, Candidate]) -> pd.DataFr
         candidates: what is tried, by name.
 
     Returns:
-        A row a candidate and validation: candidate (a number, from 1), step, loss (of that step), dice (the mean over
+        A row per candidate and validation: candidate (a number, from 1), step, loss (of that step), dice (the mean over
         organs as far as they were scored) and dice_<organ>.
     """
     found = []

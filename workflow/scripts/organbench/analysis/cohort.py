@@ -13,7 +13,7 @@ LIMITS = 1.96  # standard deviations, which hold 95 % of normally distributed di
 
 
 def agreement(predictions: Mapping[str, np.ndarray], organs: Sequence[str]) -> pd.DataFrame:
-    """The Dice of every pair of models with each other on a case, organ by organ, whatever the truth is.
+    """The Dice of every pair of models with each other on a case, organ by organ, whatever the reference is.
 
     Args:
         predictions: organ indices (z y x, uint8) by model, on one grid.
@@ -31,11 +31,11 @@ def agreement(predictions: Mapping[str, np.ndarray], organs: Sequence[str]) -> p
 
 
 def disagreement(agreements: pd.DataFrame) -> pd.Series:
-    """How far the models are apart on a case, whatever the truth is: 1 minus their Dice with each other.
+    """How far the models are apart on a case, whatever the reference is: 1 minus their Dice with each other.
 
     Args:
-        agreements: a row a case, organ and pair of models, with the column dice: of the two predictions with each other
-            (see `agreement`).
+        agreements: a row per case, organ and pair of models, with the column dice: of the two predictions with each
+            other (see `agreement`).
 
     Returns:
         0 to 1, the mean over pairs, by case and organ (the index), and for `all` the mean over organs; NaN where no
@@ -87,15 +87,15 @@ def example_cases(per_case: pd.DataFrame, agreements: pd.DataFrame) -> pd.DataFr
 
 
 def case_volumes(per_case: pd.DataFrame) -> pd.DataFrame:
-    """Compare the predicted with the true volume of every organ, case by case.
+    """Compare the predicted with the reference volume of every organ, case by case.
 
     Args:
-        per_case: a row a model, fold, seed, case and organ, with the columns reference_ml and predicted_ml.
+        per_case: a row per model, fold, seed, case and organ, with the columns reference_ml and predicted_ml.
 
     Returns:
-        A row a model, organ and case: reference_ml, predicted_ml (mean over seeds and folds), mean_ml (of the two),
-        difference_ml (predicted minus true) and difference_percent (of mean_ml). Cases in which one of the two is empty
-        have NaN differences: they are misses and false positives, which have columns of their own.
+        A row per model, organ and case: reference_ml, predicted_ml (mean over seeds and folds), mean_ml (of the two),
+        difference_ml (predicted minus reference) and difference_percent (of mean_ml). Cases in which one of the two is
+        empty have NaN differences: they are misses and false positives, which have columns of their own.
     """
     keys = ["model", "organ", "case"]
     cases = per_case.groupby(keys, sort=False)[["reference_ml", "predicted_ml"]].mean().reset_index()
@@ -108,17 +108,18 @@ def case_volumes(per_case: pd.DataFrame) -> pd.DataFrame:
 
 
 def volume_agreement(per_case: pd.DataFrame) -> pd.DataFrame:
-    """Say how far predicted volumes agree with the true ones: bias and limits of agreement (Bland and Altman 1986).
+    """Say how far predicted volumes agree with the references: bias and limits of agreement (Bland and Altman 1986).
 
     Args:
         per_case: see `case_volumes`.
 
     Returns:
-        A row a model and organ, in order of first appearance: n (cases with both volumes), left_out (cases in which
+        A row per model and organ, in order of first appearance: n (cases with both volumes), left_out (cases in which
         just one of the two is empty), and in ml and in percent of the mean of the two volumes: bias_<unit> (mean of
-        predicted minus true), its 95 % interval over patients bias_<unit>_low and _high (see `statistics.interval`),
-        and the limits of agreement lower_<unit> and upper_<unit>, between which 95 % of normally distributed
-        differences lie (bias minus and plus 1.96 sample standard deviations; NaN with a single case).
+        predicted minus reference), its 95 % interval over patients bias_<unit>_low and _high (see
+        `statistics.interval`), and the limits of agreement lower_<unit> and upper_<unit>, between which 95 % of
+        normally distributed differences lie (bias minus and plus 1.96 sample standard deviations; NaN with a single
+        case).
     """
     whose = per_case.drop_duplicates("case").set_index("case", drop=False)[unit_of(per_case)]  # patient of each case
     rows = []

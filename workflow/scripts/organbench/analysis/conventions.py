@@ -25,7 +25,7 @@ def empty_masks(per_case: pd.DataFrame) -> pd.DataFrame:
         - dice_if_in_reference: NaN where the reference is empty, so inventions cost nothing (MONAI's default);
         - dice_if_in_both: NaN unless the organ is in both, so misses cost nothing either.
 
-        A row a model and organ, in order of first appearance; organ `all` has the sums and the means over a
+        A row per model and organ, in order of first appearance; organ `all` has the sums and the means over a
         patient's organs, and comes last.
 
     Raises:
@@ -63,7 +63,7 @@ def legacy(per_case: pd.DataFrame) -> pd.DataFrame:
             original project's score of the whole case, the same in each row of a case and run.
 
     Returns:
-        A row a model, in order of first appearance, with the columns model; cases; legacy (mean over cases: it counts
+        A row per model, in order of first appearance, with the columns model; cases; legacy (mean over cases: it counts
         the background, which is most of a scan, as one more organ that is nearly always right); pooled_dice (the
         "global" Dice: 2 TP / (2 TP + FP + FN) with the voxels of all organs and cases thrown together, weighted by
         volume, so that lungs and bone outvote a bladder); mean_dice (over a case's organs, then over cases: the row

@@ -34,9 +34,9 @@ def table(history: pd.DataFrame, models: Sequence[str], margin: float) -> pd.Dat
         margin: change of the Dice that does not matter, above 0.
 
     Returns:
-        A row a model with the columns `COLUMNS`: runs; repeats, and repeated: of what (fold or seed); validations that
-        were fitted, from first_step to last_step; dice at the last one (mean over runs); slope_per_1000_steps with its
-        95 % interval ci_low and ci_high; change, that of the Dice from first_step to last_step on the fitted line;
+        A row per model with the columns `COLUMNS`: runs; repeats, and repeated: of what (fold or seed); validations
+        that were fitted, from first_step to last_step; dice at the last one (mean over runs); slope_per_1000_steps with
+        its 95 % interval ci_low and ci_high; change, that of the Dice from first_step to last_step on the fitted line;
         verdict; words.
     """
     organs = [column for column in history if column.startswith("dice_")]

@@ -1,4 +1,4 @@
-"""Accuracy against cost: what each contender takes to train and to predict, and which to take with less to spend."""
+"""Accuracy against cost: what each model takes to train and to predict, and which to take with less to spend."""
 
 from collections.abc import Mapping, Sequence
 
@@ -36,26 +36,26 @@ def table(
     ensembles: Mapping[str, Sequence[str]],
     tunings: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """List what each contender costs beside its mean Dice.
+    """List what each model costs beside its mean Dice.
 
     An ensemble trains nothing, but exists only where its members are trained: it has, for each member and seed, one
     training's time, energy and multiply-adds, and the memory of the largest, as they are trained one by one.
 
     Args:
-        trainings: a row a run, with the columns model, seed and what `cost.json` holds.
-        predictions: a row a predicted case, with the column model and what `predictions/<case>.json` holds.
+        trainings: a row per run, with the columns model, seed and what `cost.json` holds.
+        predictions: a row per predicted case, with the column model and what `predictions/<case>.json` holds.
         summary: what `statistics.summarise` makes of the study.
         ensembles: the members of each ensemble.
-        tunings: a row a candidate of tuning, with the columns model and training_seconds, where settings were tuned.
+        tunings: a row per candidate of tuning, with the columns model and training_seconds, where settings were tuned.
 
     Returns:
-        A row a model, in the order of the summary: model; device (of its runs; times and energies of different devices
-        tell nothing about networks); parameters (of all networks that predict); multiply_adds_per_voxel (of the working
-        grid, counted); training_seconds (mean over runs) and training_seconds_total (of all runs); prediction_seconds
-        (mean over cases); peak memory in MiB and energy in J of training (mean over runs, memory the largest) and
-        prediction (likewise), where measured; dice, ci_low and ci_high (organ `all`). Where settings were tuned also
-        tuning_runs (the candidates' trainings) and tuning_seconds_total (of all of them, those too that were chosen and
-        are so the trainings of the first seed).
+        A row per model, in the order of the summary: model; device (of its runs; times and energies of different
+        devices tell nothing about networks); parameters (of all networks that predict); multiply_adds_per_voxel (of the
+        working grid, counted); training_seconds (mean over runs) and training_seconds_total (of all runs);
+        prediction_seconds (mean over cases); peak memory in MiB and energy in J of training (mean over runs, memory the
+        largest) and prediction (likewise), where measured; dice, ci_low and ci_high (organ `all`). Where settings were
+        tuned also tuning_runs (the candidates' trainings) and tuning_seconds_total (of all of them, those too that were
+        chosen and are so the trainings of the first seed).
     """
     trainings, predictions = (_with_energy(rows) for rows in (trainings, predictions))
     trained = trainings.groupby("model").agg(
@@ -114,7 +114,7 @@ def fronts(costs: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
         summary: what `statistics.summarise` makes of the study.
 
     Returns:
-        A row a cost, organ (with `all`) and model, in the order of `COSTS`, the summary and `costs`: cost, organ,
+        A row per cost, organ (with `all`) and model, in the order of `COSTS`, the summary and `costs`: cost, organ,
         model, value (of the cost), dice, ci_low, ci_high and on_front, see `on_front`.
     """
     dice = summary[summary["metric"] == "dice"].rename(columns={"mean": "dice"})

@@ -67,7 +67,7 @@ def signed_rank_p(differences: np.ndarray) -> float:
     Zeros are ranked with the others and then left out (Pratt 1959), so that many of them weaken the evidence.
 
     Args:
-        differences: a number a patient, shape (n,), without NaN; an infinite one ranks above all others.
+        differences: a number per patient, shape (n,), without NaN; an infinite one ranks above all others.
 
     Returns:
         p; 1 where all differences are 0, NaN without any.
@@ -107,7 +107,7 @@ def rank_biserial(advantages: np.ndarray) -> float:
     Ranks of absolute differences as in `signed_rank_p`: zeros are ranked and count for neither.
 
     Args:
-        advantages: by how much a is better, a number a patient, shape (n,), without NaN.
+        advantages: by how much a is better, a number per patient, shape (n,), without NaN.
 
     Returns:
         1 where a is better on every patient, -1 where b is, 0 where all are equal; NaN without any.

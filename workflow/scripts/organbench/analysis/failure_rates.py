@@ -39,8 +39,8 @@ def outcomes(per_case: pd.DataFrame, kind: str, models: Sequence[str], limit: fl
         limit: the Dice below which a patient is failed.
 
     Returns:
-        A column a model (bool); a row an organ and patient (the index). The rows of organ `all`, where a patient fails
-        if any organ does, come last.
+        A column per model (bool); a row per organ and patient (the index). The rows of organ `all`, where a patient
+        fails if any organ does, come last.
     """
     if kind == "below":
         values = by_model(training_values(per_case, "dice", models))

@@ -142,7 +142,7 @@ def interaction(values: pd.DataFrame, inside: np.ndarray) -> dict[str, float | s
     freedom, then those of patients, many; in a family of 21 tests that alone made up to 27 % of false ones.
 
     Args:
-        values: a row a patient, a column a training of one of two models (see `trainings.training_values`).
+        values: a row per patient, a column per training of one of two models (see `trainings.training_values`).
         inside: which patients are in the group, shape (patients,).
 
     Returns:

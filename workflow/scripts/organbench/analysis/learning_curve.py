@@ -21,10 +21,10 @@ def table(per_case: pd.DataFrame, patients: Mapping[int, Sequence[int]]) -> pd.D
         patients: how many each share trains on in every fold.
 
     Returns:
-        A row a model, organ (with `all`) and share, smallest share first: patients (mean over folds), trainings (folds
-        times seeds), n (test patients with a value), dice (their mean) with its 95 % interval ci_low and ci_high; gain,
-        the mean difference to the next smaller share on the same cases, with its interval gain_low and gain_high. See
-        `statistics.patient_values` and `statistics.interval`; NaN where there is nothing to subtract.
+        A row per model, organ (with `all`) and share, smallest share first: patients (mean over folds), trainings
+        (folds times seeds), n (test patients with a value), dice (their mean) with its 95 % interval ci_low and
+        ci_high; gain, the mean difference to the next smaller share on the same cases, with its interval gain_low and
+        gain_high. See `statistics.patient_values` and `statistics.interval`; NaN where there is nothing to subtract.
     """
     rows = []
     shares = sorted(per_case["share"].unique())

@@ -35,7 +35,7 @@ def rank_stability(per_case: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFra
         metrics: which of its metrics.
 
     Returns:
-        A row a metric, organ (`all` last) and model, in order of their ranks: metric, organ, model; n (patients);
+        A row per metric, organ (`all` last) and model, in order of their ranks: metric, organ, model; n (patients);
         trainings (of the model, in its fold with the fewest); mean (a volume error's is of its size); rank (1 is best);
         rank_low and rank_high (between which 95 % of the resamples' ranks lie); kendall_tau (Kendall's tau-b of a
         resample's ranking with this one, mean over resamples, the same for all models of an organ: 1 is the same
@@ -58,7 +58,7 @@ def stability(values: pd.DataFrame, direction: int) -> pd.DataFrame:
     """The rows of `rank_stability` of one metric and organ, in order of the models, without its name and the metric's.
 
     Args:
-        values: a row a patient, a column a training (see `trainings.training_values`).
+        values: a row per patient, a column per training (see `trainings.training_values`).
         direction: 1 where higher is better, -1 where lower is.
     """
     models = list(values.columns.unique("model"))
@@ -89,7 +89,8 @@ def resampled_means(values: pd.DataFrame, rng: np.random.Generator, resamples: i
     """Draw patients and trainings, and average what was drawn (see `rank_stability`).
 
     Args:
-        values: a row a patient, a column a training (levels model, fold, seed); NaN where it did not test the patient.
+        values: a row per patient, a column per training (levels model, fold, seed); NaN where it did not test the
+            patient.
         rng: what draws.
         resamples: how many times.
 
@@ -114,7 +115,7 @@ def kendall_tau(ranks: np.ndarray, drawn: np.ndarray) -> np.ndarray:
     """Kendall's tau-b of a ranking, shape (1, models), with every row of others (resample, model).
 
     Returns:
-        -1 to 1, a number a row: 1 is the same order, -1 the reverse; NaN where either ranks all models the same.
+        -1 to 1, a number per row: 1 is the same order, -1 the reverse; NaN where either ranks all models the same.
     """
     first, second = np.triu_indices(ranks.shape[1], 1)
     order, other = (np.sign(table[:, first] - table[:, second]) for table in (ranks, drawn))

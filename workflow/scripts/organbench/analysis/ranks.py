@@ -70,7 +70,7 @@ def advantages_of(per_case: pd.DataFrame, metric: str, models: list[str]) -> pd.
         models: which models.
 
     Returns:
-        A column a model; a row an organ and case (the patient) where each of the models has a value or misses the
+        A column per model; a row per organ and case (the patient) where each of the models has a value or misses the
         organ.
     """
     values = paired_values(per_case, metric, models)
@@ -89,7 +89,7 @@ def friedman_p(values: np.ndarray) -> float:
     """P of Friedman's test that models have the same ranks, by scipy's chi-squared approximation.
 
     Args:
-        values: a row a case, a column a model (three or more), without NaN.
+        values: a row per case, a column per model (three or more), without NaN.
 
     Returns:
         p; 1 where on every case all models are equal, NaN for fewer than two cases.

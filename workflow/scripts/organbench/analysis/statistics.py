@@ -55,11 +55,11 @@ def case_values(per_case: pd.DataFrame) -> pd.DataFrame:
     """Average each case over seeds and folds, and add its mean over organs.
 
     Args:
-        per_case: a row a model, fold, seed, case and organ, with any metrics of the registry as columns. A
+        per_case: a row per model, fold, seed, case and organ, with any metrics of the registry as columns. A
             column patient may say whose scan a case is; without it every case is a patient.
 
     Returns:
-        A row a model, case and organ, with the columns model, case, organ and the metrics: organs in order of first
+        A row per model, case and organ, with the columns model, case, organ and the metrics: organs in order of first
         appearance, then the rows of organ `all`.
 
     Raises:
@@ -196,7 +196,7 @@ def paired_values(per_case: pd.DataFrame, metric: str, models: Sequence[str]) ->
         models: which models.
 
     Returns:
-        A column a model; a row an organ and case (the patient; both are the index) where all of the models have a
+        A column per model; a row per organ and case (the patient; both are the index) where all of the models have a
         value, without NaN. The rows of organ `all` come last.
     """
     rows, unit = scored(per_case, metric, models), unit_of(per_case)
@@ -220,7 +220,7 @@ def misses(per_case: pd.DataFrame, metric: str, models: Sequence[str]) -> pd.Dat
         models: which models.
 
     Returns:
-        A column a model; a row an organ and case (the patient). Of `all` it is the sum over organs.
+        A column per model; a row per organ and case (the patient). Of `all` it is the sum over organs.
     """
     rows, unit = per_case[per_case["model"].isin(models)], unit_of(per_case)
     there = rows["recall" if "recall" in rows else "dice"].notna()
@@ -263,7 +263,7 @@ def interval(values: np.ndarray, statistic: Callable[..., Any] = np.mean) -> tup
     interval in whatever order they come.
 
     Args:
-        values: a number a patient, shape (n,), without NaN.
+        values: a number per patient, shape (n,), without NaN.
         statistic: of what; `numpy.mean` or `numpy.median`.
 
     Returns:

@@ -36,9 +36,9 @@ def training_values(per_case: pd.DataFrame, metric: str, models: Sequence[str], 
             it lacks one of the organs.
 
     Returns:
-        A row an organ and patient (the index) where each of the models has a value, those of organ `all` last; a column
-        a training: model, fold and seed (the levels of the columns), in order of `models`. NaN where the training did
-        not test the patient.
+        A row per organ and patient (the index) where each of the models has a value, those of organ `all` last; a
+        column a training: model, fold and seed (the levels of the columns), in order of `models`. NaN where the
+        training did not test the patient.
     """
     rows = scored(per_case, metric, models)
     keys = [rows["organ"], patients_of(rows), *(rows[key] for key in TRAINING)]
@@ -52,7 +52,7 @@ def training_values(per_case: pd.DataFrame, metric: str, models: Sequence[str], 
 
 
 def by_model(values: pd.DataFrame) -> pd.DataFrame:
-    """Average the table of `training_values` over each model's trainings: a column a model, in order of its columns."""
+    """Average `training_values` over each model's trainings: a column per model, in order of its columns."""
     return values.T.groupby(level="model", sort=False).mean().T
 
 

@@ -1,4 +1,4 @@
-"""The colours of contenders, organs and groups of patients, the same in every figure and in the viewer."""
+"""The colours of models, organs and groups of patients, the same in every figure and in the viewer."""
 
 from collections.abc import Iterable
 
@@ -10,7 +10,7 @@ ORGAN_COLOURS = (
     *("#99DDFF", "#BBCC33", "#FFAABB", "#0072B2", "#EE8866", "#AAAA00"),
 )
 
-# Paul Tol's muted scheme, so that a group is not taken for a contender.
+# Paul Tol's muted scheme, so that a group is not taken for a model.
 GROUP_COLOURS = (
     *("#332288", "#CC6677", "#117733", "#DDCC77", "#882255"),
     *("#44AA99", "#999933", "#AA4499", "#88CCEE"),

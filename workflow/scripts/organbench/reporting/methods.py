@@ -44,7 +44,7 @@ def text(
     settings: Mapping[str, Mapping[str, Any]],
     folds: Sequence[splits.Fold],
     cases: pd.DataFrame,
-    bad: pd.DataFrame,
+    excluded: pd.DataFrame,
     costs: Mapping[str, Mapping[str, Any]],
     references: str,
     fixed: str = "",
@@ -56,24 +56,24 @@ def text(
 
     Args:
         config: the study's resolved configuration.
-        settings: of each contender that was trained its `network` options and its `training`.
+        settings: of each model that was trained its `network` options and its `training`.
         folds: who trains, validates and tests, those too that were left out.
         cases: `tables/cases.csv`.
-        bad: `tables/bad_cases.csv`, the cases that were left out.
-        costs: `cost.json` of one run of each contender that was trained.
+        excluded: `tables/bad_cases.csv`, the cases that were left out.
+        costs: `cost.json` of one run of each model that was trained.
         references: BibTeX entries, of which those that are cited are appended.
         fixed: what was fixed before results were seen, see `protocol.words`.
         converged: whether training had converged, see `convergence.sentence`.
         warnings: what `tables/warnings.csv` says; it stands first.
         tuned: `tables/tuning.csv`, where settings were tuned.
     """
-    folds = splits.without(folds, dict(zip(bad["case"], bad["reason"], strict=True)))
+    folds = splits.without(folds, dict(zip(excluded["case"], excluded["reason"], strict=True)))
     sections = {"Warnings": f"Before this is used: {'; '.join(warnings)}."} if warnings else {}
     sections |= {
-        "Data": data(config, cases, bad),
+        "Data": data(config, cases, excluded),
         "Split": division(config["split"], folds),
         "Preprocessing": preprocessing(config["preprocessing"]),
-        "Networks": contenders(config, settings, costs),
+        "Networks": networks(config, settings, costs),
         "Training": training(config["training"], settings)
         + f" {methods_of_tuning.tuning(config, folds, tuned)} {converged}".rstrip(),
         "Prediction": prediction(config["prediction"]),
@@ -90,7 +90,7 @@ def text(
     return f"# Methods of the study {config['study']}\n\n{body}\n\n## References\n\n```bibtex\n{cited}\n```\n"
 
 
-def data(config: Mapping[str, Any], cases: pd.DataFrame, bad: pd.DataFrame) -> str:
+def data(config: Mapping[str, Any], cases: pd.DataFrame, excluded: pd.DataFrame) -> str:
     """The cohort: what it is, its size, its grids, how many cases show each organ, and which were left out."""
     dataset = config["dataset"]
     if dataset["source"] == "phantom":
@@ -103,9 +103,9 @@ def data(config: Mapping[str, Any], cases: pd.DataFrame, bad: pd.DataFrame) -> s
     plane = cases[["spacing_x", "spacing_y"]].mean(axis=1)
     shown = {organ: int((cases[f"{organ}_ml"] > 0).sum()) for organ in dataset["organs"]}
     left_out = (
-        f" Of {len(cases) + len(bad)} cases {len(bad)} could not be used and were left out: "
-        f"{listed(list(bad['case']))} (`tables/bad_cases.csv` says why)."
-        if len(bad)
+        f" Of {len(cases) + len(excluded)} cases {len(excluded)} could not be used and were left out: "
+        f"{listed(list(excluded['case']))} (`tables/bad_cases.csv` says why)."
+        if len(excluded)
         else ""
     )
     return (
@@ -150,7 +150,7 @@ def preprocessing(settings: Mapping[str, Any]) -> str:
     )
 
 
-def contenders(
+def networks(
     config: Mapping[str, Any], settings: Mapping[str, Mapping[str, Any]], costs: Mapping[str, Mapping[str, Any]]
 ) -> str:
     """The networks, their sizes, and the ensembles."""
@@ -167,7 +167,7 @@ def contenders(
         cost = costs[name]
         sentences.append(
             f"{name} was {kind} ({', '.join(options)}; {cost['parameters'] / 1e6:.3g} million parameters, "
-            f"{cost['multiply_adds_per_voxel'] / 1e3:.3g} thousand multiply-adds a voxel)."
+            f"{cost['multiply_adds_per_voxel'] / 1e3:.3g} thousand multiply-adds per voxel)."
         )
     for name, entry in config["models"].items():
         if "ensemble" in entry:
@@ -207,7 +207,7 @@ def shared(given: Mapping[str, Any], settings: Sequence[Mapping[str, Any]]) -> d
 
 
 def training(common: Mapping[str, Any], settings: Mapping[str, Mapping[str, Any]]) -> str:
-    """The schedule, what is common and what a contender had otherwise."""
+    """The schedule, what is common and what a model had otherwise."""
     common = shared(common, [own["training"] for own in settings.values()])
     crops = " x ".join(map(str, common["patch"]))
     neighbours = common["context"]
@@ -219,7 +219,7 @@ def training(common: Mapping[str, Any], settings: Mapping[str, Mapping[str, Any]
     clip = said(common, "gradient_clip", f"a norm of {common['gradient_clip']:g}", "a tuned norm")
     sentences = [
         f"Networks were trained for {common['steps']} steps on batches of {common['batch_size']} crops of {crops} "
-        f"voxels{context}, {near}, all contenders of these settings on the same crops in the same order.",
+        f"voxels{context}, {near}, all models of these settings on the same crops in the same order.",
         f"We minimised {said(common, 'loss', shown('loss', common['loss']), 'a tuned loss')} with "
         f"{said(common, 'optimizer', shown('optimizer', common['optimizer']), 'a tuned optimizer')} ({decay}, "
         f"gradients clipped to {clip}).",
@@ -230,7 +230,7 @@ def training(common: Mapping[str, Any], settings: Mapping[str, Mapping[str, Any]
         sentences.insert(1, "Crops were taken from the middle axial slice of each scan only.")
     if common["deep_supervision"]:
         sentences.append(
-            "Coarser levels of the networks were supervised too, with half the weight a level"
+            "Coarser levels of the networks were supervised too, with half the weight per level"
             f"{CITED['deep_supervision']}."
         )
     average = said(common, "ema", f"decay {common['ema']:g}", "a tuned decay, where 0 is none")
@@ -243,9 +243,9 @@ def training(common: Mapping[str, Any], settings: Mapping[str, Mapping[str, Any]
     )
     seeds = common["seeds"]
     sentences.append(
-        f"Every network was trained with {len(seeds)} seeds a fold."
+        f"Every network was trained with {len(seeds)} seeds per fold."
         if len(seeds) > 1
-        else "Every network was trained once a fold."
+        else "Every network was trained once per fold."
     )
     for name, own in settings.items():
         if other := differences(own["training"], common):
@@ -269,7 +269,7 @@ def learning_rate(common: Mapping[str, Any]) -> str:
 
 
 def differences(own: Mapping[str, Any], common: Mapping[str, Any], above: str = "") -> list[str]:
-    """The settings of a contender that are not the common ones, each as words."""
+    """The settings of a model that are not the common ones, each as words."""
     found = []
     for key, value in own.items():
         if isinstance(value, Mapping):

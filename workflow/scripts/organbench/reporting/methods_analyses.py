@@ -12,12 +12,12 @@ def ranking(config: Mapping[str, Any]) -> list[str]:
     if len(config["models"]) < 2:
         return []
     several = len(config["training"]["seeds"]) > 1
-    trainings = ", and of each contender its trainings (one fewer than there are [@rao1988])," if several else ""
+    trainings = ", and of each model its trainings (one fewer than there are [@rao1988])," if several else ""
     folds = " within folds" if config["split"]["method"] == "kfold" else ""
-    alone = "" if several else " As every contender was trained once, this is about the trained weights."
+    alone = "" if several else " As every model was trained once, this is about the trained weights."
     return [
         f"To see how stable the ranking by means was, we drew patients{trainings} 1000 times with replacement{folds} "
-        f"and ranked the contenders each time [@wiesenfarth2021].{alone}"
+        f"and ranked the models each time [@wiesenfarth2021].{alone}"
     ]
 
 
@@ -30,7 +30,7 @@ def failures(config: Mapping[str, Any]) -> list[str]:
     ]
     if len(config["models"]) > 1:
         sentences.append(
-            "Contenders' failures on the same patients were compared by McNemar's exact test [@mcnemar1947], with p "
+            "Models' failures on the same patients were compared by McNemar's exact test [@mcnemar1947], with p "
             "values corrected after Holm over all organs, pairs and both kinds of failure; these tests are about the "
             "trained weights."
         )
@@ -43,9 +43,9 @@ def groups(config: Mapping[str, Any]) -> list[str]:
         return []
     if len(config["models"]) < 2:
         return ["Results were also summarised by group of patients."]
-    trainings = ", and of trainings where both contenders had several," if len(config["training"]["seeds"]) > 1 else ""
+    trainings = ", and of trainings where both models had several," if len(config["training"]["seeds"]) > 1 else ""
     return [
-        "Results were also summarised by group of patients, and we tested whether the difference of two contenders "
+        "Results were also summarised by group of patients, and we tested whether the difference of two models "
         "was another in a group than in all other groups: a t-test of the difference of mean differences, with the "
         f"variance of patients{trainings} and Satterthwaite's degrees of freedom [@satterthwaite1946], corrected "
         "after Holm over the organs, pairs and groups of a metric."

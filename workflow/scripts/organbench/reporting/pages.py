@@ -11,7 +11,7 @@ def table_page(table: pd.DataFrame, title: str, template: str) -> str:
     """A table as a page.
 
     Args:
-        table: what it shows, a row a row; NaN is an empty cell. A column `words`, which says it all, comes first.
+        table: what it shows, a row per row; NaN is an empty cell. A column `words`, which says it all, comes first.
         title: its heading, plain text.
         template: HTML with `{{title}}` and `{{table}}` in it.
     """

@@ -53,19 +53,19 @@ def case_data(
     Args:
         name: the case's name.
         volume: CT in HU.
-        reference: true organ indices (0 background, k is `organs[k - 1]`), on the volume's grid.
-        predictions: each contender's organ indices, likewise.
+        reference: organ indices of the reference (0 background, k is `organs[k - 1]`), on the volume's grid.
+        predictions: each model's organ indices, likewise.
         organs: the organs' names.
 
     Returns:
-        case; spacing and original_spacing (mm, x y z of the patient); ct, truth and predictions (by contender) as
+        case; spacing and original_spacing (mm, x y z of the patient); ct, reference and predictions (by model) as
         `encode` writes them, all on one grid (see `display_grid`); look, see `places`.
     """
     hu, grid = grids.oriented(volume)
     shown = display_grid(grid)
     ct = resampling.resample_volume(hu, grid, shown)
     ct = (np.rint(ct / HU_STEP) * HU_STEP).astype(np.int16)
-    truth, *predicted = (
+    labels, *predicted = (
         resampling.resample_labels(grids.oriented(image)[0], grid, shown, len(organs))
         for image in (reference, *predictions.values())
     )
@@ -74,9 +74,9 @@ def case_data(
         "spacing": shown.spacing,
         "original_spacing": grid.spacing,
         "ct": encode(ct, shown),
-        "truth": encode(truth, shown),
-        "predictions": {model: encode(labels, shown) for model, labels in zip(predictions, predicted, strict=True)},
-        "look": places(truth, predicted, shown, organs),
+        "reference": encode(labels, shown),
+        "predictions": {model: encode(array, shown) for model, array in zip(predictions, predicted, strict=True)},
+        "look": places(labels, predicted, shown, organs),
     }
 
 
@@ -88,22 +88,22 @@ def encode(array: Array, grid: Grid) -> str:
         return base64.b64encode(gzip.compress(path.read_bytes(), mtime=0)).decode()
 
 
-def places(truth: Array, predictions: Sequence[Array], grid: Grid, organs: Sequence[str]) -> dict[str, list[float]]:
-    """Where to look at each organ: amid what is wrong, in the axial slice with the most wrong voxels of all contenders.
+def places(reference: Array, predictions: Sequence[Array], grid: Grid, organs: Sequence[str]) -> dict[str, list[float]]:
+    """Where to look at each organ: amid what is wrong, in the axial slice with the most wrong voxels of all models.
 
     Args:
-        truth: true organ indices, axes z y x.
+        reference: organ indices of the reference, axes z y x.
         predictions: predicted ones.
         grid: the arrays' grid.
         organs: the organs' names.
 
     Returns:
         A voxel's centre (mm, x y z, RAS) by organ; the middle of the largest slice where nothing is wrong. Organs that
-        neither truth nor prediction has are left out.
+        neither reference nor prediction has are left out.
     """
     found = {}
     for k, organ in enumerate(organs, start=1):
-        mask = truth == k
+        mask = reference == k
         wrong = np.zeros(mask.shape, np.uint8)
         for labels in predictions:
             wrong += (labels == k) != mask
@@ -122,12 +122,12 @@ def ranking(shown: pd.DataFrame, agreements: pd.DataFrame) -> pd.DataFrame:
     """What cases are ranked by, for each organ and for organ `all`.
 
     Args:
-        shown: a row a model, case and organ, with dice: of the predictions that the page shows.
+        shown: a row per model, case and organ, with dice: of the predictions that the page shows.
         agreements: see `cohort.disagreement`.
 
     Returns:
-        Indexed by case and organ: worst (the lowest Dice of any contender, and for `all` of any organ), mean (over
-        contenders, and for `all` first over organs), disagreement (see
+        Indexed by case and organ: worst (the lowest Dice of any model, and for `all` of any organ), mean (over
+        models, and for `all` first over organs), disagreement (see
         `cohort.disagreement`). NaN where there is none.
     """
     dice = shown.groupby(["case", "organ"], sort=False)["dice"].agg(worst="min", mean="mean")
@@ -162,7 +162,7 @@ def study_data(
         generated: the patients are phantoms.
         organs: the organs' names.
         folds: the shown cases, and the fold whose predictions are shown.
-        seeds: of the contenders' trainings; the first one's predictions are shown.
+        seeds: of the models' trainings; the first one's predictions are shown.
 
     Returns:
         What JSON can hold; NaN became None.

@@ -34,14 +34,14 @@ JOINED: dict[str, Any] = {"color": "0.45", "linewidth": 1.6, "solid_capstyle": "
 
 
 def average_ranks(ranks: pd.DataFrame, models: Sequence[str]) -> Figure:
-    """Draw the models' average ranks by Dice, a row an organ, and which of them cannot be told apart (Demšar 2006).
+    """Draw the models' average ranks by Dice, a row per organ, and which of them cannot be told apart (Demšar 2006).
 
     A point is a model's rank, averaged over cases; 1 is best. Grey bars join the models that share a letter in the
     column groups. The numbers at the right are the critical difference, Friedman's p (corrected over organs) and the
     number of cases.
 
     Args:
-        ranks: a row a metric, organ and model: average_rank, n, friedman_p_holm, critical_difference and groups.
+        ranks: a row per metric, organ and model: average_rank, n, friedman_p_holm, critical_difference and groups.
         models: the study's models in their order, so that each has its colour of the other figures.
 
     Returns:

@@ -124,7 +124,7 @@ def _hu(axes: Axes, cases: pd.DataFrame, colours: pd.Series, organs: Sequence[st
 
 
 def _roles(axes: Axes, folds: pd.DataFrame) -> None:
-    """Draw a column a case and a row a fold, the cases in the order in which they are tested."""
+    """Draw a column per case and a row per fold, the cases in the order in which they are tested."""
     codes = folds.apply(lambda fold: fold.map(list(ROLES).index, na_action="ignore")).astype(float)
     tested = (folds == "test").to_numpy()
     first = np.where(tested.any(axis=1), tested.argmax(axis=1), tested.shape[1])

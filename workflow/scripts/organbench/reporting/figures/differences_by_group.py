@@ -44,14 +44,14 @@ ANOTHER = "*"
 
 
 def differences_by_group(differences: pd.DataFrame) -> Figure:
-    """Draw, organ by organ, the mean difference in Dice of two models in each group; a panel a pair, a colour a group.
+    """Draw the mean difference in Dice of two models per organ and group: a panel per pair, a colour per group.
 
     A diamond is the mean difference on the group's patients with its 95 % interval; an interval that goes on beyond the
     axis is cut there. A star at the right marks a group in which the difference is another than in all other groups
     (corrected p of the interaction < 0.05). With a single pair the numbers stand beside it, if there is room.
 
     Args:
-        differences: a row a metric, organ, pair and group: n, mean_difference, ci_low, ci_high and p_holm; see
+        differences: a row per metric, organ, pair and group: n, mean_difference, ci_low, ci_high and p_holm; see
             `group_differences.group_differences`.
 
     Returns:
@@ -113,7 +113,7 @@ def axis_reach(differences: pd.DataFrame) -> float:
 
 
 def _pair(axes: Axes, rows: pd.DataFrame, organs: Sequence[str], colours: dict[str, str], numbers: bool) -> None:
-    """Draw a pair's panel: a row an organ, and in it a lane a group."""
+    """Draw a pair's panel: a row per organ, and in it a lane per group."""
     organ_rows(axes, organs)
     axes.axvline(0, color="0.3", linewidth=0.6, zorder=1)
     lane = 0.8 / len(colours)

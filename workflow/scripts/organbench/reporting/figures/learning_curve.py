@@ -22,7 +22,7 @@ FIGURES = {
 
 
 def learning_curve(table: pd.DataFrame, models: Sequence[str]) -> Figure:
-    """Draw the Dice against the number of patients that were trained on, a panel an organ, with intervals.
+    """Draw the Dice against the number of patients that were trained on, a panel per organ, with intervals.
 
     Args:
         table: what `learning_curve.table` returned.

@@ -42,7 +42,7 @@ DECADES = 30  # a distance that varies more than this is drawn on a logarithmic 
 
 
 def metric_by_organ(per_case: pd.DataFrame, summary: pd.DataFrame, metric: str = "dice") -> Figure:
-    """Draw a metric of every case, a row an organ and a colour a model, with boxes, means and intervals.
+    """Draw a metric of every case, a row per organ and a colour per model, with boxes, means and intervals.
 
     Boxes show quartiles and medians, whiskers reach to 1.5 times the interquartile range, a point is a case (mean over
     its seeds), a diamond is the mean with its 95 % interval; the numbers at the right repeat it, with the number of
@@ -102,7 +102,7 @@ def _rows(
     colours: dict[str, str],
     numbers: bool,
 ) -> None:
-    """Draw the rows of some organs: a lane a model."""
+    """Draw the rows of some organs: a lane per model."""
     organ_rows(axes, organs)
     form = f".{METRICS[metric].decimals}f"
     lane = 0.86 / len(colours)  # height of one model's share of an organ's row

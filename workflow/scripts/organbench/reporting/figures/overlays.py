@@ -46,7 +46,7 @@ class Panel:
         title: what the row shows, for example the case and why it was picked.
         ct: CT slice in HU, the first row drawn at the top.
         spacing: pixel spacing in mm, vertical and horizontal.
-        reference: true organ indices, the axes of `ct`, 0 is background.
+        reference: organ indices of the reference, the axes of `ct`, 0 is background.
         predictions: each network's organ indices, the axes of `ct`, by its name; a network may be missing.
         notes: what is written into the corner of a network's picture, by its name.
     """
@@ -76,12 +76,12 @@ def telling_slice(labels: np.ndarray, axis: int = AXIAL) -> int:
 
 
 def telling_error(reference: np.ndarray, predictions: Sequence[np.ndarray], axis: int = AXIAL) -> int:
-    """Choose the slice in which the most is wrong, each organ measured by its largest true or predicted cross-section.
+    """Choose the slice in which the most is wrong, each organ measured by its largest cross-section in any label map.
 
-    What is wrong is added up over the networks: voxels of the truth that are missed and voxels that are added.
+    What is wrong is added up over the networks: voxels of the reference that are missed and voxels that are added.
 
     Args:
-        reference: true organ indices, axes z y x, 0 is background.
+        reference: organ indices of the reference, axes z y x, 0 is background.
         predictions: each network's organ indices, the same axes.
         axis: of the slices: `AXIAL` or `CORONAL`.
 
@@ -143,7 +143,7 @@ def cut(
         index: the slice's, along the axis.
         volume: CT in HU, axes z y x, oriented LPS.
         spacing: voxel spacing in mm, z y x.
-        reference: true organ indices, likewise.
+        reference: organ indices of the reference, likewise.
         predictions: each network's organ indices, likewise, by its name.
         notes: see `Panel`.
     """
@@ -157,11 +157,11 @@ def cut(
 
 
 def overlays(rows: Sequence[Sequence[Panel]], organs: Sequence[str]) -> Figure:
-    """Draw slices of CT with their true and predicted organs: a row a case, a column for the truth and each network.
+    """Draw slices of CT with their organs: a row per case, a column for the reference and for each network.
 
-    Organs are tinted; over a prediction the truth's contour is drawn in white, so that what sticks out or is missing
-    shows. Air and what lies far from all organs is cropped. A case's panels stand side by side, or below each other
-    where there are too many networks for that.
+    Organs are tinted; over a prediction the reference's contour is drawn in white, so that what sticks out or is
+    missing shows. Air and what lies far from all organs is cropped. A case's panels stand side by side, or below each
+    other where there are too many networks for that.
 
     Args:
         rows: the panels of each case, as many of each, one or more.
@@ -184,11 +184,11 @@ def overlays(rows: Sequence[Sequence[Panel]], organs: Sequence[str]) -> Figure:
     shown = sorted({int(k) for panel in panels for k in _labels_of(panel) if k > 0})
     handles: list[Any] = [Patch(facecolor=colours[organs[k - 1]], label=words(organs[k - 1])) for k in shown]
     if models:
-        handles.append(Line2D([], [], **_TRUTH, label="truth's contour"))
+        handles.append(Line2D([], [], **_REFERENCE, label="reference's contour"))
     unit = min(  # inches
         (COLUMN - 6 * MM) / (widths.sum() * (1 + len(models))), (PAGE - (24 + len(rows)) * MM) / tallness.sum()
     )
-    titles = [wrap(title, unit * width / MM) for width in widths for title in ("truth", *models)]
+    titles = [wrap(title, unit * width / MM) for width in widths for title in ("reference", *models)]
     lines = max(title.count("\n") for title in titles) + 1 + 1.4 * legend_rows(handles)
     height = unit * tallness.sum() + (LINE * lines + 5 + len(rows)) * MM
     with mpl.rc_context(STYLE):
@@ -217,7 +217,7 @@ def overlays(rows: Sequence[Sequence[Panel]], organs: Sequence[str]) -> Figure:
     return figure
 
 
-_TRUTH: dict[str, Any] = {
+_REFERENCE: dict[str, Any] = {
     "color": "white",
     "linewidth": 0.4,
     "path_effects": [patheffects.withStroke(linewidth=0.8, foreground="black")],  # seen on bone, too
@@ -248,7 +248,7 @@ def _labels_of(panel: Panel) -> np.ndarray:
 
 
 def _overlay(axes: Axes, panel: Panel, labels: np.ndarray, colours: dict[str, str], organs: Sequence[str]) -> None:
-    """Draw CT, tinted organs with their contours, and over a prediction the contours of the truth."""
+    """Draw CT, tinted organs with their contours, and over a prediction the contours of the reference."""
     axes.imshow(panel.ct, cmap="gray", vmin=SOFT_TISSUE[0], vmax=SOFT_TISSUE[1], interpolation="bilinear")
     tint = np.zeros((*labels.shape, 4))
     for k, organ in enumerate(organs, start=1):
@@ -261,8 +261,10 @@ def _overlay(axes: Axes, panel: Panel, labels: np.ndarray, colours: dict[str, st
         for k in range(1, len(organs) + 1):
             mask = panel.reference == k
             if mask.any() and not mask.all():
-                contour = axes.contour(mask, levels=[0.5], colors=[_TRUTH["color"]], linewidths=_TRUTH["linewidth"])
-                contour.set_path_effects(_TRUTH["path_effects"])
+                contour = axes.contour(
+                    mask, levels=[0.5], colors=[_REFERENCE["color"]], linewidths=_REFERENCE["linewidth"]
+                )
+                contour.set_path_effects(_REFERENCE["path_effects"])
     axes.set_aspect(panel.spacing[0] / panel.spacing[1])
 
 

@@ -49,7 +49,7 @@ LEAST_ROW = 2.6  # mm, of an organ
 
 
 def paired_differences(per_case: pd.DataFrame, comparison: pd.DataFrame) -> Figure:
-    """Draw, organ by organ, by how much one model's Dice exceeds another's on the same case; a panel a pair of models.
+    """Draw by how much one model's Dice exceeds another's on the same case: a panel per pair, a row per organ.
 
     A point is a patient in the colour of the model that is better on it, a diamond the mean difference. The black line
     is its 95 % interval over patients and trainings, the grey bar that over patients alone: what is true of these very
@@ -60,7 +60,7 @@ def paired_differences(per_case: pd.DataFrame, comparison: pd.DataFrame) -> Figu
 
     Args:
         per_case: see `statistics.case_values`; needs the column dice.
-        comparison: a row a metric, organ and pair: n, mean_difference, ci_low, ci_high, margin, verdict; and scope,
+        comparison: a row per metric, organ and pair: n, mean_difference, ci_low, ci_high, margin, verdict; and scope,
             verdict_weights, ci_weights_low and ci_weights_high. What is not there is not drawn.
 
     Returns:
@@ -143,7 +143,7 @@ def _pair(
     *,
     alone: bool,
 ) -> None:
-    """Draw a pair's panel: a row an organ."""
+    """Draw a pair's panel: a row per organ."""
     organ_rows(axes, organs)
     axes.axvline(0, color="0.3", linewidth=0.6, zorder=1)
     pair = pair.assign(spread=np.nan)

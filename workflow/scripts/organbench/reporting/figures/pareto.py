@@ -59,7 +59,7 @@ def pareto(fronts: pd.DataFrame) -> Figure:
     more than their cost. The stepped line joins the others, the Pareto front. Costs are on a logarithmic axis.
 
     Args:
-        fronts: a row a cost (of `COSTS`, any of them), organ (`all` is drawn) and model: value (NaN where not
+        fronts: a row per cost (of `COSTS`, any of them), organ (`all` is drawn) and model: value (NaN where not
             measured), dice, ci_low, ci_high and on_front (NaN where a model lacks the cost, so that the front is not
             known).
 
@@ -87,7 +87,7 @@ def pareto(fronts: pd.DataFrame) -> Figure:
 
 
 def pareto_by_organ(fronts: pd.DataFrame) -> Figure:
-    """Draw each organ's mean Dice against what it costs, as `pareto` does over all organs; a row an organ.
+    """Draw each organ's mean Dice against what it costs, as `pareto` does over all organs; a row per organ.
 
     Four costs (`BY_ORGAN`) of up to `ROWS` organs; with more organs two costs, or one, and the organs in two blocks or
     four beside each other.

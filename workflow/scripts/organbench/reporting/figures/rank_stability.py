@@ -1,4 +1,4 @@
-"""How often resamples of patients and trainings give each model each rank: a panel an organ."""
+"""How often resamples of patients and trainings give each model each rank: a panel per organ."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -29,14 +29,15 @@ FULL: dict[str, Any] = {"marker": "x", "color": "black", "markersize": 3, "marke
 
 
 def rank_stability(stability: pd.DataFrame, models: Sequence[str]) -> Figure:
-    """Draw how stable the ranking by Dice is: the blob plot of challengeR (Wiesenfarth et al. 2021), a panel an organ.
+    """Draw how stable the ranking by Dice is: the blob plot of challengeR (Wiesenfarth et al. 2021), a panel per organ.
 
     The area of a blob is the share of resamples in which the model has that rank; a cross is its rank in the study, a
     line holds the ranks of 95 % of the resamples. Above a panel stand the number of patients and the mean Kendall's
     tau of the resamples' rankings with the study's.
 
     Args:
-        stability: a row a metric, organ and model: n, rank, rank_low, rank_high, kendall_tau and share_1, share_2, ...
+        stability: a row per metric, organ and model: n, rank, rank_low, rank_high, kendall_tau and share_1, share_2,
+            ...
         models: the study's models in their order, so that each has its row and its colour of the other figures.
 
     Returns:
@@ -72,7 +73,7 @@ def rank_stability(stability: pd.DataFrame, models: Sequence[str]) -> Figure:
 
 
 def _panel(axes: Axes, rows: pd.DataFrame, models: Sequence[str], largest: float) -> None:
-    """Draw an organ's panel: a row a model, a column a rank."""
+    """Draw an organ's panel: a row per model, a column per rank."""
     colours = palette(models)
     axes.set_xlim(0.4, len(models) + 0.6)
     axes.set_ylim(len(models) - 0.4, -0.6)

@@ -162,7 +162,7 @@ def model_points(colours: dict[str, str]) -> list[Any]:
 
 
 def organ_rows(axes: Axes, organs: Sequence[str]) -> None:
-    """Prepare a row an organ, the first at the top, every other one shaded."""
+    """Prepare a row per organ, the first at the top, every other one shaded."""
     for i in range(0, len(organs), 2):
         axes.axhspan(i - 0.5, i + 0.5, color="0.955", linewidth=0, zorder=0)
     axes.set_ylim(len(organs) - 0.5, -0.5)
@@ -174,7 +174,7 @@ def organ_rows(axes: Axes, organs: Sequence[str]) -> None:
 def organ_panels(
     organs: list[str], handles: list[Any], *, sharey: bool = False
 ) -> tuple[Figure, dict[str, Axes], float]:
-    """A panel an organ, with its name above, on at most a page; and how many numbers its x axis has room for."""
+    """A panel per organ, with its name above, on at most a page; and how many numbers its x axis has room for."""
     columns = 3 if len(organs) <= 9 else 4 if len(organs) <= 16 else 5 if len(organs) <= 30 else 6
     columns = min(columns, len(organs))
     rows, width = -(-len(organs) // columns), COLUMN / MM / columns
@@ -247,7 +247,7 @@ def boxes(axes: Axes, data: pd.DataFrame, x: str, y: str, height: float, colours
 def points(
     axes: Axes, data: pd.DataFrame, x: str, y: str, hue: str, colours: dict[str, str], size: float = 3.5
 ) -> None:
-    """Draw a point a row."""
+    """Draw a point per row."""
     if data.empty:  # seaborn warns of a palette without data
         return
     style = {"s": size, "alpha": 0.65, "linewidth": 0, "zorder": 3, "clip_on": False, "legend": False}

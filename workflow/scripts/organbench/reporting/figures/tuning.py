@@ -48,14 +48,15 @@ def tuning(
     """Draw what every candidate reached on the validation cases, and how it got there.
 
     Args:
-        table: tables/tuning.csv: model, fold, candidate (a number), a column a setting, dice, chosen and failed.
+        table: tables/tuning.csv: model, fold, candidate (a number), a column per setting, dice, chosen and failed.
         curves: tables/tuning_curves.csv: model, fold, candidate, step and dice.
         keys: the settings that were tuned.
         models: all of the study's models, so that each has its colour of the other figures.
 
     Returns:
-        A figure of a journal's double column. Left a row a candidate, with a point a network and fold, filled where it
-        was chosen; right the validation Dice over steps, a line a candidate, network and fold, strong where chosen.
+        A figure of a journal's double column. Left a row per candidate, with a point per network and fold, filled where
+        it was chosen; right the validation Dice over steps, a line per candidate, network and fold, strong where
+        chosen.
     """
     drawn = list(table["model"].unique())
     colours = palette(drawn if models is None else models)

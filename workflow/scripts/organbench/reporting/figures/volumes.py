@@ -1,4 +1,4 @@
-"""How predicted volumes agree with the true ones, and where cases fail."""
+"""How predicted volumes agree with the references, and where cases fail."""
 
 from typing import Any
 
@@ -49,7 +49,7 @@ LEAST_CASES = 10  # fewer have no rolling median
 
 
 def volume_agreement(per_case: pd.DataFrame, agreement: pd.DataFrame) -> Figure:
-    """Draw predicted minus true volume against the mean of both, a panel an organ (Bland and Altman 1986).
+    """Draw predicted minus reference volume against the mean of both, a panel per organ (Bland and Altman 1986).
 
     A point is a case (mean over its seeds). At the right of a panel each model has its limits of agreement as a bar and
     its bias as a diamond. Cases in which one of the two volumes is empty are left out.
@@ -86,8 +86,8 @@ def volume_agreement(per_case: pd.DataFrame, agreement: pd.DataFrame) -> Figure:
                 axes.plot(place, row["bias_percent"], "D", markersize=2.5, markeredgewidth=0, **style)
             axes.yaxis.set_major_locator(MaxNLocator(5))
             axes.yaxis.set_major_formatter(FuncFormatter(short))
-        figure.supxlabel("Mean of predicted and true volume (ml)")
-        label = "Predicted minus true volume (% of their mean)"
+        figure.supxlabel("Mean of predicted and reference volume (ml)")
+        label = "Predicted minus reference volume (% of their mean)"
         figure.supylabel(wrap(label, figure.get_figheight() / MM - 5))
         legend(figure, handles, "outside upper center")
     return figure
@@ -97,7 +97,7 @@ _AGREEMENT = "bias, 95 % limits of agreement"
 
 
 def dice_by_volume(per_case: pd.DataFrame) -> Figure:
-    """Draw the Dice of every case against the organ's true volume, a panel an organ.
+    """Draw the Dice of every case against the organ's reference volume, a panel per organ.
 
     A point is a case (mean over its seeds), a line the rolling median over a fifth of a model's cases. Cases that do
     not have the organ are left out.
@@ -112,11 +112,11 @@ def dice_by_volume(per_case: pd.DataFrame) -> Figure:
     cases = case_values(per_case)[["model", "organ", "case", "dice"]].merge(volumes)
     cases = cases[cases["reference_ml"] > 0].dropna(subset="dice")
     organs = list(per_case["organ"].unique())
-    return _dice_against(cases, "reference_ml", "True volume of the organ (ml)", organs, per_case["model"].unique())
+    return _dice_against(cases, "reference_ml", "Reference volume (ml)", organs, per_case["model"].unique())
 
 
 def dice_by_spacing(per_case: pd.DataFrame, scans: pd.DataFrame) -> Figure:
-    """Draw the Dice of every case against the spacing of its slices, a panel an organ; see `dice_by_volume`.
+    """Draw the Dice of every case against the spacing of its slices, a panel per organ; see `dice_by_volume`.
 
     Args:
         per_case: see `statistics.case_values`; needs the column dice.
@@ -164,7 +164,7 @@ def rolling_median(cases: pd.DataFrame, x: str, y: str) -> pd.Series:
     """The median of `y` over the nearest fifth of the cases along `x`; empty for fewer than `LEAST_CASES`.
 
     Args:
-        cases: a row a case.
+        cases: a row per case.
         x: column of what the cases are ordered by; equal ones share a median.
         y: column of what is smoothed.
 
