@@ -50,7 +50,7 @@ class Paired:
     @property
     def differences(self) -> np.ndarray:
         """A minus b, (patient,)."""
-        return self.values[:, 0] - self.values[:, 1]
+        return np.asarray(self.values[:, 0] - self.values[:, 1])
 
     @property
     def trainings(self) -> tuple[int, int]:
@@ -136,7 +136,7 @@ def by_fold(runs: np.ndarray, folds: np.ndarray) -> np.ndarray:
 def mean_of(values: np.ndarray, axis: int) -> np.ndarray:
     """The mean along an axis of the values that are numbers; NaN where none is."""
     with np.errstate(invalid="ignore"):
-        return np.nansum(values, axis=axis) / (~np.isnan(values)).sum(axis=axis)
+        return np.asarray(np.nansum(values, axis=axis) / (~np.isnan(values)).sum(axis=axis))
 
 
 def spread_over_trainings(paired: Paired) -> dict[str, float]:

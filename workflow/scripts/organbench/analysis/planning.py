@@ -130,6 +130,5 @@ def chance(shift: float, variance: np.ndarray, df: float | np.ndarray, level: fl
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         critical = stats.t.isf(level, df)
-        return stats.norm.cdf(
-            (shift / np.sqrt(variance) - critical * (1 - 1 / (4 * df))) / np.sqrt(1 + critical**2 / (2 * df))
-        )
+        reached = (shift / np.sqrt(variance) - critical * (1 - 1 / (4 * df))) / np.sqrt(1 + critical**2 / (2 * df))
+        return np.asarray(stats.norm.cdf(reached))

@@ -82,7 +82,7 @@ def stability(values: pd.DataFrame, direction: int) -> pd.DataFrame:
 
 def ranking(means: np.ndarray, direction: int) -> np.ndarray:
     """Rank models in every row of means (resample, model): 1 is the best, equal ones share the best of their ranks."""
-    return stats.rankdata(-direction * means.round(DECIMALS), method="min", axis=1).astype(int)
+    return np.asarray(stats.rankdata(-direction * means.round(DECIMALS), method="min", axis=1), dtype=int)
 
 
 def resampled_means(values: pd.DataFrame, rng: np.random.Generator, resamples: int = RESAMPLES) -> np.ndarray:
@@ -108,7 +108,7 @@ def resampled_means(values: pd.DataFrame, rng: np.random.Generator, resamples: i
             drawn = rng.multinomial(count - 1, np.full(count, 1 / count), size=resamples)
             trainings[:, places] = drawn * count / (count - 1)
     shares, of_model = parts(values)
-    return (patients @ shares * trainings) @ of_model / len(values)
+    return np.asarray((patients @ shares * trainings) @ of_model / len(values))
 
 
 def kendall_tau(ranks: np.ndarray, drawn: np.ndarray) -> np.ndarray:
@@ -120,4 +120,5 @@ def kendall_tau(ranks: np.ndarray, drawn: np.ndarray) -> np.ndarray:
     first, second = np.triu_indices(ranks.shape[1], 1)
     order, other = (np.sign(table[:, first] - table[:, second]) for table in (ranks, drawn))
     untied = np.sqrt((order != 0).sum(axis=1) * (other != 0).sum(axis=1))
-    return np.divide((order * other).sum(axis=1), untied, out=np.full(len(drawn), np.nan), where=untied > 0)
+    tau = np.full(len(drawn), np.nan)
+    return np.asarray(np.divide((order * other).sum(axis=1), untied, out=tau, where=untied > 0))

@@ -208,7 +208,7 @@ def decided(rows: pd.DataFrame, families: Sequence[Any] | None = None) -> list[d
         for place in places:
             adjusted[place] = holm(values[place])
         rows = rows.assign(**{corrected: adjusted})
-    found = rows.to_dict("records")
+    found: list[dict[str, Any]] = rows.to_dict("records")
     for row in found:
         row["verdict_weights"] = verdict(row, "_weights")
         row["verdict"] = verdict(row) if can_be_decided(row) else "undecided"
@@ -217,7 +217,7 @@ def decided(rows: pd.DataFrame, families: Sequence[Any] | None = None) -> list[d
 
 def can_be_decided(row: Mapping[str, Any]) -> bool:
     """Whether a verdict can be had: the spread over trainings is known, or neither model was trained here."""
-    return row["scope"] == "networks" or row["trainings_a"] == row["trainings_b"] == 0
+    return bool(row["scope"] == "networks" or row["trainings_a"] == row["trainings_b"] == 0)
 
 
 def judge(family: pd.DataFrame) -> pd.DataFrame:
@@ -333,4 +333,4 @@ def paired(
 
 def of_organ(values: pd.Series | pd.DataFrame, organ: str) -> np.ndarray:
     """The values of one organ, of an index with organ and case; none where it has none."""
-    return values[values.index.get_level_values("organ") == organ].to_numpy()
+    return np.asarray(values[values.index.get_level_values("organ") == organ])

@@ -30,7 +30,7 @@ class Pair:
         workers: threads that search for distant surfaces.
     """
 
-    counted: Mapping[str, Any]
+    counted: Mapping[str, float]
     reference: NDArray[Any]
     prediction: NDArray[Any]
     spacing: Sequence[float]

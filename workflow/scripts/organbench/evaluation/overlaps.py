@@ -105,4 +105,6 @@ def _check(labels: NDArray[Any], name: str, organs: int) -> None:
 
 def _ratio(numerator: NDArray[Any], denominator: NDArray[Any]) -> NDArray[Any]:
     """Divide voxel counts; NaN where the denominator is 0."""
-    return np.divide(numerator, denominator, out=np.full(numerator.shape, np.nan), where=denominator > 0)
+    ratios: NDArray[Any] = np.full(numerator.shape, np.nan)
+    np.divide(numerator, denominator, out=ratios, where=denominator > 0)
+    return ratios

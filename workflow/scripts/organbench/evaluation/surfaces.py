@@ -168,7 +168,7 @@ def offsets_within(reach: float, sides: Array, axes: int = 3) -> Array:
 
 def lengths_of(steps: Array, sides: Array) -> Array:
     """Lengths in mm of steps (3, n) on a lattice; the same step has the same length, to the last bit, wherever."""
-    return np.sqrt(np.square(steps * sides[:, None]).sum(axis=0))
+    return np.asarray(np.sqrt(np.square(steps * sides[:, None]).sum(axis=0)))
 
 
 def elements(mask: Array, *, margin: Sequence[int], axes: int) -> Elements:

@@ -109,7 +109,7 @@ def _shares(areas: np.ndarray, volumes: Sequence[np.ndarray], axis: int) -> np.n
         axis: of the slices.
     """
     largest = np.max([_areas(volume, axis).max(axis=0) for volume in volumes], axis=0)
-    return areas[:, largest > 0] / largest[largest > 0]
+    return np.asarray(areas[:, largest > 0] / largest[largest > 0])
 
 
 def _areas(labels: np.ndarray, axis: int, other: np.ndarray | None = None) -> np.ndarray:

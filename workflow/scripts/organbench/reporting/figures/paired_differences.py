@@ -172,7 +172,7 @@ def _pair(
 
 def _of_weights(row: pd.Series) -> bool:
     """Whether a row speaks of weights only, as its networks were trained once."""
-    return row.get("scope", "networks") == "weights"
+    return bool(row.get("scope", "networks") == "weights")
 
 
 def _reach(differences: pd.Series, means: pd.DataFrame) -> tuple[float, int]:

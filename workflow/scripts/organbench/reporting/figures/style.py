@@ -269,7 +269,7 @@ def spread(values: np.ndarray) -> np.ndarray:
     places[order] = [int(f"{rank:b}"[::-1], 2) / 2 ** len(f"{rank:b}") for rank in range(1, len(values) + 1)]
     width = max(np.ptp(values) / 20, 1e-9)
     density = (np.abs(values[:, None] - values[None, :]) < width).sum(axis=1) - 1
-    return (2 * places - 1) * density / max(density.max(), 5)
+    return np.asarray((2 * places - 1) * density / max(density.max(), 5))
 
 
 def mean_bar(axes: Axes, mean: float, low: float, high: float, centre: float) -> None:
