@@ -156,9 +156,9 @@ def task(
 
 def training_settings() -> tuple[dict[str, Any], dict[str, Any]]:
     """The default study's U-Net: its own options, and its training settings."""
-    from organbench.study import configuration
+    from organbench.study.kinds import network
 
-    return configuration.model_settings(default_study(), "unet")
+    return network.settings("unet", default_study())
 
 
 def make_long_scan(work: Path, ct: Path, classes: int, slices: int = 900) -> None:

@@ -19,7 +19,8 @@ from organbench import networks
 from organbench.core.errors import InputError
 from organbench.learning import building, losses, optimisation, rehearsal
 from organbench.learning.settings import Training
-from organbench.study import configuration
+from organbench.study import configuration, kinds
+from organbench.study.kinds import network as network_kind
 
 SCRIPTS = ROOT / "workflow" / "scripts"
 DEEP = {"features": [4, 8, 16]}  # divides sizes by 4
@@ -108,8 +109,8 @@ def test_what_can_be_trained_is_not_refused(options, dims, changes):
 def test_the_studies_that_come_with_it_can_be_trained(path, schema, defaults):
     """On a node of 4 GB, in a moment, whatever a step of theirs needs."""
     config = configuration.resolve(yaml.safe_load(path.read_text()), defaults, schema)
-    for model in configuration.trained(config):
-        options, settings = configuration.model_settings(config, model)
+    for model in kinds.trained(config):
+        options, settings = network_kind.settings(model, config)
         settings = Training.of(settings)
         design = building.design(options, settings, list(config["dataset"]["organs"]))
         network, loss = building.build(design), loss_of(settings)

@@ -10,7 +10,8 @@ import yaml
 
 from organbench.core.errors import InputError
 from organbench.reporting import methods
-from organbench.study import configuration, schema
+from organbench.study import configuration, kinds, schema
+from organbench.study.kinds import network
 
 ROOT = Path(__file__).parents[2]
 REFERENCES = (ROOT / "workflow" / "report" / "references.bib").read_text()
@@ -37,8 +38,8 @@ def written(config, folds=FOLDS, bad=(), costs=None, warnings=()):
     organs = {f"{organ}_ml": [100.0, 0.0] for organ in config["dataset"]["organs"]}
     grid = {"size_z": [90, 100], "spacing_x": 0.7, "spacing_y": 0.7, "spacing_z": [1.0, 5.0]}
     settings = {
-        name: dict(zip(("network", "training"), configuration.model_settings(config, name), strict=True))
-        for name in configuration.trained(config)
+        name: dict(zip(("network", "training"), network.settings(name, config), strict=True))
+        for name in kinds.trained(config)
     }
     cases = pd.DataFrame({"case": ["1", "2"], **grid, **organs})
     left_out = pd.DataFrame([(case, "is damaged") for case in bad], columns=["case", "reason"])
@@ -167,7 +168,7 @@ def test_the_studies_that_come_with_it_are_described(config):
         text = written(resolved)
         assert "[@" in text
         assert text.startswith(f"# Methods of the study {resolved['study']}\n")
-        assert all(f"{name} was a " in text for name in configuration.trained(resolved))
+        assert all(f"{name} was a " in text for name in kinds.trained(resolved))
 
 
 UNETS = {"one": {"network": "unet"}, "two": {"network": "unet"}}

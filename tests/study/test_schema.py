@@ -1,7 +1,7 @@
 """What registries know is in the schema."""
 
 from organbench.data import splits
-from organbench.study import configuration
+from organbench.study import schema as schema_of_study
 from organbench.study.schema import filled
 
 
@@ -19,5 +19,5 @@ def test_names_are_filled_in_where_a_registry_is_meant():
 
 
 def test_no_registry_is_left_for_the_validator(schema):
-    configuration.Validator.check_schema(schema)
+    schema_of_study.Validator.check_schema(schema)
     assert "registry" not in str(schema)

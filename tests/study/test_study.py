@@ -7,9 +7,11 @@ import yaml
 from conftest import ROOT
 
 from organbench.core.errors import InputError
+from organbench.core.runs import Run
 from organbench.data import splits
 from organbench.evaluation.registry import METRICS
-from organbench.study import configuration
+from organbench.study import configuration, kinds, written
+from organbench.study.kinds import network
 
 MINIMAL = {
     "study": "mine",
@@ -134,7 +136,7 @@ def test_a_contender_overrides_the_training(resolve, defaults):
         },
     }
     config = resolve({"models": models})
-    plain, cube = (configuration.model_settings(config, name) for name in models)
+    plain, cube = (network.settings(name, config) for name in models)
     common = {key: value for key, value in defaults["training"].items() if key not in ("seeds", "tune")}
     assert plain == ({"network": "unet", "dims": 2}, common)
     assert cube[0] == {"network": "ghostunet", "dims": 3, "ratio": 4}
@@ -195,8 +197,8 @@ def test_an_ensemble_may_name_one_contender_or_several(resolve):
     models = {"both": {"ensemble": ["two", "one"]}, **TWO, "seeds": {"ensemble": "one"}}
     config = resolve({"models": models, "training": {"seeds": [4, 5]}})
     assert config["models"] == models | {"seeds": {"ensemble": ["one"]}}
-    assert configuration.trained(config) == ["one", "two"]
-    assert [configuration.seeds_of(config, name) for name in models] == [[4], [4, 5], [4, 5], [4]]
+    assert kinds.trained(config) == ["one", "two"]
+    assert [kinds.of(name, config).seeds(config) for name in models] == [[4], [4, 5], [4, 5], [4]]
 
 
 @pytest.mark.parametrize(
@@ -220,9 +222,9 @@ def test_an_ensemble_averages_every_run_that_did_not_learn_from_the_case(resolve
         for case in fold["test"]:
             unseen = [k for k, roles in enumerate(folds) if case not in roles["train"] + roles["validation"]]
             for name, members in (("both", ["one", "two"]), ("seeds", ["two"])):
-                runs = configuration.members_of(config, folds, name, case)
-                assert runs == [(member, k, seed) for member in members for k in unseen for seed in (0, 7)]
-                assert {(member, number, seed) for member in members for seed in (0, 7)} <= set(runs)
+                runs = kinds.of(name, config).reads(config, folds, Run(name, number, 0), case)
+                assert runs == [Run(member, k, seed) for member in members for k in unseen for seed in (0, 7)]
+                assert {Run(member, number, seed) for member in members for seed in (0, 7)} <= set(runs)
             most = max(most, len(unseen))
     assert most == (3 if split["method"] == "file" else 1)
 
@@ -235,8 +237,8 @@ def test_an_ensemble_leaves_out_runs_that_learned_from_the_patient(resolve):
     ]
     for patient, expected in ((None, [0, 1]), ("^[^_]+", [0])):
         config = resolve({"models": models, "split": {"patient": patient}})
-        runs = configuration.members_of(config, folds, "both", "a_1")
-        assert runs == [(member, fold, 0) for member in ("one", "two") for fold in expected]
+        runs = kinds.of("both", config).reads(config, folds, Run("both", 0, 0), "a_1")
+        assert runs == [Run(member, fold, 0) for member in ("one", "two") for fold in expected]
 
 
 def test_one_contender_with_one_seed_is_an_ensemble_only_where_folds_may_test_a_case_again(resolve):
@@ -358,7 +360,7 @@ def test_a_study_needs_its_name_its_data_and_its_models(schema):
 
 def test_a_deep_file_is_left_to_what_checks_its_depth(tmp_path):
     (tmp_path / "study.json").write_text('{"study": ' + "[" * 900 + "]" * 900 + "}")
-    configuration.check_keys(tmp_path / "study.json")
+    written.check_keys(tmp_path / "study.json")
 
 
 @pytest.mark.parametrize(
@@ -367,9 +369,9 @@ def test_a_deep_file_is_left_to_what_checks_its_depth(tmp_path):
 def test_a_number_that_yaml_reads_as_another_is_refused(tmp_path, text):
     (tmp_path / "study.yaml").write_text(text)
     with pytest.raises(InputError, match=r"study\.yaml, line \d: YAML reads 010 as 8; put it in quotes"):
-        configuration.check_keys(tmp_path / "study.yaml")
+        written.check_keys(tmp_path / "study.yaml")
 
 
 def test_numbers_that_yaml_reads_as_they_stand_are_left(tmp_path):
     (tmp_path / "study.yaml").write_text('a: [0, 0.5, -0.1, "010", 1e-3, 10, 08, 2020-01-01]\n"007": 1\n')
-    configuration.check_keys(tmp_path / "study.yaml")
+    written.check_keys(tmp_path / "study.yaml")

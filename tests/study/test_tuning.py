@@ -21,6 +21,7 @@ from organbench.reporting import methods_of_tuning
 from organbench.reporting.figures import style
 from organbench.reporting.figures.tuning import tuning as draw
 from organbench.study import configuration, tuning
+from organbench.study.kinds import network
 
 NAN = float("nan")
 CPU = torch.device("cpu")
@@ -121,7 +122,7 @@ def test_a_fold_without_validation_cases_is_refused(resolve):
 
 
 def test_what_is_tuned_changes_no_settings_of_a_network(resolve):
-    assert configuration.model_settings(resolve(RATES), "unet") == configuration.model_settings(resolve(None), "unet")
+    assert network.settings("unet", resolve(RATES)) == network.settings("unet", resolve(None))
 
 
 # --- the choice

@@ -20,13 +20,15 @@ if str(SCRIPTS) not in sys.path:
 
 from organbench.learning import choices
 from organbench.evaluation import registry
-from organbench.study import configuration, schema, tuning
+from organbench.study import configuration, kinds, schema, tuning, written
+from organbench.study.kinds import network
 from organbench.data import finding, names, splits
 from organbench.data.sources.openkbp.patients import FETCHING, absent, patients
 from organbench.data.sources.phantoms.folder import GENERATED, check_phantoms
 from organbench.core import dates, failures, provenance
 from organbench.core import orphans
-from organbench.core.errors import InputError
+from organbench.core.errors import InputError, plain
+from organbench.core.runs import Run
 from organbench.reporting import figures
 from snakemake.exceptions import WorkflowError
 
@@ -70,7 +72,7 @@ def may_replace():
     said = config.pop("replace_trainings", None)
     if str(said).lower() not in ("true", "false", "none"):
         raise WorkflowError(
-            f"config, replace_trainings: {configuration.plain(said)} is neither true nor false"
+            f"config, replace_trainings: {plain(said)} is neither true nor false"
         )
     return {"true": True, "false": False}.get(str(said).lower())
 
@@ -83,7 +85,7 @@ def resolve_study():
         defaults = {}
     try:
         for file in workflow.configfiles:
-            configuration.check_keys(os.path.relpath(file))
+            written.check_keys(os.path.relpath(file))
         resolved = configuration.resolve(config, defaults, known)
         configuration.check_folder(Path("results", resolved["study"]))
         configuration.check_citation(resolved["dataset"], REFERENCES.read_text())
@@ -102,7 +104,7 @@ def resolve_study():
         raise WorkflowError(str(error)) from None
     except OSError as error:  # names that are too long, folders that may not be read
         raise WorkflowError(
-            f"{configuration.plain(error.filename)}: cannot be read ({error.strerror}); "
+            f"{plain(error.filename)}: cannot be read ({error.strerror}); "
             "check its name in the config, and its rights"
         ) from None
 
@@ -127,9 +129,8 @@ SHARE_LOG = "learning_curve/share{share}/{model}-fold{fold}-seed{seed}"
 TUNING = f"{RESULTS}/runs/{{model}}/tuning/fold{{fold}}-seed{{seed}}"
 CANDIDATES = tuning.candidates(STUDY["training"]["tune"])
 ORGANS = STUDY["dataset"]["organs"]
-TRAINED = configuration.trained(STUDY)
+TRAINED, FIXED = kinds.trained(STUDY), kinds.fixed(STUDY)
 SKIP_BAD = STUDY["dataset"]["on_bad_case"] == "skip"
-FIXED = [model for model in STUDY["models"] if model not in TRAINED]
 CASE_FILES = ["image.npy", "label.npy", "points.npy", "case.json"]
 CASE = {Path(file).stem: f"{RESULTS}/cases/{{case}}/{file}" for file in CASE_FILES}
 ROOT = STUDY["dataset"]["root"].rstrip("/")
@@ -229,7 +230,9 @@ def content(*files):
 
 def design(wildcards):
     """A param of what gathers the results of all runs: which ones there are. Snakemake compares inputs by their dates only."""
-    models = [[name, model.get("ensemble")] for name, model in STUDY["models"].items()]
+    models = [
+        [name, kinds.of(name, STUDY).members(name, STUDY)] for name in STUDY["models"]
+    ]
     return [models, STUDY["training"]["seeds"], FOLDS, sorted(bad_cases())]
 
 
@@ -290,8 +293,8 @@ def training_files(wildcards):
 
 def prediction_code(wildcards):
     """A hash of the code that shapes a model's predictions."""
-    entry = STUDY["models"][wildcards.model]
-    members = entry.get("ensemble", [wildcards.model])
+    kind = kinds.of(wildcards.model, STUDY)
+    members = kind.members(wildcards.model, STUDY)
     return fingerprint("predict.py", *map(network_file, members))
 
 
@@ -302,29 +305,23 @@ def prediction_by_position():
     return settings | {"keep_largest": largest}
 
 
-def prediction_members(wildcards):
-    """The runs that an ensemble averages for a case; none where the model is none."""
-    if wildcards.model in TRAINED:
-        return []
-    return configuration.members_of(STUDY, FOLDS, wildcards.model, wildcards.case)
+def read_runs(wildcards):
+    """The runs whose weights predict a case: the model's own, or those that an ensemble averages."""
+    run = Run(wildcards.model, int(wildcards.fold), int(wildcards.seed))
+    kind = kinds.of(wildcards.model, STUDY)
+    return kind.reads(STUDY, FOLDS, run, wildcards.case)
 
 
-def members_by_settings(wildcards):
-    """A param: the runs that an ensemble averages, by what was trained, as models may have got other names."""
+def runs_by_settings(wildcards):
+    """A param: the runs whose weights predict a case, by what was trained, as models may have got other names."""
     return [
-        [settings_of(model), fold, seed]
-        for model, fold, seed in prediction_members(wildcards)
+        [settings_of(run.model), run.fold, run.seed] for run in read_runs(wildcards)
     ]
 
 
 def prediction_weights(wildcards):
-    """The weights of a model's run, or those of all runs that an ensemble averages for the case."""
-    if wildcards.model in TRAINED:
-        return [f"{RUN}/weights.pt".format(**wildcards)]
-    return [
-        f"{RUN}/weights.pt".format(model=model, fold=fold, seed=seed)
-        for model, fold, seed in prediction_members(wildcards)
-    ]
+    """The weights that predict a case."""
+    return [f"{RUN}/weights.pt".format(**vars(run)) for run in read_runs(wildcards)]
 
 
 def network_file(model):
@@ -343,13 +340,11 @@ def named_files(model):
     return [network_file(model), *sorted(chosen)]
 
 
-
-
 @cache
 def settings_of(model):
     """A model's network options, and its training settings."""
-    network, training = configuration.model_settings(STUDY, model)
-    return {"network": network, "training": training}
+    options, training = network.settings(model, STUDY)
+    return {"network": options, "training": training}
 
 
 def model_settings(wildcards):
@@ -402,7 +397,7 @@ def tested(pattern, excluded, seeds=None, models=None):
             pattern,
             model=model,
             fold=fold,
-            seed=seeds or configuration.seeds_of(STUDY, model),
+            seed=seeds or kinds.of(model, STUDY).seeds(STUDY),
             case=[case for case in roles["test"] if case not in excluded],
         )
     ]

@@ -131,10 +131,6 @@ rule costs:
     params:
         code=code("costs.py"),
         design=design,
-        ensembles={
-            name: model["ensemble"]
-            for name, model in STUDY["models"].items()
-            if "ensemble" in model
-        },
+        ensembles={name: kinds.of(name, STUDY).members(name, STUDY) for name in FIXED},
     script:
         "../scripts/costs.py"

@@ -21,7 +21,7 @@ rule predict:
         gpu=1,
     params:
         code=prediction_code,
-        members=members_by_settings,
+        runs=runs_by_settings,
         # Of organs their positions shape a prediction, and not their names.
         shaping=prediction_by_position(),
         settings=unrecorded(STUDY["prediction"]),

@@ -93,16 +93,10 @@ def training_memory(wildcards):
 
 def prediction_request(wildcards):
     """What a prediction asks for: of an ensemble every network is in memory, with its slab of slices."""
-    models = [wildcards.model]
-    if wildcards.model not in TRAINED:
-        members = configuration.members_of(
-            STUDY, FOLDS, wildcards.model, wildcards.case
-        )
-        models = [model for model, _, _ in members]
     return resources.predict(
         case_scan(wildcards.case),
         STUDY["preprocessing"]["spacing"],
-        [settings_of(model) for model in models],
+        [settings_of(run.model) for run in read_runs(wildcards)],
         STUDY["prediction"],
         classes=len(ORGANS) + 1,
         gpu=has_gpu(),

@@ -11,3 +11,9 @@ class InputError(ValueError):
 
 class DivergedError(InputError):
     """A training whose loss is no number any more: other settings, such as a lower learning rate, may mend it."""
+
+
+def plain(value: object) -> str:
+    """A value in a line of text: cut, and quoted where it would break the line."""
+    text = str(value)
+    return text[:80] if text.isprintable() else repr(text[:80])

@@ -17,6 +17,7 @@ from organbench.reporting import methods_analyses as analyses
 from organbench.reporting import methods_of_tuning
 from organbench.reporting.methods_statistics import statistics
 from organbench.reporting.wording import between, duration, listed, spread, words
+from organbench.study import kinds
 
 PACKAGES = ("SimpleITK", "numpy", "scipy", "pandas", "surface-distance")
 
@@ -169,12 +170,7 @@ def networks(
             f"{name} was {kind} ({', '.join(options)}; {cost['parameters'] / 1e6:.3g} million parameters, "
             f"{cost['multiply_adds_per_voxel'] / 1e3:.3g} thousand multiply-adds per voxel)."
         )
-    for name, entry in config["models"].items():
-        if "ensemble" in entry:
-            sentences.append(
-                f"{name} averaged the probabilities of all runs of {listed(entry['ensemble'])} that had not learned "
-                "from the case."
-            )
+    sentences += [told for name in config["models"] if (told := kinds.of(name, config).words(name, config))]
     norms: dict[str, list[str]] = {}
     for name, own in settings.items():
         norms.setdefault(NORMS[own["training"]["norm"]], []).append(name)

@@ -7,6 +7,7 @@ import pandas as pd
 
 from organbench.data import splits
 from organbench.reporting.wording import between, listed, words
+from organbench.study import kinds
 from organbench.study.tuning import candidates
 
 
@@ -19,7 +20,7 @@ def tuning(config: Mapping[str, Any], folds: Sequence[splits.Fold], tuned: pd.Da
         tuned: `tables/tuning.csv`, where settings were tuned.
     """
     tune = config["training"]["tune"]
-    trained = [name for name, entry in config["models"].items() if "ensemble" not in entry]
+    trained = kinds.trained(config)
     if not tune:
         several = ": networks shared these settings, which may suit one better than another"
         return f"Nothing was tuned by the workflow{several if len(trained) > 1 else ''}."

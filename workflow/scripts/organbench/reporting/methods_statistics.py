@@ -5,6 +5,7 @@ from typing import Any
 
 from organbench.analysis.evidence import LEAST_ORGANS
 from organbench.reporting.wording import listed
+from organbench.study import kinds
 
 
 def statistics(config: Mapping[str, Any]) -> str:
@@ -37,7 +38,7 @@ def variance(config: Mapping[str, Any]) -> str:
         if len(config["dataset"]["organs"]) >= LEAST_ORGANS
         else ""
     )
-    fixed = [name for name, model in config["models"].items() if "ensemble" in model]
+    fixed = kinds.fixed(config)
     judged = f" No spread over trainings was counted for {listed(fixed)}, judged as fixed." if fixed else ""
     if config["split"]["method"] == "kfold":
         return (

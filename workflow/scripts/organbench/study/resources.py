@@ -189,8 +189,8 @@ def slab(working: Scan, network: Mapping[str, Any], training: Mapping[str, Any],
     *depth, rows, columns = training["patch"]
     slices = 2 * depth[0] if depth else 16
     x, y, _ = working.size
-    probabilities = 5 * 4 * classes * slices * max(x, columns) * max(y, rows)
-    return probabilities + (0 if gpu else 8 * 4 * 8 * width(network) * math.prod(training["patch"]))
+    probabilities: int = 5 * 4 * classes * slices * max(x, columns) * max(y, rows)
+    return probabilities + (0 if gpu else 8 * 4 * 8 * width(network) * rows * columns * math.prod(depth))
 
 
 def width(network: Mapping[str, Any]) -> int:
@@ -210,7 +210,7 @@ def multiply_adds(network: Mapping[str, Any]) -> float:
 def parameters(network: Mapping[str, Any], training: Mapping[str, Any]) -> int:
     """A U-Net's parameters, about: its deepest level has most of them, and in 3D three times as many."""
     deepest = int(network.get("features", [512])[-1])
-    return 30 * deepest**2 * 3 ** (len(training["patch"]) - 2)
+    return int(30 * deepest**2 * 3 ** (len(training["patch"]) - 2))
 
 
 def speed(gpu: bool) -> float:
