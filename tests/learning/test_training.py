@@ -46,7 +46,6 @@ from organbench.learning import (
     building,
     losses,
     optimisation,
-    run,
     sampling,
     trainer,
     validation,
@@ -260,10 +259,10 @@ def test_the_average_of_the_weights_is_kept_and_validated(patients, tmp_path, mo
 def test_deep_supervision_halves_the_weight_of_each_coarser_level():
     labels = torch.randint(3, (2, 8, 8))
     logits = [torch.randn(2, 3, n, n) for n in (8, 4, 2)]
-    one_by_one = [losses.dice_ce(part, labels[:, :: 2**k, :: 2**k]) for k, part in enumerate(logits)]
+    one_by_one = [losses.loss("dice_ce")(part, labels[:, :: 2**k, :: 2**k]) for k, part in enumerate(logits)]
     expected = (one_by_one[0] + one_by_one[1] / 2 + one_by_one[2] / 4) / 1.75
-    torch.testing.assert_close(optimisation.supervised(losses.dice_ce, logits, labels), expected)
-    assert optimisation.supervised(losses.dice_ce, logits[0], labels) == one_by_one[0]
+    torch.testing.assert_close(optimisation.supervised(losses.loss("dice_ce"), logits, labels), expected)
+    assert optimisation.supervised(losses.loss("dice_ce"), logits[0], labels) == one_by_one[0]
 
 
 @pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated")
@@ -871,35 +870,6 @@ def test_a_checkpoint_that_cannot_be_read_now_stays(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
 
 
-def test_the_stamp_changes_with_all_that_shapes_the_weights():
-    settings, data = training_settings(), [["a", 123], ["b", 456]]
-
-    def stamp(**changes):
-        parts = {
-            "settings": settings,
-            "window": WINDOW,
-            "seed": 0,
-            "train": data[:1],
-            "validate": data[1:],
-            "code": "1f",
-        }
-        return run.stamp(*(parts | changes).values())
-
-    first = stamp()
-    assert stamp(settings=dict(reversed(settings.items()))) == first  # the order of keys says nothing
-    others = [
-        stamp(settings=settings | {"learning_rate": 0.02}),
-        stamp(settings=settings | {"augmentation": NO_AUGMENTATION}),
-        stamp(window=(-500, 500)),
-        stamp(seed=1),
-        stamp(train=[["a", 124]]),
-        stamp(train=data, validate=[]),
-        stamp(code="2f"),
-    ]
-    assert len({first, *others}) == 1 + len(others)
-    assert run.stamp(1, 23) != run.stamp(12, 3)
-
-
 # Cost and precision
 
 
@@ -1017,27 +987,23 @@ class Outputs(list):
         vars(self).update({name: str(file) for name, file in files.items()})
 
 
-def run_training(folder, cases, **changes):
-    outputs = Outputs(**{kind: folder / kind for kind in ("weights.pt", "history.csv", "cost.json")})
-    outputs.weights, outputs.history, outputs.cost = outputs
+def run_training(folder, cases, replace=None, **changes):
     folder.mkdir(parents=True, exist_ok=True)
-    run_script(
-        "train",
-        folder,
-        inputs={},
-        outputs=outputs,
-        params={
-            "settings": {"network": UNET, "training": training_settings(**changes)},
-            "window": list(WINDOW),
-            "organs": list(ORGANS),
-            "prediction": PREDICTION,
-            "skip_bad": False,
-            "code": "code",
-            "checkpoint": str(folder / "checkpoint.pt"),
-            "folders": {"training": [str(case) for case in cases], "validation": []},
-        },
-        wildcards=SimpleNamespace(seed="0", model="unet"),
-    )
+    job = {
+        "settings": {"network": UNET, "training": training_settings(**changes)},
+        "window": list(WINDOW),
+        "organs": list(ORGANS),
+        "prediction": PREDICTION,
+        "skip_bad": False,
+        "code": {"learning/trainer.py": "code"},
+        "seed": 0,
+        "training": [str(case) for case in cases],
+        "validation": [],
+        "folder": str(folder),
+        "candidate": False,
+        "replace": replace,
+    }
+    run_script("train", folder, inputs={}, outputs=Outputs(), params={"job": job})
     return folder
 
 
@@ -1116,10 +1082,57 @@ def test_the_prediction_script_writes_a_label_map(trained, monkeypatch):
     assert (folder / "results/tiny/protocol.json").exists()
 
 
+def test_a_training_that_has_ended_is_not_done_again(trained):
+    folder, run = trained
+    before = {path.name: path.stat().st_mtime_ns for path in run.iterdir() if path.suffix != ".log"}
+    run_training(run, [folder / "a"])
+    assert "trained before, as the study asks" in (run / "train.log").read_text()
+    assert {path.name: path.stat().st_mtime_ns for path in run.iterdir() if path.suffix != ".log"} == before
+
+
+def test_another_training_is_done_only_when_it_may_be_and_sets_aside_what_was_there(trained, tmp_path, capsys):
+    folder, run = trained
+    place = shutil.copytree(run, tmp_path / "unet" / "fold0-seed0")
+    weights = (place / "weights.pt").read_bytes()
+    for replace in (None, False):
+        with pytest.raises(SystemExit):
+            run_training(place, [folder / "a"], replace, steps=4)
+        assert "holds a finished training that is not what the study asks for; --config" in capsys.readouterr().err
+        assert (place / "weights.pt").read_bytes() == weights
+    run_training(place, [folder / "a"], True, steps=4)
+    assert len(pd.read_csv(place / "history.csv")) == 4
+    (aside,) = (place / "set-aside").iterdir()
+    assert (aside / "weights.pt").read_bytes() == weights
+    assert {path.name for path in aside.iterdir()} == {"weights.pt", "history.csv", "cost.json"}
+    run_training(place, [folder / "a"], True)  # and back
+    assert (place / "weights.pt").read_bytes() != weights, "weights know the folder that they were made for"
+    assert len(list((place / "set-aside").iterdir())) == 2
+
+
+def test_damaged_weights_are_trained_again_and_set_aside(trained, tmp_path):
+    folder, run = trained
+    place = shutil.copytree(run, tmp_path / folder.name / run.name)
+    weights = (run / "weights.pt").read_bytes()
+    (place / "weights.pt").write_bytes(weights[:-100])
+    run_training(place, [folder / "a"])
+    assert (place / "weights.pt").read_bytes() == weights
+    assert len(list((place / "set-aside").glob("*/weights.pt"))) == 1
+
+
+def test_weights_know_their_training_by_what_shaped_them_and_not_by_a_folders_name(trained, tmp_path):
+    folder, run = trained
+    renamed = shutil.copytree(run, tmp_path / "another_name" / "fold0-seed0")
+    predict_files([renamed / "weights.pt"], folder / "a", Prediction.of(PREDICTION), CPU)
+    (renamed / "cost.json").unlink()  # then the folder's name has to do
+    with pytest.raises(InputError, match=f"holds the weights of {folder.name}/run; put them back, or delete"):
+        predict_files([renamed / "weights.pt"], folder / "a", Prediction.of(PREDICTION), CPU)
+
+
 def test_weights_in_another_runs_folder_are_refused(trained):
     folder, run = trained
     moved = folder / "other" / "fold0-seed0" / "weights.pt"
     moved.parent.mkdir(parents=True)
+    run_training(moved.parent, [folder / "a"], steps=2)
     shutil.copy(run / "weights.pt", moved)
     with pytest.raises(InputError, match=f"{moved}: holds the weights of {folder.name}/run; put them back, or delete"):
         predict_files([moved], folder / "a", Prediction.of(PREDICTION), CPU)

@@ -197,7 +197,7 @@ def test_where_nothing_can_be_chosen_that_is_said(assessed):
 def test_curves_are_the_validations_of_all_candidates(tmp_path):
     write_candidate(tmp_path, "a", [(0.9, NAN), (0.5, 0.3)])
     (tmp_path / "b").mkdir()
-    write_failure(*failing(tmp_path / "b"), DivergedError("loss is nan"), 1.0)
+    write_failure(failing(tmp_path / "b"), list(ORGANS), {}, DivergedError("loss is nan"), 1.0)
     found = choosing.curves(tmp_path, {"a": {}, "b": {}})
     assert list(found) == ["candidate", "step", "loss", "dice", "dice_liver", "dice_bladder"]
     assert found[["candidate", "step", "loss"]].values.tolist() == [[1, 2, 0.7], [1, 4, 0.5]]
@@ -209,7 +209,7 @@ def test_curves_are_the_validations_of_all_candidates(tmp_path):
 
 def failing(folder):
     files = {kind: folder / file for kind, file in FILES.items()}
-    return Places(checkpoint=folder / "checkpoint.pt", log=folder / "log", **files), list(ORGANS)
+    return Places(checkpoint=folder / "checkpoint.pt", log=folder / "log", **files)
 
 
 FILES = {"weights": "weights.pt", "history": "history.csv", "cost": "cost.json"}
@@ -221,7 +221,7 @@ def job(tmp_path):
     for number, name in enumerate(("seen", "held_out")):
         make_case(tmp_path, name, seed=number)
 
-    def made(folder, rate=0.01, **others):
+    def made(folder, rate=0.01, seed=0, code="code", **others):
         (tmp_path / folder).mkdir(parents=True, exist_ok=True)
         return {
             "training": [str(tmp_path / "seen")],
@@ -231,10 +231,10 @@ def job(tmp_path):
             "prediction": PREDICTION,
             "window": list(WINDOW),
             "organs": list(ORGANS),
-            "seed": 0,
+            "seed": seed,
             "threads": 1,
             "gpus": 0,
-            "code": "code",
+            "identity": {"sha256": f"{rate} {seed} {code}"},
             "checkpoint": str(tmp_path / folder / "checkpoint.pt"),
             "log": str(tmp_path / folder / "log"),
             **{kind: str(tmp_path / folder / file) for kind, file in FILES.items()},
@@ -284,7 +284,7 @@ def test_another_training_is_not_taken_for_it(job, tmp_path, change):
     elif change == "damaged weights":
         (folder / "weights.pt").write_bytes((folder / "weights.pt").read_bytes()[:-100])
     elif change == "another's weights":
-        run(job("tuning/fold0-seed0/c", candidate=True))
+        run(job("tuning/fold0-seed0/c", seed=1, candidate=True))
         (tmp_path / "tuning/fold0-seed0/c/weights.pt").replace(folder / "weights.pt")
     run(job("unet/fold0-seed0", trained=str(folder), **others))
     assert "step 6/6" in (tmp_path / "unet/fold0-seed0/log").read_text()

@@ -4,7 +4,7 @@ import io
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -115,7 +115,7 @@ def run(job_values: Mapping[str, Any]) -> None:
                 logger.warning("this candidate fails: %s", error)
                 if rank == 0:
                     kept.set_aside(places.cost.parent, logger)
-                    write_failure(places, job, error, time.monotonic() - started)
+                    write_failure(places, job.task.organs, job.identity, error, time.monotonic() - started)
                 return
         if rank == 0:
             kept.set_aside(places.cost.parent, logger)
@@ -155,7 +155,7 @@ def train_files(
 def write(found: Trained, places: Places, identity: Mapping[str, Any]) -> None:
     """Write what a training leaves; its cost, which says what it was named by, at last."""
     buffer = io.BytesIO()  # so that the archive does not hold the file's temporary name
-    recipe = replace(found.recipe, run=weights.run_of(places.weights), training=identity["sha256"])
+    recipe = replace(found.recipe, run=weights.run_of(places.weights), training=identity.get("sha256", ""))
     weights.save(buffer, found.network, recipe)
     with atomic(places.weights) as path:
         path.write_bytes(buffer.getbuffer())
@@ -164,17 +164,20 @@ def write(found: Trained, places: Places, identity: Mapping[str, Any]) -> None:
     write_json({**found.cost, "identity": identity}, places.cost)
 
 
-def write_failure(places: Places, job: Job, error: DivergedError, seconds: float) -> None:
+def write_failure(
+    places: Places, organs: Sequence[str], identity: Mapping[str, Any], error: DivergedError, seconds: float
+) -> None:
     """Write what a candidate leaves that diverged: a history without rows, and a cost that says why.
 
     Args:
         places: the files to write.
-        job: which training it was.
+        organs: names of the organs, in order.
+        identity: what the training is named by.
         error: what it ended with.
         seconds: how long that took.
     """
-    columns = ["step", "learning_rate", "loss", *(f"dice_{organ}" for organ in job.task.organs), "seconds"]
+    columns = ["step", "learning_rate", "loss", *(f"dice_{organ}" for organ in organs), "seconds"]
     with atomic(places.history) as path:
         pd.DataFrame(columns=columns).to_csv(path, index=False)
-    told = {"failed": str(error), "training_seconds": round(seconds, 3), "identity": job.identity}
+    told = {"failed": str(error), "training_seconds": round(seconds, 3), "identity": identity}
     write_json(told, places.cost)
