@@ -71,24 +71,9 @@ class Metric:
         return f"{self.name[0].upper()}{self.name[1:]} ({better} is better)"
 
 
-def dice(pair: Pair) -> float:
-    """2 TP / (2 TP + FP + FN) of the voxels (Dice 1945)."""
-    return pair.counted["dice"]
-
-
-def iou(pair: Pair) -> float:
-    """TP / (TP + FP + FN) (Jaccard 1912)."""
-    return pair.counted["iou"]
-
-
-def precision(pair: Pair) -> float:
-    """TP / (TP + FP); NaN without a prediction."""
-    return pair.counted["precision"]
-
-
-def recall(pair: Pair) -> float:
-    """TP / (TP + FN); NaN without a reference."""
-    return pair.counted["recall"]
+def counted(column: str) -> Callable[[Pair], float]:
+    """A function that gives what was counted in voxels; `overlaps.overlap` has the definitions."""
+    return lambda pair: pair.counted[column]
 
 
 def hd(pair: Pair) -> float:
@@ -124,23 +109,22 @@ def volume_error(pair: Pair) -> float:
     return (pair.counted["predicted_ml"] - volume) / volume if volume else math.nan
 
 
-def reference_ml(pair: Pair) -> float:
-    """Volume of the reference, millilitres."""
-    return pair.counted["reference_ml"]
-
-
-def predicted_ml(pair: Pair) -> float:
-    """Volume of the prediction, millilitres."""
-    return pair.counted["predicted_ml"]
-
-
 MEASURED: Mapping[str, Metric] = {
     "dice": Metric(
-        dice, name="Dice coefficient", label="Dice", points="Dice points", best=1, citation="dice1945", drawn=1, shown=1
+        counted("dice"),
+        name="Dice coefficient",
+        label="Dice",
+        points="Dice points",
+        best=1,
+        citation="dice1945",
+        drawn=1,
+        shown=1,
     ),
-    "iou": Metric(iou, name="intersection over union", label="IoU", points="IoU points", best=1, shown=8),
-    "precision": Metric(precision, name="precision", label="precision", points="points of precision", best=1, shown=9),
-    "recall": Metric(recall, name="recall", label="recall", points="points of recall", best=1, shown=10),
+    "iou": Metric(counted("iou"), name="intersection over union", label="IoU", points="IoU points", best=1, shown=8),
+    "precision": Metric(
+        counted("precision"), name="precision", label="precision", points="points of precision", best=1, shown=9
+    ),
+    "recall": Metric(counted("recall"), name="recall", label="recall", points="points of recall", best=1, shown=10),
     "hd": Metric(hd, name="Hausdorff distance", label="HD", unit="mm", points="mm of HD", decimals=1, best=0, shown=6),
     "hd95": Metric(
         hd95,
@@ -193,9 +177,11 @@ MEASURED: Mapping[str, Metric] = {
         lowest=-1,
     ),
     "reference_ml": Metric(
-        reference_ml, name="volume of the reference", label="reference volume", unit="ml", decimals=1
+        counted("reference_ml"), name="volume of the reference", label="reference volume", unit="ml", decimals=1
     ),
-    "predicted_ml": Metric(predicted_ml, name="predicted volume", label="volume", unit="ml", decimals=1, shown=4),
+    "predicted_ml": Metric(
+        counted("predicted_ml"), name="predicted volume", label="volume", unit="ml", decimals=1, shown=4
+    ),
 }
 """What is measured of an organ of a case: the columns of a metrics table, in their order."""
 
