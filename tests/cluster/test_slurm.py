@@ -17,8 +17,8 @@ import pytest
 import yaml
 from conftest import ROOT
 from slurm import DAEMONS, Slurm, wait_for
+from smoke import checkout
 from test_bad_input import good, small_study
-from test_workflow import checkout
 
 # the smoke study, with trainings that are long enough to be lost three times
 SMOKE = yaml.safe_load((ROOT / "config/smoke.yaml").read_text())

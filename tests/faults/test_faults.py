@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 from disturbed import Study, Watch, memory_limit, mounted, same, until
-from test_workflow import checkout
+from smoke import checkout
 
 RUNS = [f"runs/{model}/fold0-seed0" for model in ("first", "second")]
 LOCKS = ".snakemake/locks"

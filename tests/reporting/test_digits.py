@@ -7,7 +7,7 @@ import sys
 
 import pytest
 import yaml
-from test_workflow import checkout
+from smoke import checkout
 
 NAMES = ["2", "007", "1e3"]
 STUDY = {

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from test_workflow import checkout
+from smoke import checkout
 
 STUDY = {
     "study": "tuned",

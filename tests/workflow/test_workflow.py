@@ -4,12 +4,10 @@ import json
 import os
 import platform
 import re
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,11 +16,11 @@ import SimpleITK as sitk
 import surface_distance
 import torch
 import yaml
+from smoke import checkout, command_line, copy_of, jobs_to_run, snakemake
 
 from organbench.core import orphans
 from organbench.evaluation import metrics
 
-REPOSITORY = Path(__file__).parents[2]
 FIGURES = {
     "figure_metrics": ["dice_by_organ", "nsd_by_organ", "hd95_by_organ"],
     "figure_paired_differences": ["paired_differences"],
@@ -37,45 +35,9 @@ FIGURES = {
 """What each rule draws of a study with three contenders."""
 
 
-def checkout(folder):
-    """A copy of what a user clones, without results."""
-    for name in ("Snakefile", "config.yaml", "config", "envs", "profiles", "workflow"):
-        source = REPOSITORY / name
-        if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(source, folder / name)
-    return folder
-
-
-def command_line(*arguments):
-    """Snakemake on the smoke study, and its environment; a later option replaces an earlier one."""
-    command = [sys.executable, "-m", "snakemake", "--configfile", "config/smoke.yaml", "--resources", "gpu=0"]
-    return [*command, "--cores", "2", *arguments], dict(os.environ, PYTHONDONTWRITEBYTECODE="1")
-
-
-def snakemake(folder, *arguments):
-    command, environment = command_line(*arguments)
-    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
-    return result.returncode, result.stdout + result.stderr
-
-
-def jobs_to_run(folder, *arguments):
-    """How many jobs of each rule a dry run lists."""
-    code, output = snakemake(folder, "-n", *arguments)
-    assert code == 0, output[-3000:]
-    if "Nothing to be done" in output:
-        return {}
-    table = output.split("Job stats:")[1].split("total")[0]
-    return {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", table, flags=re.M)}
-
-
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    folder = checkout(tmp_path_factory.mktemp("smoke"))
-    code, output = snakemake(folder)
-    assert code == 0, output[-3000:]
-    return folder
+def finished(smoke_study, tmp_path_factory):
+    return copy_of(smoke_study, tmp_path_factory.mktemp("smoke") / "study")
 
 
 def test_every_file_of_the_contract_is_there(finished):
@@ -234,6 +196,7 @@ def test_a_change_of_code_remakes_what_it_shapes(finished):
             # the predictions of unet, and of the ensemble that it is in
             {
                 "check_networks": 1,
+                "check": 1,
                 "train": 1,
                 "predict": 4,
                 "evaluate": 4,
@@ -255,7 +218,7 @@ def test_a_change_of_code_remakes_what_it_shapes(finished):
     ):
         before = (library / file).read_bytes()
         (library / file).write_bytes(before + b"CHANGED = True\n")
-        jobs = jobs_to_run(finished)
+        jobs = jobs_to_run(finished, "--config", REPLACE)
         (library / file).write_bytes(before)
         assert jobs == expected
 
@@ -272,9 +235,9 @@ def test_a_new_test_case_trains_nothing_and_a_new_training_case_does(finished):
     for role, trained in (("test", 0), ("train", 2)):
         (finished / "split.csv").write_text(f"{known}5,0,{role}\n")
         changes = "split={method: file, file: split.csv}", "dataset={phantom: {cases: 6}}"
-        jobs = jobs_to_run(finished, "--config", *changes)
+        jobs = jobs_to_run(finished, "--config", *changes, REPLACE)
         assert jobs["convert"] == jobs["check_cases"] == 1
-        assert "check" not in jobs
+        assert jobs.get("check", 0) == trained
         assert jobs.get("train", 0) == trained
         assert jobs["predict"] == (3 if role == "test" else 6)
 
@@ -282,7 +245,7 @@ def test_a_new_test_case_trains_nothing_and_a_new_training_case_does(finished):
 def test_a_case_that_moves_into_training_is_trained_on(finished):
     moved = (finished / "results/smoke/split.csv").read_text().replace("0,validation", "0,train")
     (finished / "split.csv").write_text(moved)
-    jobs = jobs_to_run(finished, "--config", "split={method: file, file: split.csv}")
+    jobs = jobs_to_run(finished, "--config", "split={method: file, file: split.csv}", REPLACE)
     assert (jobs["train"], jobs["check_cases"]) == (2, 1)
     assert "convert" not in jobs
 
@@ -292,7 +255,7 @@ def test_training_and_validation_cases_that_change_places_are_trained_on(finishe
     rows = (finished / "results/smoke/split.csv").read_text().splitlines()
     swapped = [row.partition(",")[0] + "," + places.get(row.partition(",")[2], row.partition(",")[2]) for row in rows]
     (finished / "split.csv").write_text("\n".join(swapped))
-    jobs = jobs_to_run(finished, "--config", "split={method: file, file: split.csv}")
+    jobs = jobs_to_run(finished, "--config", "split={method: file, file: split.csv}", REPLACE)
     assert jobs["train"] == 2
 
 
@@ -306,7 +269,7 @@ def test_another_way_of_predicting_trains_only_where_it_chooses_the_weights(fini
     code, output = snakemake(finished, weights, "--config", "study=smoke_best", best)
     assert code == 0, output[-3000:]
     assert jobs_to_run(finished, weights, "--config", "study=smoke_best", best) == {}
-    assert jobs_to_run(finished, weights, "--config", "study=smoke_best", best, changed)["train"] == 1
+    assert jobs_to_run(finished, weights, "--config", "study=smoke_best", best, changed, REPLACE)["train"] == 1
 
 
 def test_contenders_in_another_order_are_compared_in_that_order(finished):
@@ -376,12 +339,14 @@ def test_verify_says_whether_a_study_repeats_itself(finished):
     assert jobs_to_run(finished, "verify") == {"verify": 1, "verify_run": 2}, "an old answer would be repeated"
     cost = finished / "results/smoke/runs/unet/fold0-seed0/cost.json"
     before = cost.read_text()
-    cost.write_text(before.replace('"sha256": "', '"sha256": "0').replace('"torch": "', '"torch": "1.'))
+    told = json.loads(before)
+    told["fingerprint"]["sha256"], told["versions"]["numpy"] = "0", "1.0"
+    cost.write_text(json.dumps(told))
     code, output = snakemake(finished, "verify")
     cost.write_text(before)
     assert code == 1
     assert "unet/fold0-seed0: weights after 10 steps DIFFER, prediction of case" in output
-    assert "'torch': '1." in output
+    assert "'numpy': '1.0" in output
     assert "error: 1 of 2 runs do not repeat: unet/fold0-seed0" in output
     assert jobs_to_run(finished) == {}
 
