@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[1]
+REPLACE = "replace_trainings=true"
 CLONED = ("Snakefile", "config.yaml", "config", "envs", "profiles", "workflow")
 
 

@@ -15,6 +15,7 @@ def smoke_study(tmp_path_factory):
     with (folder / "smoke.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "smoke_study.whole").exists():
+            (folder / "smoke_study").mkdir(exist_ok=True)
             code, output = snakemake(checkout(folder / "smoke_study"))
             assert code == 0, output[-3000:]
             (folder / "smoke_study.whole").touch()

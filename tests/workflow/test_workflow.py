@@ -16,7 +16,7 @@ import SimpleITK as sitk
 import surface_distance
 import torch
 import yaml
-from smoke import checkout, command_line, copy_of, jobs_to_run, snakemake
+from smoke import REPLACE, checkout, command_line, copy_of, jobs_to_run, snakemake
 
 from organbench.core import orphans
 from organbench.evaluation import metrics

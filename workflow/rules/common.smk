@@ -20,7 +20,7 @@ if str(SCRIPTS) not in sys.path:
 
 from organbench.learning import choices
 from organbench.evaluation import registry
-from organbench.study import configuration, kinds, schema, tuning, written
+from organbench.study import configuration, identity, kinds, schema, tuning, written
 from organbench.study.kinds import network
 from organbench.data import finding, names, splits
 from organbench.data.sources.openkbp.patients import FETCHING, absent, patients
@@ -315,7 +315,8 @@ def read_runs(wildcards):
 def runs_by_settings(wildcards):
     """A param: the runs whose weights predict a case, by what was trained, as models may have got other names."""
     return [
-        [settings_of(run.model), run.fold, run.seed] for run in read_runs(wildcards)
+        [identity.shaping(settings_of(run.model)), run.fold, run.seed]
+        for run in read_runs(wildcards)
     ]
 
 

@@ -44,6 +44,7 @@ rule tables:
         **growing(mem_mb=2000, runtime=15),
     params:
         code=code("tables.py"),
+        models=unrecorded(list(STUDY["models"])),
         margins=STUDY["evaluation"]["margin"],
         organs=list(ORGANS),
         patient=STUDY["split"]["patient"],

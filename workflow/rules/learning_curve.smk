@@ -55,6 +55,8 @@ rule learning_curve_table:
         **growing(mem_mb=2000, runtime=15),
     params:
         code=code("learning_curve_table.py"),
+        organs=list(ORGANS),
+        models=unrecorded(list(STUDY["models"])),
         design=design,
         patients={percent: training_patients(percent) for percent in (*SHARES, 100)},
         patient=STUDY["split"]["patient"],

@@ -5,7 +5,6 @@ import json
 from types import SimpleNamespace
 
 from organbench.data import origins
-from organbench.study import identity
 from snakemake.logging import logger
 from snakemake.settings.enums import RerunTrigger
 
@@ -328,3 +327,6 @@ def finished_trainings(wildcards, input):
 
 
 outdate_cases()
+if REPLACE:
+    for folder in replaced():
+        outdate(f"{folder}/checked")  # so that it is checked and trained again

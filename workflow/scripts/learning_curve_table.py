@@ -9,8 +9,12 @@ from organbench.core.jobs import job_log
 from organbench.core.runs import Run
 
 with job_log(snakemake.log[0]):
-    found = [tables.read(path).assign(share=Run.of(path).share) for path in snakemake.input.metrics]
-    per_case = statistics.with_patients(pd.concat(found, ignore_index=True), snakemake.params.patient)
-    table = learning_curve.table(per_case, snakemake.params.patients)
+    params = snakemake.params
+    found = [
+        tables.metrics(path, params.organs, params.models).assign(share=Run.of(path).share)
+        for path in snakemake.input.metrics
+    ]
+    per_case = statistics.with_patients(pd.concat(found, ignore_index=True), params.patient)
+    table = learning_curve.table(per_case, params.patients)
     with atomic(snakemake.output[0]) as path:
         table.to_csv(path, index=False)

@@ -1,11 +1,13 @@
 """Reading the tables that a study has written: names stay names, also where they are digits."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
+from io import StringIO
 from pathlib import Path
 from typing import TextIO
 
 import pandas as pd
 
+from organbench.core.errors import InputError
 from organbench.core.runs import Run
 
 NAMES = (
@@ -31,6 +33,35 @@ def read(table: str | Path | TextIO) -> pd.DataFrame:
         ValueError: it is no table.
     """
     return pd.read_csv(table, dtype=dict.fromkeys(NAMES, str))
+
+
+def metrics(path: str | Path, organs: Sequence[str], models: Collection[str]) -> pd.DataFrame:
+    """Read a case's metrics.
+
+    A model that was renamed together with its folder has its new name in the table.
+
+    Args:
+        path: of the CSV, in its run's folder.
+        organs: names of the organs, in order.
+        models: names of the study's models.
+
+    Raises:
+        InputError: they are not all there, or not of the case and run in whose place they lie.
+    """
+    path, run = Path(path), Run.of(path)
+    text, case, found = path.read_text(errors="replace"), path.stem, pd.DataFrame()
+    try:
+        found = read(StringIO(text))
+        whole = text.endswith("\n") and found["organ"].tolist() == list(organs)
+        told = {(row.model, row.fold, row.seed, row.case) for row in found.itertuples()}
+    except (ValueError, KeyError, AttributeError):
+        whole, told = False, set()
+    names = {name for name, *_ in told}
+    if not whole or not names or told != {(name, run.fold, run.seed, case) for name in names}:
+        names = set()
+    if names != {run.model} and (not names or names & set(models)):
+        raise InputError(f"{path}: damaged, or not the metrics of {run}/{case}; delete it and run again")
+    return found.assign(model=run.model)
 
 
 def histories(paths: Iterable[str | Path]) -> pd.DataFrame:

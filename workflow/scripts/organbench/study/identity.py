@@ -64,13 +64,9 @@ def of(
         training: a hash of the arrays of each case that is trained on, in order, see `arrays_of`.
         validation: of each case that is validated on.
     """
-    shaping = {
-        key: value for key, value in settings["training"].items() if key not in ONLY_SHOWN or "prediction" in settings
-    }
     parts = {
         "code": dict(code),
-        "network": dict(settings["network"]),
-        "training": shaping,
+        **shaping(settings),
         "window": list(window),
         "organs": len(organs),
         "seed": seed,
@@ -80,6 +76,13 @@ def of(
         largest = [list(organs).index(organ) for organ in settings["prediction"]["keep_largest"]]
         parts["prediction"] = {**settings["prediction"], "keep_largest": largest}
     return {**json.loads(json.dumps(parts)), "sha256": digest(parts)}
+
+
+def shaping(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """A model's `network` and `training`, without what weights do not depend on."""
+    without = () if "prediction" in settings else ONLY_SHOWN
+    training = {key: value for key, value in settings["training"].items() if key not in without}
+    return {"network": dict(settings["network"]), "training": training}
 
 
 def digest(parts: Mapping[str, Any]) -> str:
