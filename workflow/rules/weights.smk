@@ -329,4 +329,4 @@ def finished_trainings(wildcards, input):
 outdate_cases()
 if REPLACE:
     for folder in replaced():
-        outdate(f"{folder}/checked")  # so that it is checked and trained again
+        Path(folder, "checked").unlink(missing_ok=True)  # so that it is made again, and a training follows
