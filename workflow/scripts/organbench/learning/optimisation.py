@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
@@ -11,12 +11,9 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from organbench.core.errors import InputError
 from organbench.hardware import devices
-from organbench.learning import choices
+from organbench.learning import choices, losses
 from organbench.learning.sampling import Shard
 from organbench.learning.settings import Training
-
-if TYPE_CHECKING:
-    from organbench.learning.losses import Loss
 
 
 @dataclass(frozen=True)
@@ -30,6 +27,10 @@ class Learner:
         optimizer: of the network's weights.
         scaler: of the loss, for fp16.
         averaged: the moving average, if one is wanted.
+        loss_of: the loss.
+        clip: largest norm of all gradients together.
+        precision: `fp32`, `bf16` or `fp16`.
+        shard: what of every batch this process computes.
     """
 
     network: nn.Module
@@ -38,6 +39,10 @@ class Learner:
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     averaged: AveragedModel | None
+    loss_of: losses.Loss
+    clip: float
+    precision: str
+    shard: Shard
 
     @property
     def states(self) -> dict[str, Any]:
@@ -86,6 +91,10 @@ def make_learner(
         optimizer=make_optimizer(network, settings),
         scaler=torch.amp.GradScaler(device.type, enabled=precision == "fp16"),
         averaged=averaged,
+        loss_of=losses.loss(settings.loss),
+        clip=settings.gradient_clip,
+        precision=precision,
+        shard=shard,
     )
 
 
@@ -104,28 +113,14 @@ def learning_rate(step: int, settings: Training) -> float:
     return settings.learning_rate * schedule(done)
 
 
-def learn(
-    learner: Learner,
-    loss_of: "Loss",
-    images: Tensor,
-    labels: Tensor,
-    *,
-    rate: float,
-    clip: float,
-    precision: str,
-    shard: Shard,
-) -> Tensor:
+def learn(learner: Learner, images: Tensor, labels: Tensor, rate: float) -> Tensor:
     """Take one step of gradient descent.
 
     Args:
         learner: what learns.
-        loss_of: the loss.
         images: what the network sees (batch, channel, [z,] y, x).
         labels: organ indices, int64 (batch, [z,] y, x).
         rate: the learning rate.
-        clip: largest norm of all gradients together.
-        precision: `fp32`, `bf16` or `fp16`.
-        shard: what of the batch this is.
 
     Returns:
         The loss of the whole batch, which may still be under way on the device.
@@ -133,24 +128,24 @@ def learn(
     for group in learner.optimizer.param_groups:
         group["lr"] = rate
     learner.optimizer.zero_grad(set_to_none=True)
-    with devices.autocast(images.device, precision):
+    with devices.autocast(images.device, learner.precision):
         logits = learner.computed(images.contiguous(memory_format=devices.memory_format(images.dim() - 2)))
-    loss = supervised(loss_of, logits, labels)
+    loss = supervised(learner.loss_of, logits, labels)
     learner.scaler.scale(loss).backward()
     learner.scaler.unscale_(learner.optimizer)
-    nn.utils.clip_grad_norm_(learner.network.parameters(), clip)
+    nn.utils.clip_grad_norm_(learner.network.parameters(), learner.clip)
     learner.scaler.step(learner.optimizer)
     learner.scaler.update()
     if learner.averaged:
         learner.averaged.update_parameters(learner.network)
     value = loss.detach()
-    if shard.world > 1:
+    if learner.shard.world > 1:
         distributed.all_reduce(value)
-        value = value / shard.world
+        value = value / learner.shard.world
     return value
 
 
-def supervised(loss_of: "Loss", logits: Tensor | Sequence[Tensor], labels: Tensor) -> Tensor:
+def supervised(loss_of: losses.Loss, logits: Tensor | Sequence[Tensor], labels: Tensor) -> Tensor:
     """The loss of a network's logits; of several sizes the mean, each size with half the weight of the one before.
 
     Args:

@@ -70,16 +70,14 @@ def rehearse(network: Mapping[str, Any], settings: Training, organs: Sequence[st
     """
     design = building.design(network, settings, organs)
     built = building.build(design)
-    loss_of = losses.loss(settings.loss)
-    part = affordable(built, partial(optimisation.supervised, loss_of), design, settings.batch_size)
+    loss_of = partial(optimisation.supervised, losses.loss(settings.loss))
+    part = affordable(built, loss_of, design, settings.batch_size)
     if part is not None:
-        step_on_random_crops(built, loss_of, *part, settings)
+        step_on_random_crops(built, *part, settings)
     return building.count(built, design.in_channels, design.patch)
 
 
-def step_on_random_crops(
-    network: nn.Module, loss_of: "losses.Loss", design: Design, batch_size: int, settings: Training
-) -> None:
+def step_on_random_crops(network: nn.Module, design: Design, batch_size: int, settings: Training) -> None:
     """Take one step of gradient descent on the CPU, on random images and labels.
 
     Raises:
@@ -90,16 +88,9 @@ def step_on_random_crops(
     with torch.random.fork_rng(devices=[]), refusing(design, batch_size):
         plain = replace(settings, compile=False)
         learner = optimisation.make_learner(network, plain, device=cpu, precision=precision, shard=WHOLE)
-        loss = optimisation.learn(
-            learner,
-            loss_of,
-            2 * torch.rand(batch_size, design.in_channels, *design.patch) - 1,
-            torch.randint(design.classes, (batch_size, *design.patch)),
-            rate=optimisation.learning_rate(0, settings),
-            clip=settings.gradient_clip,
-            precision=precision,
-            shard=WHOLE,
-        )
+        images = 2 * torch.rand(batch_size, design.in_channels, *design.patch) - 1
+        labels = torch.randint(design.classes, (batch_size, *design.patch))
+        loss = optimisation.learn(learner, images, labels, optimisation.learning_rate(0, settings))
         if not math.isfinite(loss):
             raise ValueError(f"the loss of a first step on random images is {float(loss)}")
         if not building.all_numbers(learner.network):

@@ -91,7 +91,6 @@ class Trainer:
         self.first = shard.rank == 0
         self.steps = min(until or task.settings.steps, task.settings.steps)
         self.precision = devices.precision(task.settings.precision, device)
-        self.loss_of = losses.loss(task.settings.loss)
         self.checkpoint = Checkpoint(checkpoint, stamp, conditions(device, self.precision, shard))
         self.checkpoint_seconds = checkpoint_seconds
         self.progress = Progress()
@@ -122,8 +121,8 @@ class Trainer:
         """A block whose failure is told as the study's fault where its shapes are at fault."""
 
         def explain() -> None:
-            network, loss = building.build(self.design), partial(optimisation.supervised, self.loss_of)
-            rehearsal.shapes(network, loss, self.design, self.settings.batch_size)
+            loss_of = partial(optimisation.supervised, losses.loss(self.settings.loss))
+            rehearsal.shapes(building.build(self.design), loss_of, self.design, self.settings.batch_size)
 
         return rehearsal.explained(explain)
 
@@ -189,16 +188,7 @@ class Trainer:
             shard=self.shard,
         )
         with self._explained():
-            loss = optimisation.learn(
-                self.learner,
-                self.loss_of,
-                inputs,
-                targets,
-                rate=rate,
-                clip=self.settings.gradient_clip,
-                precision=self.precision,
-                shard=self.shard,
-            )
+            loss = optimisation.learn(self.learner, inputs, targets, rate)
         if self.first:
             self.waiting.append((step, rate, loss))
         self.progress.step = self.pace.done = step + 1

@@ -18,7 +18,7 @@ from organbench.learning import choices
 if TYPE_CHECKING:
     from torch import Tensor
 
-    Loss = Callable[[Tensor, Tensor], Tensor]
+Loss = Callable[["Tensor", "Tensor"], "Tensor"]
 
 
 def loss(name: str) -> Loss:
