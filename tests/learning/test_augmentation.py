@@ -1,5 +1,8 @@
 """Augmentation moves images and labels together, stays within its limits, and is a pure function of (seed, step)."""
 
+import dataclasses
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +11,7 @@ from hypothesis import strategies as st
 from tiny import AUGMENTATION, NO_AUGMENTATION, WINDOW, examples
 
 from organbench.inference.windows import scaled
-from organbench.learning import augmentation
+from organbench.learning import augmentation, choices
 from organbench.learning.augmentation import Augmentation, affine, warp
 
 PATCHES = [(12, 16), (6, 12, 10)]
@@ -30,6 +33,12 @@ def random_batch(patch, options, *, count=4, channels=1):
     images = random.integers(-1200, 1200, (count, channels, *size)).astype(np.int16)
     labels = random.integers(0, 7, (count, *size)).astype(np.uint8)
     return torch.from_numpy(images), torch.from_numpy(labels)
+
+
+def about_z(angle, dims):
+    """What `rotation` gives for one image, were this its angle."""
+    drawn = SimpleNamespace(between=lambda low, high: np.array([np.rad2deg(angle)]))
+    return augmentation.rotation(1.0, drawn, dims)
 
 
 def central(tensor, patch):
@@ -83,8 +92,7 @@ def test_images_and_labels_move_together(patch):
 def test_margins_keep_every_voxel_of_the_patch_in_real_data(patch, rotation, scale, turned):
     """Each axis' coordinate, warped, stays linear to the corners; a voxel taken from beyond would repeat the border."""
     crop = [n + 2 * m for n, m in zip(patch, margin(patch, {"rotation": rotation, "scale": scale}), strict=True)]
-    angle = torch.deg2rad(torch.tensor([turned * rotation]))
-    theta = affine(angle, torch.tensor([1.0 + scale]), torch.ones(1, len(patch)), patch, crop)
+    theta = affine((1.0 + scale) * about_z(np.deg2rad(turned * rotation), len(patch)), patch, crop)
     for axis in range(len(patch)):
         shape = [1] * len(crop)
         shape[axis] = crop[axis]
@@ -128,7 +136,7 @@ def test_a_positive_angle_turns_all_slices_alike_about_z():
     patch, crop = (3, 21, 21), (3, 31, 31)
     image = torch.zeros(1, 1, *crop)
     image[..., 15, 22] = 1000.0  # seven voxels to the right of the centre, in every slice
-    theta = affine(torch.tensor([torch.pi / 2]), torch.ones(1), torch.ones(1, 3), patch, crop)
+    theta = affine(about_z(np.pi / 2, 3), patch, crop)
     moved = warp(image, torch.zeros(1, *crop), theta, patch)[0][0, 0]
     brightest = [tuple(np.unravel_index(int(plane.argmax()), plane.shape)) for plane in moved]
     assert brightest == [(3, 10)] * 3  # seven voxels above it
@@ -140,7 +148,7 @@ def test_a_larger_scale_shows_more(dims):
     labels = torch.zeros(1, *crop)
     labels[(0, *[slice(12, 28)] * dims)] = 1
     for scale, side in ((1.0, 16), (2.0, 8)):
-        theta = affine(torch.zeros(1), torch.tensor([scale]), torch.ones(1, dims), patch, crop)
+        theta = affine(scale * about_z(0.0, dims), patch, crop)
         assert warp(labels[:, None], labels, theta, patch)[1].sum() == side**dims
 
 
@@ -159,6 +167,72 @@ def test_augmentation_is_a_pure_function_of_seed_and_step(patch):
     assert all(map(torch.equal, first, again))
     assert not any(torch.equal(first[0], other[0]) for other in others)
     assert all(map(torch.equal, keep, (images, labels)))  # what was read is left alone
+
+
+def changed_by(*names, patch=(12, 16)):
+    """Images of 400 HU and random labels after some of the augmentations, in HU from 400 on."""
+    options = NO_AUGMENTATION | {name: AUGMENTATION[name] for name in names}
+    images, labels = random_batch([n + 10 for n in patch], NO_AUGMENTATION, count=8)
+    ours, classes = augment(torch.full_like(images, 400), labels, patch, options, WINDOW, seed=3, step=7)
+    return ours * 1000 - 400, classes
+
+
+INTENSITIES = ["hu_scale", "hu_shift", "hu_noise"]
+SPATIAL = ["rotation", "scale", "flip"]
+
+
+@pytest.mark.parametrize("name", INTENSITIES)
+def test_an_augmentation_draws_the_same_whatever_others_there_are(name):
+    alone, _ = changed_by(name)
+    without, _ = changed_by(*[other for other in INTENSITIES if other != name])
+    together, _ = changed_by(*INTENSITIES, *SPATIAL)
+    assert alone.abs().max() > 1
+    torch.testing.assert_close(together - without, alone, rtol=0, atol=1e-2)
+
+
+def test_how_images_move_does_not_hang_on_what_is_done_to_their_hu():
+    moved = changed_by(*SPATIAL)[1]
+    assert torch.equal(changed_by(*AUGMENTATION)[1], moved)
+    assert not torch.equal(changed_by("rotation", "scale")[1], moved)
+
+
+@pytest.mark.parametrize("name", SPATIAL)
+def test_a_movement_draws_the_same_whatever_others_there_are(monkeypatch, name):
+    """The matrices are multiplied, so what each gives is looked at."""
+    given, change = [], getattr(augmentation, name)
+
+    def watched(*args):
+        given.append(change(*args))
+        return given[-1]
+
+    watched.__name__ = name
+    kinds = tuple(watched if kind is change else kind for kind in augmentation.IN_SPACE)
+    monkeypatch.setattr(augmentation, "IN_SPACE", kinds)
+    changed_by(name)
+    changed_by(*AUGMENTATION)
+    assert np.array_equal(*given)
+    assert len(np.unique(given[0], axis=0)) > 1
+
+
+def test_a_flip_of_one_axis_does_not_shift_that_of_another():
+    draws = [augmentation.Draw.of("flip", 0, 0, 20, augmentation.WHOLE) for _ in range(2)]
+    along_y, along_both = (augmentation.flip(axes, draw, 2) for axes, draw in zip(("y", "yx"), draws, strict=True))
+    assert np.array_equal(along_y[:, 1, 1], along_both[:, 1, 1])
+    assert (along_y[:, 0, 0] == 1).all()
+
+
+def test_streams_are_told_apart_by_name_seed_and_step():
+    keys = ("a", 1, 2), ("b", 1, 2), ("a", 2, 1)
+    draws = [augmentation.Draw.of(*key, 4, augmentation.WHOLE).between(0, 1) for key in keys]
+    assert len({tuple(draw) for draw in draws}) == 3
+
+
+def test_every_augmentation_of_the_config_is_done_and_told(schema):
+    known = schema["properties"]["training"]["properties"]["augmentation"]["properties"]
+    kinds = augmentation.IN_SPACE, augmentation.IN_HU, augmentation.IN_WINDOW
+    done = [change.__name__ for kind in kinds for change in kind]
+    assert sorted(known) == sorted(done) == sorted(choices.augmentations())
+    assert sorted(known) == sorted(field.name for field in dataclasses.fields(Augmentation))
 
 
 def test_images_of_a_batch_are_changed_differently():

@@ -23,13 +23,25 @@ def file(key: str, name: str) -> str:
 
 
 def phrases(key: str) -> dict[str, str]:
-    """What methods.md says of each choice: the line of its file's docstring that begins so, or else its name."""
-    found = {}
-    for name in names(key):
-        text = ast.get_docstring(ast.parse((Path(__file__).parents[1] / file(key, name)).read_text("utf-8"))) or ""
-        line = re.search(r"^In methods\.md: (.+)\.$", text, re.M)
-        found[name] = line[1] if line else name.replace("_", " ")
-    return found
+    """What methods.md says of each choice: what its file's docstring gives, or else its name."""
+    return {name: phrase(tree(file(key, name))) or name.replace("_", " ") for name in names(key)}
+
+
+def augmentations() -> dict[str, str]:
+    """What methods.md says of each augmentation, with a place for the largest change."""
+    functions = (node for node in tree("learning/augmentation.py").body if isinstance(node, ast.FunctionDef))
+    return {node.name: said for node in functions if (said := phrase(node))}
+
+
+def phrase(node: ast.Module | ast.FunctionDef) -> str | None:
+    """The line of a docstring that says what methods.md is to say."""
+    line = re.search(r"^In methods\.md: (.+)\.$", ast.get_docstring(node) or "", re.M)
+    return line[1] if line else None
+
+
+def tree(path: str) -> ast.Module:
+    """The syntax tree of a file of the library."""
+    return ast.parse((Path(__file__).parents[1] / path).read_text("utf-8"))
 
 
 def load(key: str, name: str) -> Any:

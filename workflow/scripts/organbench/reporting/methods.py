@@ -286,16 +286,8 @@ def shown(key: str, value: Any) -> str:
 
 def augmentation(ranges: Mapping[str, Any]) -> str:
     """What crops were changed by."""
-    parts = [
-        (ranges["rotation"], f"rotation in the axial plane (up to {ranges['rotation']:g} degrees)"),
-        (ranges["scale"], f"scaling (up to {ranges['scale']:.0%})"),
-        (ranges["flip"], f"flips along {listed(ranges['flip'])}"),
-        (ranges["hu_shift"], f"shifts of up to {ranges['hu_shift']:g} HU"),
-        (ranges["hu_scale"], f"stretching of HU (up to {ranges['hu_scale']:.0%})"),
-        (ranges["hu_noise"], f"Gaussian noise (standard deviation up to {ranges['hu_noise']:g} HU)"),
-        (ranges["gamma"], f"gamma (up to {ranges['gamma']:.0%})"),
-    ]
-    used = [phrase for amount, phrase in parts if amount]
+    parts = {key: phrase for key, phrase in choices.augmentations().items() if ranges[key]}
+    used = [phrase.format(listed(ranges[key]) if key == "flip" else ranges[key]) for key, phrase in parts.items()]
     return f"Crops were augmented by random {listed(used)}." if used else "Crops were not augmented."
 
 
