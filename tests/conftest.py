@@ -1,5 +1,6 @@
 """What several test files share: small volumes on disk, and the real CT that some tests can use."""
 
+import fcntl
 import os
 import resource
 import shutil
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import yaml
+from smoke import checkout, snakemake
 
 from organbench.study.schema import load
 
@@ -75,3 +77,19 @@ def browser():
         started = running.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield started
         started.close()
+
+
+@pytest.fixture(scope="session")
+def smoke_study(tmp_path_factory):
+    """The finished smoke study, made by whichever process of the tests comes first; copy it before you change it."""
+    folder = tmp_path_factory.getbasetemp()
+    folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    with (folder / "smoke.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "smoke_study.whole").exists():
+            shutil.rmtree(folder / "smoke_study", ignore_errors=True)
+            (folder / "smoke_study").mkdir()
+            code, output = snakemake(checkout(folder / "smoke_study"))
+            assert code == 0, output[-3000:]
+            (folder / "smoke_study.whole").touch()
+    return folder / "smoke_study"

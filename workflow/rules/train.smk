@@ -28,6 +28,7 @@ rule check:
     input:
         f"{RESULTS}/tables/cases.csv",
         f"{RESULTS}/tables/networks.csv",
+        replacement,
     output:
         touch(f"{{folder}}/checked"),
     log:

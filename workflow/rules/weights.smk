@@ -1,6 +1,7 @@
 """Finished trainings are kept: which of them are not what the study asks for, and what is done about it."""
 
 import importlib.metadata
+from datetime import datetime
 import json
 from types import SimpleNamespace
 
@@ -326,7 +327,22 @@ def finished_trainings(wildcards, input):
     ]
 
 
+def replacement(wildcards):
+    """The file that says why a training is replaced, if it is; it is newer than what was checked before."""
+    path = Path(wildcards.folder, "replaced.txt")
+    return str(path) if path.exists() else []
+
+
+def have_replaced():
+    """Have Snakemake check and train anew, in a dry run too, what may be replaced."""
+    for folder, reasons in replaced().items():
+        mark = Path(folder, "checked")
+        mark.touch()
+        outdate(mark)
+        said = "; ".join(reasons)
+        Path(folder, "replaced.txt").write_text(f"{datetime.now()}: {said}\n")
+
+
 outdate_cases()
 if REPLACE:
-    for folder in replaced():
-        Path(folder, "checked").unlink(missing_ok=True)  # so that it is made again, and a training follows
+    have_replaced()

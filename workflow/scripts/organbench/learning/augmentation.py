@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from organbench.data.volumes import Array
+from organbench.data.grids import Array
 from organbench.inference.windows import scaled
 from organbench.learning.sampling import WHOLE, Shard
 
