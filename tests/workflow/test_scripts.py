@@ -4,17 +4,18 @@ import base64
 import gzip
 import json
 import runpy
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import SimpleITK as sitk
-from conftest import ROOT
 from snakemake.iocontainers import InputFiles, Log, OutputFiles, Params, Wildcards
 
 from organbench.reporting.figures import overlays, style
 
+ROOT = Path(__file__).parents[2]
 SHAPE = (6, 20, 24)
 ORGANS = {"liver": [1], "lungs": [3]}
 
@@ -120,3 +121,16 @@ def test_overlays_show_every_model_with_its_own_prediction(run, case, tmp_path, 
     assert (axial.reference == 1).sum() == (arrays["reference"][2] == 1).sum()
     for model, shown in axial.predictions.items():
         assert (shown == 1).sum() == (arrays[model][2] == 1).sum(), model
+
+
+def test_figures_are_drawn_from_their_tables_and_settings(run, tmp_path):
+    histories = []
+    for model in ("less", "more"):
+        path = tmp_path / f"results/s/runs/{model}/fold0-seed0/history.csv"
+        path.parent.mkdir(parents=True)
+        path.write_text("step,loss,dice_liver\n1,1.0,\n2,0.5,0.6\n")
+        histories.append(str(path))
+    made = {f"learning_curves_{suffix}": str(tmp_path / f"drawn.{suffix}") for suffix in ("png", "svg")}
+    params = {"file": "learning_curves", "settings": {"models": ["less", "more"]}}
+    run("figure.py", given={"histories": histories}, made=made, params=params)
+    assert all((tmp_path / f"drawn.{suffix}").stat().st_size > 5000 for suffix in ("png", "svg"))

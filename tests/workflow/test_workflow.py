@@ -126,6 +126,7 @@ def measured(reference, prediction, spacing, tolerance):
     }
 
 
+@pytest.mark.filterwarnings("ignore:Please import:DeprecationWarning")  # of DeepMind's package, by SciPy
 def test_the_metrics_are_those_of_the_files_that_were_written(finished):
     study = yaml.safe_load((finished / "results/smoke/study.yaml").read_text())
     organs = {name: values[0] for name, values in study["dataset"]["organs"].items()}
