@@ -9,8 +9,6 @@ from organbench.learning import kept, processes, tuned
 from organbench.learning.run import run
 from organbench.study import identity
 
-PARAMS = ("window", "organs", "prediction", "skip_bad", "code", "checkpoint")
-
 choice = getattr(snakemake.input, "tuned", None)  # none where nothing is tuned, and for a candidate
 job = dict(snakemake.params.job)
 job |= {

@@ -11,8 +11,9 @@ from typing import Any
 
 from organbench.core import provenance
 
-SHAPING = ("networks", "learning", "hardware/devices.py")  # of the library: what is computed in a training step
-CHOOSING = ("inference", "evaluation", "data")  # and where validation cases choose the weights
+SHAPING = ("networks", "learning", "hardware/devices.py")  # of the library: what is computed in a training step,
+BRINGING_ABOUT = tuple(f"learning/{name}.py" for name in ("run", "kept", "tuned", "choices", "checkpoint", "rehearsal"))
+CHOOSING = ("inference", "evaluation", "data")  # where validation cases choose the weights
 ONLY_SHOWN = ("validate_every",)  # of the settings: what the last weights do not depend on
 SHOWN = 5  # that many names are told
 UNKNOWN = "it does not say what shaped it"
@@ -38,7 +39,7 @@ def code_of(files: Sequence[Path], root: Path, *, chosen: bool) -> dict[str, str
     return {
         name: provenance.file_fingerprint(path)
         for name, path in names.items()
-        if any(name == folder or name.startswith(f"{folder}/") for folder in folders)
+        if any(name == folder or name.startswith(f"{folder}/") for folder in folders) and name not in BRINGING_ABOUT
     }
 
 
