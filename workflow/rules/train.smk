@@ -1,4 +1,4 @@
-"""A contender's weights, for every fold and seed."""
+"""A model's weights, for every fold and seed."""
 
 
 rule check_networks:
