@@ -134,6 +134,8 @@ SKIP_BAD = STUDY["dataset"]["on_bad_case"] == "skip"
 CASE_FILES = ["image.npy", "label.npy", "points.npy", "case.json"]
 CASE = {Path(file).stem: f"{RESULTS}/cases/{{case}}/{file}" for file in CASE_FILES}
 ROOT = STUDY["dataset"]["root"].rstrip("/")
+# What lies elsewhere is known by its address; files that lie here are known by what they hold, see weights.smk.
+ADDRESS = ROOT if finding.is_address(ROOT) else None
 VOLUME, LABELS = (f"{ROOT}/{STUDY['dataset'][key]}" for key in ("image", "label"))
 # OpenKBP's patients that are not there yet; only these does the rule that fetches know.
 ABSENT = []

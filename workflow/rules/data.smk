@@ -70,7 +70,9 @@ rule convert:
         values=list(ORGANS.values()),
         organs=unrecorded(ORGANS),
         ignored=unrecorded(STUDY["dataset"]["ignore_labels"]),
+        tried=unrecorded(tried()),
         spacing=STUDY["preprocessing"]["spacing"],
+        elsewhere=ADDRESS,
     script:
         "../scripts/convert.py"
 

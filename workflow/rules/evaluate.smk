@@ -18,6 +18,7 @@ rule evaluate:
         **following(evaluation_request),
     params:
         code=code("evaluate.py"),
+        elsewhere=ADDRESS,
         organs=ORGANS,
         ignored=unrecorded(STUDY["dataset"]["ignore_labels"]),
         tolerance_mm=STUDY["evaluation"]["tolerance_mm"],

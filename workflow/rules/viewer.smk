@@ -19,6 +19,7 @@ rule viewer_case:
         **following(showing_request),
     params:
         code=code("viewer_case.py"),
+        elsewhere=ADDRESS,
         organs=ORGANS,
         ignored=unrecorded(STUDY["dataset"]["ignore_labels"]),
         models=list(STUDY["models"]),

@@ -62,28 +62,32 @@ def told(file):
 def prepared():
     """What the `case.json` of each case holds that was prepared before."""
     found = {case: told(CASE["case"].format(case=case)) for case in CASES}
-    return {case: info for case, info in found.items() if info}
+    return {
+        case: info
+        for case, info in found.items()
+        if {"organs", "checksums"} <= info.keys()
+    }
 
 
 @cache
 def prepared_anew():
     """Why cases that were prepared before are prepared anew; an empty reason where they are not."""
-    if not workflow.is_main_process or finding.is_address(STUDY["dataset"]["root"]):
-        return (
-            {}
-        )  # who is told to make a file makes it; what lies elsewhere is Snakemake's to compare
+    # A job that is told to make a file makes it, and what lies elsewhere is Snakemake's to compare.
+    if not workflow.is_main_process or ADDRESS:
+        return {}
     return {case: why_anew(case, info) for case, info in prepared().items()}
 
 
 def why_anew(case, info):
     """Why a case is prepared anew, given what its `case.json` holds; nothing where it is not."""
     if "bad" in info:
-        return "it could not be used"
-    if list(info["organs"].values()) != list(ORGANS.values()):
+        if not SKIP_BAD or info.get("tried") != tried():
+            return "it could not be used"
+    elif list(info["organs"].values()) != list(ORGANS.values()):
         return "dataset.organs has other label values"
-    if info.get("spacing") != STUDY["preprocessing"]["spacing"]:
+    elif info.get("spacing") != STUDY["preprocessing"]["spacing"]:
         return "preprocessing.spacing is another"
-    if set(info.get("ignored", [])) - set(STUDY["dataset"]["ignore_labels"]):
+    elif set(info.get("ignored", [])) - set(STUDY["dataset"]["ignore_labels"]):
         return "dataset.ignore_labels lacks labels that it has"
     drawn = told(PHANTOM_MARK) if STUDY["dataset"]["source"] == "phantom" else {}
     if drawn and drawn != phantoms_drawn():
@@ -96,6 +100,16 @@ def why_anew(case, info):
         return ""  # results without the phantoms that they came of
     same = origins.same(Path(RESULTS, "cases", case), files)
     return "" if same else "its files are others than before"
+
+
+def tried():
+    """The settings on which it depends whether a case can be used."""
+    dataset = STUDY["dataset"]
+    return {
+        "values": list(ORGANS.values()),
+        "ignored": dataset["ignore_labels"],
+        "spacing": STUDY["preprocessing"]["spacing"],
+    }
 
 
 def phantoms_drawn():
@@ -336,11 +350,11 @@ def replacement(wildcards):
 def have_replaced():
     """Have Snakemake check and train anew, in a dry run too, what may be replaced."""
     for folder, reasons in replaced().items():
-        mark = Path(folder, "checked")
-        mark.touch()
-        outdate(mark)
-        said = "; ".join(reasons)
-        Path(folder, "replaced.txt").write_text(f"{datetime.now()}: {said}\n")
+        mark, said = Path(folder, "checked"), "; ".join(reasons)
+        with suppress(OSError):  # results that may be read only
+            mark.touch()
+            outdate(mark)
+            Path(folder, "replaced.txt").write_text(f"{datetime.now()}: {said}\n")
 
 
 outdate_cases()

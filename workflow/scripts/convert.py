@@ -10,13 +10,13 @@ from organbench.data import cases, conversion, origins
 originals = snakemake.input.volume, snakemake.input.labels
 with job_log(snakemake.log[0]) as logger, unchanged(*originals):
     name, folder, params = snakemake.wildcards.case, Path(snakemake.output.case).parent, snakemake.params
+    origins.note(folder, dict(zip(("volume", "labels"), originals, strict=True)))
     try:
         prepared = conversion.prepare(
             name, *originals, organs=params.organs, ignored=params.ignored, spacing=params.spacing
         )
     except InputError as error:  # no failure yet, so that check_cases names all excluded cases together
         logger.info("error: %s", error)
-        cases.write_excluded(name, str(error), folder)
+        cases.write_excluded(name, str(error), folder, params.tried)
     else:
-        origins.note(folder, dict(zip(("volume", "labels"), originals, strict=True)))
         cases.write(*prepared, folder)
