@@ -10,7 +10,7 @@ from organbench.core.errors import InputError
 from organbench.core.runs import Run
 from organbench.data import splits
 from organbench.evaluation.registry import METRICS
-from organbench.study import configuration, kinds, written
+from organbench.study import configuration, kinds, merging, written
 from organbench.study.kinds import network
 
 MINIMAL = {
@@ -29,7 +29,7 @@ def leaves(config, path=()):
     """Each value that is no mapping, by its path; mappings with free names (organs, models) count as one."""
     for key, value in config.items():
         here = (*path, key)
-        if isinstance(value, dict) and here not in configuration.REPLACED:
+        if isinstance(value, dict) and here not in merging.REPLACED:
             yield from leaves(value, here)
         else:
             yield here, value
@@ -59,7 +59,7 @@ def test_the_schemas_defaults_are_those_of_the_default_study(defaults, schema):
 
 
 def test_every_key_of_the_default_study_is_in_the_schema(defaults, schema):
-    known = {path for path, _ in keys_of(schema)} | set(configuration.REPLACED)
+    known = {path for path, _ in keys_of(schema)} | set(merging.REPLACED)
     assert {path for path, _ in leaves(defaults)} <= known
 
 
@@ -78,7 +78,7 @@ def test_every_key_of_the_schema_is_described(schema):
 
 
 def test_the_default_study_gives_every_key(defaults, schema):
-    """So that it shows a reader all there is; a contender's own keys are in `training`, too."""
+    """So that it shows a reader all there is; a model's own keys are in `training`, too."""
     given = {path for path, _ in leaves(defaults)}
     assert {path for path, _ in keys_of(schema) if path[0] != "models"} - {("dataset", "organs")} <= given
 
@@ -123,7 +123,7 @@ def test_organs_and_models_are_replaced_and_the_rest_is_merged(resolve, defaults
     assert config["training"]["augmentation"] == defaults["training"]["augmentation"] | {"rotation": 5}
 
 
-def test_a_contender_overrides_the_training(resolve, defaults):
+def test_a_model_overrides_the_training(resolve, defaults):
     models = {
         "plain": {"network": "unet", "dims": 2},
         "cube": {
@@ -193,7 +193,7 @@ def test_strings_become_what_the_schema_wants(resolve, given, path, expected):
 TWO = {"one": {"network": "unet"}, "two": {"network": "ghostunet"}}
 
 
-def test_an_ensemble_may_name_one_contender_or_several(resolve):
+def test_an_ensemble_may_name_one_model_or_several(resolve):
     models = {"both": {"ensemble": ["two", "one"]}, **TWO, "seeds": {"ensemble": "one"}}
     config = resolve({"models": models, "training": {"seeds": [4, 5]}})
     assert config["models"] == models | {"seeds": {"ensemble": ["one"]}}
@@ -241,7 +241,7 @@ def test_an_ensemble_leaves_out_runs_that_learned_from_the_patient(resolve):
         assert runs == [Run(member, fold, 0) for member in ("one", "two") for fold in expected]
 
 
-def test_one_contender_with_one_seed_is_an_ensemble_only_where_folds_may_test_a_case_again(resolve):
+def test_one_model_with_one_seed_is_an_ensemble_only_where_folds_may_test_a_case_again(resolve):
     models = {"one": {"network": "unet"}, "again": {"ensemble": "one"}}
     assert resolve({"models": models, "split": {"method": "file", "file": "split.csv"}})
     for method in ("holdout", "kfold", "official"):
@@ -266,24 +266,24 @@ def test_one_contender_with_one_seed_is_an_ensemble_only_where_folds_may_test_a_
         ({"models": {"a": {"network": "unett"}}}, "no network 'unett'; available: ghostunet, unet"),
         ({"models": {"a": {"network": "../unet"}}}, "no network"),
         ({"models": {"a": {"network": "blocks"}}}, "no network"),
-        ({"models": {"a": {"dims": 2}}}, "models.a: 'network' is a required"),
-        ({"models": {"a": {"ensembel": ["one"]}}}, "models.a: 'network' is a required .*or the ensemble's members"),
-        ({"models": TWO | {"a": {"ensemble": []}}}, "models.a.ensemble: .*it is: a contender that trains nothing"),
+        ({"models": {"a": {"dims": 2}}}, "models.a: does not say what it is; give it one of .*network"),
+        ({"models": {"a": {"ensembel": ["one"]}}}, "models.a: does not say what it is; did you mean ensemble"),
+        ({"models": TWO | {"a": {"ensemble": []}}}, "models.a.ensemble: .*it is: a model that trains nothing"),
         ({"models": TWO | {"a": {"ensemble": 5}}}, "models.a.ensemble: without quotes 5 is a number"),
         ({"models": TWO | {"a": {"ensemble": ["one"] * 2}}}, "models.a.ensemble: .*'one'.* non-unique"),
         (
             {"models": TWO | {"a": {"ensemble": ["one", "tow"]}}},
-            "models.a.ensemble: .*no contender tow; did you mean two?",
+            "models.a.ensemble: .*no model tow; did you mean two?",
         ),
-        ({"models": TWO | {"a": {"ensemble": "x"}}}, "models.a.ensemble: .*no contender x; known contenders: one, two"),
+        ({"models": TWO | {"a": {"ensemble": "x"}}}, "models.a.ensemble: .*no model x; known models: one, two"),
         (
             {"models": {"a": {"ensemble": "one"}}},
-            "models.a.ensemble: there is no contender one; known contenders: none",
+            "models.a.ensemble: there is no model one; known models: none",
         ),
         ({"models": {"a": {"ensemble": "a"}}}, "models.a.ensemble: a is itself an ensemble"),
         (
             {"models": TWO | {"a": {"ensemble": ["one", "two"]}, "b": {"ensemble": ["a", "one"]}}},
-            "models.b.ensemble: a is itself an ensemble; name contenders that are trained",
+            "models.b.ensemble: a is itself an ensemble; name models that are trained",
         ),
         (
             {"models": TWO | {"a": {"ensemble": ["one", "two"], "network": "unet"}}},

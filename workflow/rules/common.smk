@@ -235,7 +235,7 @@ def design(wildcards):
     models = [
         [name, kinds.of(name, STUDY).members(name, STUDY)] for name in STUDY["models"]
     ]
-    return [models, STUDY["training"]["seeds"], FOLDS, sorted(bad_cases())]
+    return [models, STUDY["training"]["seeds"], FOLDS, sorted(excluded_cases())]
 
 
 def unrecorded(value):
@@ -373,7 +373,7 @@ def runs(pattern):
     )
 
 
-def bad_cases():
+def excluded_cases():
     """The cases that the last check has excluded."""
     table = Path(RESULTS, "tables", "bad_cases.csv")
     if not table.exists():
@@ -387,7 +387,7 @@ def left_out():
     if not SKIP_BAD:
         return set()
     checkpoints.leave_out.get()
-    return bad_cases()
+    return excluded_cases()
 
 
 def tested(pattern, excluded, seeds=None, models=None):

@@ -116,7 +116,7 @@ def showing_request(wildcards):
 
 def asked(wildcards):
     """What each job that has a benchmark asks for in its first attempt."""
-    run, excluded = ("model", "fold", "seed"), bad_cases()
+    run, excluded = ("model", "fold", "seed"), excluded_cases()
     kinds = {
         "convert": (conversion_request, CASES, ("case",)),
         "train": (training_request, runs("{model} {fold} {seed}"), run),

@@ -177,15 +177,17 @@ def shaping(wildcards):
         if not choice:
             return None
         settings = settings | {"training": settings["training"] | choice["settings"]}
-    gone = bad_cases()
+    excluded = excluded_cases()
     return {
         "code": code_that_shapes(wildcards.model),
         "settings": settings,
         "window": STUDY["preprocessing"]["window"],
         "organs": list(ORGANS),
         "seed": int(wildcards.seed),
-        "training": [c for c in cases_in(wildcards, "train") if c not in gone],
-        "validation": [c for c in cases_in(wildcards, "validation") if c not in gone],
+        "training": [c for c in cases_in(wildcards, "train") if c not in excluded],
+        "validation": [
+            c for c in cases_in(wildcards, "validation") if c not in excluded
+        ],
     }
 
 

@@ -4,6 +4,7 @@ A model is of the kind whose key its entry in the config's `models` has. Rules, 
 made from and what it costs. A new kind is a new file; where `train` and `predict` do not make its models, also rules.
 """
 
+import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -58,7 +59,9 @@ def of(name: str, config: Config) -> Kind:
     for key, kind in kinds.items():
         if key in config["models"][name]:
             return kind
-    raise InputError(f"config, models.{name}: does not say what it is; give it one of the keys {', '.join(kinds)}")
+    near = [close for key in config["models"][name] for close in difflib.get_close_matches(str(key), kinds, n=1)]
+    hint = f"did you mean {near[0]}?" if near else f"give it one of the keys {', '.join(kinds)}"
+    raise InputError(f"config, models.{name}: does not say what it is; {hint}")
 
 
 def trained(config: Config) -> list[str]:
