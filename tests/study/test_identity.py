@@ -108,6 +108,14 @@ def test_only_files_that_shape_weights_are_counted(tmp_path):
     }
 
 
+def test_cases_that_are_not_prepared_yet_are_taken_to_come_out_as_they_did():
+    cost = {"identity": identity.of(**PARTS)}
+    wanted = {**PARTS, "training": ["a", "b"], "validation": ["c"]}
+    assert identity.differences(cost["identity"], identity.expected(wanted, {}, cost)) == []
+    more = {**wanted, "training": ["a", "b", "d"]}
+    assert identity.differences(cost["identity"], identity.expected(more, {}, cost)) == ["case d is trained on now"]
+
+
 def test_trainings_whose_cases_have_changed_are_told(tmp_path):
     def info(number):
         return {"checksums": {"image": number, "label": 2, "points": 3}}

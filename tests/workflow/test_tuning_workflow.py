@@ -32,7 +32,7 @@ TOLD = [f"results/tuned/{file}" for file in ("split.csv", "tables/cost.csv", "me
 """What says something of tuning; drawing the rest of a study takes its time and is tested elsewhere."""
 
 
-def snakemake(folder, rates, *arguments):
+def snakemake(folder, rates, *arguments, code=0):
     """Run the study with these learning rates to choose from; gives what was said."""
     study = {**STUDY, "training": STUDY["training"] | {"tune": {"learning_rate": rates}}}
     (folder / "study.yaml").write_text(yaml.safe_dump(study))
@@ -40,7 +40,7 @@ def snakemake(folder, rates, *arguments):
     environment = dict(os.environ, PYTHONDONTWRITEBYTECODE="1", OMP_NUM_THREADS="1")
     done = subprocess.run([*command, *arguments], cwd=folder, capture_output=True, text=True, env=environment)
     output = done.stdout + done.stderr
-    assert done.returncode == 0, output[-3000:]
+    assert done.returncode == code, output[-3000:]
     return output
 
 
@@ -154,10 +154,17 @@ def test_another_candidate_that_is_not_chosen_trains_no_weights_again(tuned):
 def test_another_choice_trains_what_it_shapes(tuned):
     folder, _ = tuned
     assert choices(folder)["unet"] == {"learning_rate": 0.02}, "or this test shows nothing"
-    before = torch.load(folder / WEIGHTS[1], weights_only=True)["state_dict"]
-    output = snakemake(folder, [1e-9, 1e-10], *WEIGHTS)
+
+    def weights():
+        return torch.load(folder / WEIGHTS[1], weights_only=True)["state_dict"]
+
+    before = weights()
+    output = snakemake(folder, [1e-9, 1e-10], *WEIGHTS, code=1)
+    assert "holds a finished training that is not what the study asks for" in output
+    assert all(torch.equal(before[key], value) for key, value in weights().items())
+    output = snakemake(folder, [1e-9, 1e-10], *WEIGHTS, "--config", "replace_trainings=true")
     assert inputs(output, "tune") == [], "all of these were tried"
     assert choices(folder)["unet"]["learning_rate"] < 0.02
     assert len(inputs(output, "train")) >= 2
-    after = torch.load(folder / WEIGHTS[1], weights_only=True)["state_dict"]
+    after = weights()
     assert any(not torch.equal(before[key], after[key]) for key in before)

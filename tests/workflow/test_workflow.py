@@ -311,7 +311,7 @@ def test_what_was_fixed_before_results_stays_and_changes_are_told(finished):
 
 def test_a_learning_curve_trains_with_fewer_patients_and_nothing_else(finished):
     """Of two training cases the shares are one, one and both; the study's own runs are the last of these."""
-    expected = {"train_share": 4, "predict_share": 8, "evaluate_share": 8}
+    expected = {"check": 4, "train_share": 4, "predict_share": 8, "evaluate_share": 8}
     ends = ("learning_curve_table", "figure_learning_curve", "learning_curve")
     assert jobs_to_run(finished, "learning_curve") == expected | dict.fromkeys(ends, 1)
     code, output = snakemake(finished, "learning_curve")

@@ -233,10 +233,10 @@ def why_replaced(folder, training):
             f"case {identity.listed(names)} is prepared anew: {reason}"
             for reason, names in anew.items()
         ]
-    now, then = identity.of_cases(prepared(), wanted), identity.read_cost(folder)
-    if now is None:
-        return []
-    found = identity.differences(identity.recorded(then), now)
+    then = identity.read_cost(folder)
+    found = identity.differences(
+        identity.recorded(then), identity.expected(wanted, prepared(), then)
+    )
     torch_then = then.get("versions", {}).get("torch", "").partition("+")[0]
     if not found and torch_then and torch_now() not in (None, torch_then):
         found = [f"{identity.TORCH} was {torch_then} and is {torch_now()}"]

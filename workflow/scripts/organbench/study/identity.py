@@ -156,6 +156,25 @@ def of_cases(infos: Mapping[str, Mapping[str, Any]], wanted: Mapping[str, Any]) 
     return of(**{**wanted, **arrays})
 
 
+def expected(wanted: Mapping[str, Any], infos: Mapping[str, Mapping[str, Any]], cost: Mapping[str, Any]) -> Identity:
+    """Name a training before all of its cases are prepared: those that are not yet are taken to come out as they did.
+
+    Args:
+        wanted: arguments of `of`, with names of cases in place of their arrays.
+        infos: what the `case.json` of each case holds that is prepared.
+        cost: what the `cost.json` of the finished training holds.
+    """
+    before = (recorded(cost) or {"cases": {"training": {}, "validation": {}}})["cases"]
+    arrays = {
+        role: {
+            case: arrays_of(infos[case]) if case in infos else before[role].get(case, "not prepared yet")
+            for case in wanted[role]
+        }
+        for role in ("training", "validation")
+    }
+    return of(**{**wanted, **arrays})
+
+
 def of_folders(job: Mapping[str, Any], infos: Mapping[str, Mapping[str, Any]]) -> Identity:
     """Name the training of a job, whose cases are given by their folders; those that are excluded are not counted.
 
