@@ -28,7 +28,6 @@ rule check:
     input:
         f"{RESULTS}/tables/cases.csv",
         f"{RESULTS}/tables/networks.csv",
-        replacement,
     output:
         touch(f"{{folder}}/checked"),
     log:

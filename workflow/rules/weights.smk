@@ -1,7 +1,6 @@
 """Finished trainings are kept: which of them are not what the study asks for, and what is done about it."""
 
 import importlib.metadata
-from datetime import datetime
 import json
 from types import SimpleNamespace
 
@@ -32,7 +31,8 @@ class KeepsTrainings(type(workflow)):
         return frozenset(set(super().rerun_triggers) - by_place)
 
     def _build_dag(self):
-        """Ask once it is known which trainings are wanted, and before anything is made."""
+        """Have made again what has to be, though dates do not tell; and ask, before anything is made."""
+        self.dag.forcefiles.update(made_again())
         super()._build_dag()
         wanted = {
             folder_of(job.wildcards): job
@@ -122,17 +122,19 @@ def phantoms_drawn():
     }
 
 
-def outdate_cases():
-    """Have Snakemake prepare anew what has to be, also where dates do not tell."""
-    for case, reason in prepared_anew().items():
-        if reason:
-            outdate(CASE["case"].format(case=case))
-
-
-def outdate(file):
-    """Make a file older than all others."""
-    with suppress(OSError):
-        os.utime(file, (1, 1))  # not 0, which Snakemake takes for none
+def made_again():
+    """The files that are made again if they are wanted: cases, and trainings that may be replaced."""
+    if not workflow.is_main_process:
+        return []
+    found = [
+        CASE["case"].format(case=case)
+        for case, reason in prepared_anew().items()
+        if reason
+    ]
+    found += expand(f"{RESULTS}/examined/{{case}}.json", case=CASES)
+    if REPLACE:
+        found += [f"{folder}/checked" for folder in replaced()]
+    return found
 
 
 def source(pattern):
@@ -341,24 +343,3 @@ def finished_trainings(wildcards, input):
         for folder, training in trainings()
         if is_finished(folder, training) and (wanted := shaping(training))
     ]
-
-
-def replacement(wildcards):
-    """The file that says why a training is replaced, if it is; it is newer than what was checked before."""
-    path = Path(wildcards.folder, "replaced.txt")
-    return str(path) if path.exists() else []
-
-
-def have_replaced():
-    """Have Snakemake check and train anew, in a dry run too, what may be replaced."""
-    for folder, reasons in replaced().items():
-        mark, said = Path(folder, "checked"), "; ".join(reasons)
-        with suppress(OSError):  # results that may be read only
-            mark.touch()
-            outdate(mark)
-            Path(folder, "replaced.txt").write_text(f"{datetime.now()}: {said}\n")
-
-
-outdate_cases()
-if REPLACE:
-    have_replaced()

@@ -1,7 +1,5 @@
 """Say which cases cannot be used, check what a single case cannot show, and list all cases in a table."""
 
-from pathlib import Path
-
 import pandas as pd
 
 from organbench.core.errors import InputError
@@ -16,7 +14,6 @@ with job_log(snakemake.log[0]) as logger:
     if excluded and params.on_bad_case == "stop":
         for reason in excluded.values():
             logger.error("error: %s", reason)
-        cases.outdate([path for path in snakemake.input.cases if Path(path).parent.name in excluded])
         raise InputError(
             f"{len(excluded)} of {len(usable) + len(excluded)} cases cannot be used; mend their files, "
             "or go on without them by dataset.on_bad_case: skip"

@@ -29,7 +29,6 @@ with job_log(snakemake.log[0]) as logger:
     logger.warning(f"prepared cases will take {needed / 1e9:.1f} GB of the {free / 1e9:.1f} GB that are free")
     for fault in faults:
         logger.error("error: %s", fault)
-    cases.outdate(snakemake.input.cases)
     if faults:
         raise InputError(f"{len(faults)} faults; {len(usable)} of {len(usable) + len(excluded)} cases can be used")
     logger.warning("the data set is complete and sound")

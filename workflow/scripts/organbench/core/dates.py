@@ -13,9 +13,16 @@ NAME = ".dates.json"
 SMALL = 1 << 20  # bytes; of files up to this size the content is compared too
 
 
-def keep(folder: str | Path) -> None:
-    """Write down the dates of all files in a folder, and what they hold; nothing where that cannot be written."""
+def keep(folder: str | Path, sign: str = ".") -> None:
+    """Write down the dates of all files in a folder, and what they hold; nothing where that cannot be written.
+
+    Args:
+        folder: which.
+        sign: what is in a folder of which dates matter.
+    """
     folder = Path(folder)
+    if not (folder / sign).exists():
+        return
     found = {}
     for path in sorted(folder.rglob("*")):
         if path.name != NAME and path.is_file():

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -127,12 +126,6 @@ def named(info: Mapping[str, Any], organs: Sequence[str]) -> dict[str, Any]:
     names = dict(zip(info["organs"], organs, strict=True))
     keyed = ("organs", "voxels", "original_voxels", "hu")
     return {**info, **{key: {names.get(name, name): value for name, value in info[key].items()} for key in keyed}}
-
-
-def outdate(paths: Sequence[str | Path]) -> None:
-    """Make files older than all volumes, so that the next run looks at the cases again."""
-    for path in paths:
-        os.utime(path, (1, 1))  # not 0, which Snakemake takes for none
 
 
 def load(folder: str | Path) -> Case:
