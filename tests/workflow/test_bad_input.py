@@ -193,7 +193,10 @@ def test_a_study_goes_on_without_bad_cases_and_says_so(snakemake, write_case, tm
     assert "unknown" not in set(pd.read_csv(results / "tables/bad_cases.csv")["case"])
     write_case("no-number")
     status, output = snakemake("-n", *targets, study=study)
-    assert len(jobs(output, "train")) == 1  # a training case was mended
+    assert status == 1  # a training case was mended
+    assert "case no-number is prepared anew: its files are others than before" in output
+    status, output = snakemake("-n", *targets, "--config", "replace_trainings=true", study=study)
+    assert len(jobs(output, "train")) == 1
 
 
 def test_a_fold_that_loses_all_test_cases_is_refused(snakemake, write_case, tmp_path):

@@ -225,9 +225,8 @@ def why_replaced(folder, training):
     wanted = shaping(training)
     if wanted is None:
         return []
-    used = [case for role in ("training", "validation") for case in wanted[role]]
     anew = {}
-    for case in used:
+    for case in cases_in(training, "train", "validation"):  # excluded ones too
         if reason := prepared_anew().get(case):
             anew.setdefault(reason, []).append(case)
     if anew:
