@@ -2,7 +2,6 @@
 
 from organbench.analysis import convergence
 from organbench.core import tables
-from organbench.core.files import atomic
 from organbench.core.jobs import job_log
 
 with job_log(snakemake.log[0]) as logger:
@@ -10,5 +9,4 @@ with job_log(snakemake.log[0]) as logger:
     found = convergence.table(tables.histories(snakemake.input.histories), params.models, params.margin)
     for words in found["words"]:
         logger.info(words)
-    with atomic(snakemake.output[0]) as path:
-        found.to_csv(path, index=False)
+    tables.write(found, snakemake.output[0])

@@ -7,7 +7,6 @@ import pandas as pd
 
 from organbench.analysis import costs
 from organbench.core import tables
-from organbench.core.files import atomic
 from organbench.core.jobs import job_log
 from organbench.core.runs import Run
 
@@ -26,11 +25,6 @@ with job_log(snakemake.log[0]):
     trainings, predictions = read(snakemake.input.trainings), read(snakemake.input.predictions)
     tunings = read(snakemake.input.tunings) if snakemake.input.tunings else None
     found = costs.table(trainings, predictions, summary, snakemake.params.ensembles, tunings)
-    written = {
-        snakemake.output.cost: found,
-        snakemake.output.pareto: costs.fronts(found, summary),
-        snakemake.output.advice: costs.advise(found, tables.read(snakemake.input.comparison)),
-    }
-    for output, table in written.items():
-        with atomic(output) as path:
-            table.to_csv(path, index=False)
+    tables.write(found, snakemake.output.cost)
+    tables.write(costs.fronts(found, summary), snakemake.output.pareto)
+    tables.write(costs.advise(found, tables.read(snakemake.input.comparison)), snakemake.output.advice)

@@ -4,12 +4,10 @@ import pandas as pd
 
 from organbench.analysis import cohort
 from organbench.core import tables
-from organbench.core.files import atomic
 from organbench.core.jobs import job_log
 
 with job_log(snakemake.log[0]):
     agreements = pd.concat([tables.read(path) for path in snakemake.input.agreements], ignore_index=True)
     examples = cohort.example_cases(tables.read(snakemake.input.per_case), agreements)
-    for output, table in ((snakemake.output.agreement, agreements), (snakemake.output.examples, examples)):
-        with atomic(output) as path:
-            table.to_csv(path, index=False)
+    tables.write(agreements, snakemake.output.agreement)
+    tables.write(examples, snakemake.output.examples)

@@ -2,16 +2,10 @@
 
 from organbench.analysis import failure_rates
 from organbench.core import tables
-from organbench.core.files import atomic
 from organbench.core.jobs import job_log
 
 with job_log(snakemake.log[0]):
     per_case = tables.read(snakemake.input.per_case)
     limit = snakemake.params.failure
-    written = {
-        snakemake.output.rates: failure_rates.failure_rates(per_case, limit),
-        snakemake.output.differences: failure_rates.failure_differences(per_case, limit),
-    }
-    for output, table in written.items():
-        with atomic(output) as path:
-            table.to_csv(path, index=False)
+    tables.write(failure_rates.failure_rates(per_case, limit), snakemake.output.rates)
+    tables.write(failure_rates.failure_differences(per_case, limit), snakemake.output.differences)

@@ -4,7 +4,6 @@ import pandas as pd
 
 from organbench.analysis import learning_curve, statistics
 from organbench.core import tables
-from organbench.core.files import atomic
 from organbench.core.jobs import job_log
 from organbench.core.runs import Run
 
@@ -15,6 +14,4 @@ with job_log(snakemake.log[0]):
         for path in snakemake.input.metrics
     ]
     per_case = statistics.with_patients(pd.concat(found, ignore_index=True), params.patient)
-    table = learning_curve.table(per_case, params.patients)
-    with atomic(snakemake.output[0]) as path:
-        table.to_csv(path, index=False)
+    tables.write(learning_curve.table(per_case, params.patients), snakemake.output[0])

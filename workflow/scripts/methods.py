@@ -26,8 +26,7 @@ with job_log(snakemake.log[0]):
     tuning = tables.read(snakemake.input.tuning) if snakemake.input.tuning else None
     with atomic(snakemake.output.configuration) as path:
         path.write_text(params.configuration)
-    with atomic(snakemake.output.versions) as path:
-        methods.versions(costs).to_csv(path, index=False)
+    tables.write(methods.versions(costs), snakemake.output.versions)
     with atomic(snakemake.output.methods) as path:
         references = Path(params.references).read_text()
         told = {"fixed": fixed, "converged": converged, "warnings": warnings, "tuned": tuning}

@@ -2,11 +2,8 @@
 
 from organbench.analysis import rank_stability
 from organbench.core import tables
-from organbench.core.files import atomic
 from organbench.core.jobs import job_log
 
 with job_log(snakemake.log[0]):
     per_case = tables.read(snakemake.input.per_case)
-    table = rank_stability.rank_stability(per_case, snakemake.params.metrics)
-    with atomic(snakemake.output.stability) as path:
-        table.to_csv(path, index=False)
+    tables.write(rank_stability.rank_stability(per_case, snakemake.params.metrics), snakemake.output.stability)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from organbench.analysis import choosing
-from organbench.core.files import atomic
+from organbench.core import tables
 from organbench.core.jobs import job_log
 from organbench.core.runs import Run
 from organbench.study import tuning
@@ -23,6 +23,5 @@ with job_log(snakemake.log[0]):
             rows.insert(0, "model", run.model)
             rows.insert(1, "fold", run.fold)
             found.append(rows)
-    for output, tables in ((snakemake.output.tuning, scores), (snakemake.output.curves, curves)):
-        with atomic(output) as path:
-            pd.concat(tables, ignore_index=True).to_csv(path, index=False)
+    tables.write(pd.concat(scores, ignore_index=True), snakemake.output.tuning)
+    tables.write(pd.concat(curves, ignore_index=True), snakemake.output.curves)

@@ -3,7 +3,8 @@
 import SimpleITK as sitk
 
 from organbench.analysis import cohort
-from organbench.core.files import atomic, unchanged
+from organbench.core import tables
+from organbench.core.files import unchanged
 from organbench.core.jobs import job_log
 from organbench.data.images import read_labels, read_volume
 from organbench.reporting import viewer
@@ -21,5 +22,4 @@ with job_log(snakemake.log[0]), unchanged(snakemake.input.volume, snakemake.inpu
     arrays = {model: sitk.GetArrayViewFromImage(image) for model, image in predictions.items()}
     table = cohort.agreement(arrays, list(organs))
     table.insert(0, "case", case)
-    with atomic(snakemake.output.agreement) as path:
-        table.to_csv(path, index=False)
+    tables.write(table, snakemake.output.agreement)

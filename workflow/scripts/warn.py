@@ -7,7 +7,6 @@ import pandas as pd
 
 from organbench.analysis import caveats
 from organbench.core import tables
-from organbench.core.files import atomic
 from organbench.core.jobs import job_log
 from organbench.core.runs import Run
 
@@ -25,5 +24,4 @@ with job_log(snakemake.log[0]) as logger:
     found = caveats.only_background(trainings, per_case)
     for words in found["words"]:
         logger.warning("warning: %s", words)  # warnings reach the screen
-    with atomic(snakemake.output[0]) as path:
-        found.to_csv(path, index=False)
+    tables.write(found, snakemake.output[0])

@@ -65,6 +65,7 @@ def compare(given: argparse.Namespace) -> None:
         InputError: a table cannot be used, or an argument does not fit the tables.
     """
     from organbench.analysis import comparing
+    from organbench.core import tables
 
     margins = dict(map(margin, given.margin))
     per_case, notes = comparing.gather(given.tables, given.metric or [])
@@ -75,10 +76,7 @@ def compare(given: argparse.Namespace) -> None:
         print(f"{metric}:")
         print("".join(f"  {words}\n" for words in rows["words"]), end="")
     if given.output:
-        from organbench.core.files import atomic
-
-        with atomic(given.output) as path:
-            found.to_csv(path, index=False)
+        tables.write(found, given.output)
 
 
 def margin(text: str) -> tuple[str, float]:

@@ -1,25 +1,34 @@
 """Accuracy against cost: what each model takes to train and to predict, and which to take with less to spend."""
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from organbench.analysis.statistics import ALL
 
-COSTS: Mapping[str, str] = {
-    "parameters": "fewer parameters",
-    "multiply_adds_per_voxel": "fewer multiply-adds",
-    "training_seconds": "shorter training",
-    "prediction_seconds": "faster prediction",
-    "training_host_mib": "less host memory in training",
-    "training_gpu_mib": "less GPU memory in training",
-    "prediction_host_mib": "less host memory in prediction",
-    "prediction_gpu_mib": "less GPU memory in prediction",
-    "training_energy_j": "less energy in training",
-    "prediction_energy_j": "less energy in prediction",
+
+class Cost(NamedTuple):
+    """A column of the cost table in which lower is better: what one wishes for, and what is written at an axis."""
+
+    wish: str
+    axis: str
+
+
+COSTS: Mapping[str, Cost] = {
+    "parameters": Cost("fewer parameters", "Parameters"),
+    "multiply_adds_per_voxel": Cost("fewer multiply-adds", "Multiply-adds per voxel"),
+    "training_seconds": Cost("shorter training", "Training ({})"),
+    "prediction_seconds": Cost("faster prediction", "Prediction of a case ({})"),
+    "training_host_mib": Cost("less host memory in training", "Host memory in training (MiB)"),
+    "training_gpu_mib": Cost("less GPU memory in training", "GPU memory in training (MiB)"),
+    "prediction_host_mib": Cost("less host memory in prediction", "Host memory in prediction (MiB)"),
+    "prediction_gpu_mib": Cost("less GPU memory in prediction", "GPU memory in prediction (MiB)"),
+    "training_energy_j": Cost("less energy in training", "Energy of training (J)"),
+    "prediction_energy_j": Cost("less energy in prediction", "Energy of a case (J)"),
 }
-"""What one can wish for: columns of the cost table in which lower is better, and their wish in words."""
+"""What one can wish for, and draw."""
 
 COUNTERS = ("gpu_energy_j", "cpu_energy_j")
 FRONTS = ["cost", "organ", "model", "value", "dice", "ci_low", "ci_high", "on_front"]
@@ -170,7 +179,7 @@ def advise(costs: pd.DataFrame, comparison: pd.DataFrame) -> pd.DataFrame:
     overall = against.get(ALL, {})
     allowed = costs[[overall.get(model) != "worse" for model in costs["model"]]].sort_values("dice", ascending=False)
     rows = []
-    for cost, wish in COSTS.items():
+    for cost, (wish, _) in COSTS.items():
         if costs[cost].isna().any():
             continue
         chosen = allowed.loc[allowed[cost].idxmin()]  # the better one of two that cost the same

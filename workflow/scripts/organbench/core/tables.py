@@ -1,4 +1,4 @@
-"""Reading the tables that a study has written: names stay names, also where they are digits."""
+"""The tables of a study: names stay names, also where they are digits."""
 
 from collections.abc import Collection, Iterable, Sequence
 from io import StringIO
@@ -8,6 +8,7 @@ from typing import TextIO
 import pandas as pd
 
 from organbench.core.errors import InputError
+from organbench.core.files import atomic
 from organbench.core.runs import Run
 
 NAMES = (
@@ -33,6 +34,12 @@ def read(table: str | Path | TextIO) -> pd.DataFrame:
         ValueError: it is no table.
     """
     return pd.read_csv(table, dtype=dict.fromkeys(NAMES, str))
+
+
+def write(table: pd.DataFrame, path: str | Path) -> None:
+    """Write a table as CSV; whole or not at all."""
+    with atomic(path) as temporary:
+        table.to_csv(temporary, index=False)
 
 
 def metrics(path: str | Path, organs: Sequence[str], models: Collection[str]) -> pd.DataFrame:

@@ -3,22 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from organbench.reporting.colours import palette
-from organbench.reporting.figures.style import (
-    COLUMN,
-    MM,
-    STYLE,
-    beside,
-    legend,
-    model_points,
-    organ_rows,
-)
+from organbench.reporting.figures import style
 
 FIGURES = {
     "average_ranks": {
@@ -33,6 +24,7 @@ FIGURES = {
 JOINED: dict[str, Any] = {"color": "0.45", "linewidth": 1.6, "solid_capstyle": "butt"}
 
 
+@style.styled
 def average_ranks(ranks: pd.DataFrame, models: Sequence[str]) -> Figure:
     """Draw the models' average ranks by Dice, a row per organ, and which of them cannot be told apart (Demšar 2006).
 
@@ -54,30 +46,27 @@ def average_ranks(ranks: pd.DataFrame, models: Sequence[str]) -> Figure:
     lines = max([1, *(len(found) for found in bars.values())])
     row_mm = min(4.5 + 1.3 * lines, 205 / max(1, len(organs)))
     colours = palette(models)
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(COLUMN, (row_mm * max(1, len(organs)) + 24) * MM), layout="constrained")
-        axes = figure.subplots()
-        organ_rows(axes, organs)
-        for i, organ in enumerate(organs):
-            rows = ranks[ranks["organ"] == organ].sort_values("average_rank", kind="stable")
-            for k, (low, high) in enumerate(bars[organ]):
-                place = i + 0.08 + 0.36 * (k + 0.5) / lines
-                axes.plot([low - 0.03, high + 0.03], [place] * 2, **JOINED)
-            for row, place in zip(rows.itertuples(), _levels(rows["average_rank"], 0.02 * len(models)), strict=True):
-                y = i - 0.1 - 0.15 * place
-                axes.plot(row.average_rank, y, "o", color=colours[row.model], markersize=4, markeredgewidth=0)
-            first, p = rows.iloc[0], rows["friedman_p_holm"].iloc[0]
-            tested = "" if np.isnan(p) else "<0.001" if p < 0.001 else f"{p:.3f}"
-            critical = f"{first['critical_difference']:.2f}"
-            beside(axes, i, (critical, 60, "right"), (tested, 130, "right"), (f"{first['n']:.0f}", 148, "right"))
-        header = [("critical difference", 60, "right"), ("Friedman's p (Holm)", 130, "right"), ("n", 148, "right")]
-        beside(axes, -0.75, *header)
-        axes.set_xlim(0.9, len(models) + 0.1)
-        axes.set_xticks(range(1, len(models) + 1))
-        axes.set_xlabel("Average rank over cases, by Dice coefficient (1 is best)")
-        legend(
-            figure, [*model_points(colours), Line2D([], [], **JOINED, label="not told apart")], "outside upper center"
-        )
+    figure = Figure(figsize=(style.COLUMN, (row_mm * max(1, len(organs)) + 24) * style.MM), layout="constrained")
+    axes = figure.subplots()
+    style.organ_rows(axes, organs)
+    for i, organ in enumerate(organs):
+        rows = ranks[ranks["organ"] == organ].sort_values("average_rank", kind="stable")
+        for k, (low, high) in enumerate(bars[organ]):
+            place = i + 0.08 + 0.36 * (k + 0.5) / lines
+            axes.plot([low - 0.03, high + 0.03], [place] * 2, **JOINED)
+        for row, place in zip(rows.itertuples(), _levels(rows["average_rank"], 0.02 * len(models)), strict=True):
+            y = i - 0.1 - 0.15 * place
+            axes.plot(row.average_rank, y, "o", color=colours[row.model], markersize=4, markeredgewidth=0)
+        first, p = rows.iloc[0], rows["friedman_p_holm"].iloc[0]
+        tested = "" if np.isnan(p) else "<0.001" if p < 0.001 else f"{p:.3f}"
+        critical = f"{first['critical_difference']:.2f}"
+        style.beside(axes, i, (critical, 60, "right"), (tested, 130, "right"), (f"{first['n']:.0f}", 148, "right"))
+    header = [("critical difference", 60, "right"), ("Friedman's p (Holm)", 130, "right"), ("n", 148, "right")]
+    style.beside(axes, -0.75, *header)
+    axes.set_xlim(0.9, len(models) + 0.1)
+    axes.set_xticks(range(1, len(models) + 1))
+    axes.set_xlabel("Average rank over cases, by Dice coefficient (1 is best)")
+    style.legend(figure, [*style.model_points(colours), Line2D([], [], **JOINED, label="not told apart")])
     return figure
 
 

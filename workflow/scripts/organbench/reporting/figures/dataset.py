@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -11,24 +10,11 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
 from organbench.analysis.cohort import scan_spacing
 from organbench.data.splits import natural
-from organbench.reporting.figures.style import (
-    COLUMN,
-    MM,
-    PAGE,
-    SMALL,
-    STYLE,
-    beside,
-    legend,
-    log_x,
-    organ_rows,
-    padded,
-    short,
-    spread,
-)
+from organbench.reporting.figures import style
 
 FIGURES = {"dataset": {"tables": ["cases", "split"], "settings": ["organs"], "category": "Data", "label": "Data set"}}
 
@@ -39,6 +25,7 @@ CHANGING = "0.35"  # of a case whose role changes from fold to fold
 NAMED = 40  # more cases have no names below the split
 
 
+@style.styled
 def dataset(cases: pd.DataFrame, split: pd.DataFrame, organs: Sequence[str]) -> Figure:
     """Draw the spacing of every scan, the volume and the HU of every organ, and the role of every case in each fold.
 
@@ -59,25 +46,24 @@ def dataset(cases: pd.DataFrame, split: pd.DataFrame, organs: Sequence[str]) -> 
     constant = folds.nunique(axis=1) == 1
     role = folds.iloc[:, 0].where(constant & folds.notna().all(axis=1), "changing")
     colours = cases["case"].map(role).map({**ROLES, "changing": CHANGING}).fillna(CHANGING)
-    rows_mm = min(max(40, 5.5 * len(organs)), PAGE / MM - 36 - min(30, 4 * folds.shape[1]))
+    rows_mm = min(max(40, 5.5 * len(organs)), style.PAGE / style.MM - 36 - min(30, 4 * folds.shape[1]))
     roles_mm = max(4, min(30, 4 * folds.shape[1]))
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(COLUMN, (rows_mm + roles_mm + 34) * MM), layout="constrained")
-        parts: Any = figure.subfigures(2, 1, height_ratios=[rows_mm + 14, roles_mm + 20])
-        left, middle, right = parts[0].subplots(1, 3, width_ratios=[1, 1.1, 1.1])
-        _spacing(left, scan_spacing(cases), colours)
-        if rows_mm > 60:
-            left.set_box_aspect(1.2)
-            left.set_anchor("N")
-        _volumes(middle, cases, colours, organs)
-        _hu(right, cases, colours, organs)
-        _roles(parts[1].subplots(), folds)
-        handles: list[Any] = [Patch(facecolor=colour, label=name) for name, colour in ROLES.items()]
-        if (role == "changing").any():
-            style: dict[str, Any] = {"marker": "o", "linestyle": "", "markersize": 3, "markeredgewidth": 0}
-            handles.append(Line2D([], [], color=CHANGING, label="case with another role in each fold", **style))
-        handles.append(Line2D([], [], color="0.3", linewidth=0.9, label="99 % of an organ's voxels (median case)"))
-        legend(figure, handles, "outside upper center")
+    figure = Figure(figsize=(style.COLUMN, (rows_mm + roles_mm + 34) * style.MM), layout="constrained")
+    parts: Any = figure.subfigures(2, 1, height_ratios=[rows_mm + 14, roles_mm + 20])
+    left, middle, right = parts[0].subplots(1, 3, width_ratios=[1, 1.1, 1.1])
+    _spacing(left, scan_spacing(cases), colours)
+    if rows_mm > 60:
+        left.set_box_aspect(1.2)
+        left.set_anchor("N")
+    _volumes(middle, cases, colours, organs)
+    _hu(right, cases, colours, organs)
+    _roles(parts[1].subplots(), folds)
+    handles: list[Any] = [Patch(facecolor=colour, label=name) for name, colour in ROLES.items()]
+    if (role == "changing").any():
+        look: dict[str, Any] = {"marker": "o", "linestyle": "", "markersize": 3, "markeredgewidth": 0}
+        handles.append(Line2D([], [], color=CHANGING, label="case with another role in each fold", **look))
+    handles.append(Line2D([], [], color="0.3", linewidth=0.9, label="99 % of an organ's voxels (median case)"))
+    style.legend(figure, handles)
     return figure
 
 
@@ -93,33 +79,33 @@ def _spacing(axes: Axes, spacing: pd.DataFrame, colours: pd.Series) -> None:
 
 
 def _volumes(axes: Axes, cases: pd.DataFrame, colours: pd.Series, organs: Sequence[str]) -> None:
-    organ_rows(axes, organs)
+    style.organ_rows(axes, organs)
     volumes = cases[[f"{organ}_ml" for organ in organs]]
     present = volumes.where(volumes > 0)
     if present.notna().any(axis=None):
-        log_x(axes, *padded(present.to_numpy()))
+        style.log_x(axes, *style.padded(present.to_numpy()))
     for i, column in enumerate(present):
         chosen = present[column].notna()
         values = present.loc[chosen, column].to_numpy()
-        places = i + 0.3 * spread(np.log(values))
+        places = i + 0.3 * style.spread(np.log(values))
         axes.scatter(values, places, s=4, c=list(colours[chosen]), alpha=0.7, linewidth=0, zorder=3)
-        beside(axes, i, (f"{len(values)}", 14, "right"))
-    beside(axes, -0.7, ("n", 14, "right"))
+        style.beside(axes, i, (f"{len(values)}", 14, "right"))
+    style.beside(axes, -0.7, ("n", 14, "right"))
     axes.set(xlabel="Volume (ml)", title="Organs: volume")
 
 
 def _hu(axes: Axes, cases: pd.DataFrame, colours: pd.Series, organs: Sequence[str]) -> None:
-    organ_rows(axes, organs)
+    style.organ_rows(axes, organs)
     axes.set_yticks([])
     for i, organ in enumerate(organs):
         chosen = cases[f"{organ}_hu"].notna()
         values = cases.loc[chosen, f"{organ}_hu"].to_numpy(float)
-        places = i - 0.06 + 0.26 * spread(values)
+        places = i - 0.06 + 0.26 * style.spread(values)
         axes.scatter(values, places, s=4, c=list(colours[chosen]), alpha=0.7, linewidth=0, zorder=3)
         low, high = (cases[f"{organ}_hu_{end}"].median() for end in ("low", "high"))
         axes.plot([low, high], [i + 0.34] * 2, color="0.3", linewidth=0.9, solid_capstyle="butt", zorder=2)
     axes.xaxis.set_major_locator(MaxNLocator(5))
-    axes.xaxis.set_major_formatter(FuncFormatter(short))
+    axes.xaxis.set_major_formatter(style.short)
     axes.set(xlabel="Median of each case (HU)", title="Organs: HU")
 
 
@@ -130,14 +116,8 @@ def _roles(axes: Axes, folds: pd.DataFrame) -> None:
     first = np.where(tested.any(axis=1), tested.argmax(axis=1), tested.shape[1])
     order = sorted(range(len(folds)), key=lambda i: (first[i], -codes.iloc[i].max(), natural(folds.index[i])))
     colours = ListedColormap(list(ROLES.values()))
-    axes.pcolormesh(
-        codes.iloc[order].to_numpy().T,
-        cmap=colours,
-        vmin=-0.5,
-        vmax=len(ROLES) - 0.5,
-        edgecolors="white",
-        linewidth=0.4,
-    )
+    rows = codes.iloc[order].to_numpy().T
+    axes.pcolormesh(rows, cmap=colours, vmin=-0.5, vmax=len(ROLES) - 0.5, edgecolors="white", linewidth=0.4)
     axes.invert_yaxis()
     axes.set_yticks(np.arange(folds.shape[1]) + 0.5, [f"fold {fold}" for fold in folds.columns])
     axes.tick_params(length=0)
@@ -145,7 +125,7 @@ def _roles(axes: Axes, folds: pd.DataFrame) -> None:
     if len(folds) <= NAMED:
         names = [str(folds.index[i]) for i in order]
         turned = max(map(len, names)) * 1.3 > 150 / len(names)
-        axes.set_xticks(np.arange(len(names)) + 0.5, names, rotation=90 * turned, fontsize=SMALL)
+        axes.set_xticks(np.arange(len(names)) + 0.5, names, rotation=90 * turned, fontsize=style.SMALL)
     else:
         axes.set_xticks([])
     axes.set(xlabel=f"Cases ({len(folds)})", title="Who is in which part of the split")

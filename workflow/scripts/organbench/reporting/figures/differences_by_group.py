@@ -1,32 +1,18 @@
 """How much models differ in each group of patients, organ by organ."""
 
 from collections.abc import Sequence
-from itertools import chain
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
 from organbench.analysis.statistics import ALL
 from organbench.analysis.verdicts import ALPHA
 from organbench.reporting.colours import group_palette
-from organbench.reporting.figures.style import (
-    COLUMN,
-    MM,
-    PAGE,
-    STYLE,
-    beside,
-    estimate,
-    legend,
-    model_points,
-    organ_rows,
-    wrap,
-)
+from organbench.reporting.figures import style
 
 FIGURES = {
     "differences_by_group": {
@@ -43,6 +29,7 @@ ANOTHER = "*"
 """What marks a group in which the difference is another than elsewhere."""
 
 
+@style.styled
 def differences_by_group(differences: pd.DataFrame) -> Figure:
     """Draw the mean difference in Dice of two models per organ and group: a panel per pair, a colour per group.
 
@@ -61,33 +48,24 @@ def differences_by_group(differences: pd.DataFrame) -> Figure:
     organs, groups = list(differences["organ"].unique()), list(differences["group"].unique())
     organs = organs[:1] if len(organs) == 2 else organs  # of a single organ `all` says nothing more
     pairs = shown_pairs(differences)
-    columns = max(1, min(3, len(pairs)))
-    rows = max(1, -(-len(pairs) // columns))
-    row_mm = min(2.6 * len(groups) + 2.5, ((PAGE / MM - 15) / rows - 14) / max(1, len(organs)))
+    if not pairs:
+        return style.note("One model: nothing to compare")
+    columns = min(3, len(pairs))
+    rows = -(-len(pairs) // columns)
+    row_mm = min(2.6 * len(groups) + 2.5, ((style.PAGE / style.MM - 15) / rows - 14) / len(organs))
     colours = group_palette(groups)
-    with mpl.rc_context(STYLE):
-        height = rows * (row_mm * len(organs) + 14) + 18  # mm
-        figure = Figure(figsize=(COLUMN, min(PAGE, height * MM)), layout="constrained")
-        if not pairs:
-            figure.text(0.5, 0.5, "One model: nothing to compare", ha="center", va="center")
-            return figure
-        grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-        for axes in grid.flat[len(pairs) :]:
-            axes.remove()
-        reach = axis_reach(differences)
-        numbers = len(pairs) == 1 and 0.8 * row_mm / len(groups) > NUMBERS
-        for (model_a, model_b), axes in zip(pairs, grid.flat, strict=False):
-            own = differences[(differences["model_a"] == model_a) & (differences["model_b"] == model_b)]
-            _pair(axes, own.set_index(["organ", "group"]), organs, colours, numbers)
-            axes.set_xlim(-reach, reach)
-            axes.xaxis.set_major_locator(MaxNLocator(5, symmetric=True))
-            axes.tick_params(labelbottom=True)
-            room = (COLUMN / MM - 45) / columns / 2  # mm, half a panel
-            for model, side, text in ((model_b, 0, "←\xa0{} better"), (model_a, 1, "{} better\xa0→")):
-                place = {"ha": "right" if side else "left", "va": "bottom", "transform": axes.transAxes}
-                axes.text(side, 1.02, wrap(text.format(model), room), **place)
-        figure.supxlabel("Mean difference in Dice coefficient, 95 % CI, on the patients of a group")
-        legend(figure, _keys(colours, differences), "outside upper center")
+    height = rows * (row_mm * len(organs) + 14) + 18  # mm
+    figure = Figure(figsize=(style.COLUMN, min(style.PAGE, height * style.MM)), layout="constrained")
+    grid = style.grid_of(figure, len(pairs), columns, sharex=True, sharey=True)
+    reach = axis_reach(differences)
+    numbers = len(pairs) == 1 and 0.8 * row_mm / len(groups) > NUMBERS
+    room = (style.COLUMN / style.MM - 45) / columns / 2  # mm, half a panel
+    for (model_a, model_b), axes in zip(pairs, grid.flat, strict=False):
+        own = differences[(differences["model_a"] == model_a) & (differences["model_b"] == model_b)]
+        _pair(axes, own.set_index(["organ", "group"]), organs, colours, numbers)
+        style.difference_axis(axes, (model_a, model_b), reach, room)
+    figure.supxlabel("Mean difference in Dice coefficient, 95 % CI, on the patients of a group")
+    style.legend(figure, _keys(colours, differences))
     return figure
 
 
@@ -97,12 +75,8 @@ def shown_pairs(differences: pd.DataFrame) -> list[tuple[str, str]]:
     if len(pairs) <= MOST_PAIRS:
         return pairs
     overall = differences[differences["organ"] == ALL].dropna(subset="mean_difference")
-    lead = dict.fromkeys(chain.from_iterable(pairs), 0.0)
-    for row in overall.itertuples():
-        lead[row.model_a] += row.n * row.mean_difference
-        lead[row.model_b] -= row.n * row.mean_difference
-    best = max(lead, key=lambda model: lead[model])
-    return [pair for pair in pairs if best in pair]
+    leads = zip(overall["model_a"], overall["model_b"], overall["n"] * overall["mean_difference"], strict=True)
+    return style.pairs_of_best(pairs, leads)
 
 
 def axis_reach(differences: pd.DataFrame) -> float:
@@ -114,8 +88,7 @@ def axis_reach(differences: pd.DataFrame) -> float:
 
 def _pair(axes: Axes, rows: pd.DataFrame, organs: Sequence[str], colours: dict[str, str], numbers: bool) -> None:
     """Draw a pair's panel: a row per organ, and in it a lane per group."""
-    organ_rows(axes, organs)
-    axes.axvline(0, color="0.3", linewidth=0.6, zorder=1)
+    style.organ_rows(axes, organs)
     lane = 0.8 / len(colours)
     for i, organ in enumerate(organs):
         for j, (group, colour) in enumerate(colours.items()):
@@ -123,15 +96,15 @@ def _pair(axes: Axes, rows: pd.DataFrame, organs: Sequence[str], colours: dict[s
             axes.plot([row["ci_low"], row["ci_high"]], [y, y], color=colour, linewidth=1.1, zorder=3)
             axes.plot(row["mean_difference"], y, "D", color=colour, markersize=3, markeredgewidth=0, zorder=4)
             star = (ANOTHER if row["p_holm"] < ALPHA else "", 5, "center")
-            text = estimate(row["mean_difference"], row["ci_low"], row["ci_high"], "+.3f")
-            beside(axes, y, star, *([(text, 12, "left"), (f"{row['n']:.0f}", 108, "right")] if numbers else []))
+            text = style.estimate(row["mean_difference"], row["ci_low"], row["ci_high"], "+.3f")
+            style.beside(axes, y, star, *([(text, 12, "left"), (f"{row['n']:.0f}", 108, "right")] if numbers else []))
     if numbers:
-        beside(axes, -0.65, ("mean [95 % CI]", 12, "left"), ("n", 108, "right"))
+        style.beside(axes, -0.65, ("mean [95 % CI]", 12, "left"), ("n", 108, "right"))
 
 
 def _keys(colours: dict[str, str], differences: pd.DataFrame) -> list[Any]:
     """The groups' colours, and what a star means where there is one."""
-    handles = model_points(colours)
+    handles = style.model_points(colours)
     if (differences["p_holm"] < ALPHA).any():
         label = f"{ANOTHER} another difference than in the other groups (p < {ALPHA:g}, Holm)"
         handles.append(Line2D([], [], linestyle="", label=label))

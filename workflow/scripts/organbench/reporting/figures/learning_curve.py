@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from organbench.reporting.colours import palette
-from organbench.reporting.figures.style import STYLE, legend, model_points, nothing, organ_panels
+from organbench.reporting.figures import style
 
 FIGURES = {
     "learning_curve": {
@@ -21,6 +20,7 @@ FIGURES = {
 }
 
 
+@style.styled
 def learning_curve(table: pd.DataFrame, models: Sequence[str]) -> Figure:
     """Draw the Dice against the number of patients that were trained on, a panel per organ, with intervals.
 
@@ -35,26 +35,20 @@ def learning_curve(table: pd.DataFrame, models: Sequence[str]) -> Figure:
     organs = list(table["organ"].unique())
     organs = organs if len(organs) > 2 else organs[:1]  # of one organ the mean over organs is the same
     shift = 0.012 * np.ptp(table["patients"])  # or intervals would hide one another
-    handles = model_points(colours)
-    with mpl.rc_context(STYLE):
-        figure, panels, _ = organ_panels(organs, handles, sharey=True)
-        for organ, axes in panels.items():
-            chosen = table[table["organ"] == organ].dropna(subset="dice")
-            if chosen.empty:
-                nothing(axes, "no case")
-                continue
-            for k, (model, colour) in enumerate(colours.items()):
-                own = chosen[chosen["model"] == model]
-                places = own["patients"] + (k - (len(colours) - 1) / 2) * shift
-                ends = np.nan_to_num([own["dice"] - own["ci_low"], own["ci_high"] - own["dice"]]).clip(min=0)
-                axes.errorbar(places, own["dice"], ends, color=colour, fmt="o-", markersize=3, elinewidth=0.8)
-            axes.set_xlim(left=0)
-            axes.set_xticks(np.unique(chosen["patients"]), [f"{count:g}" for count in np.unique(chosen["patients"])])
-            axes.grid(axis="y", color="0.9", linewidth=0.5)
-            axes.set_axisbelow(True)
-        lowest = np.nanmin([table["ci_low"].min(), table["dice"].min(), 0.9])
-        next(iter(panels.values())).set_ylim(lowest - 0.05 * (1 - lowest), 1.005)
-        figure.supxlabel("Training patients")
-        figure.supylabel("Dice coefficient (0 to 1), mean and 95 % interval over test patients")
-        legend(figure, handles, "outside upper center")
+    handles = style.model_points(colours)
+    figure, panels, _ = style.organ_panels(organs, handles, sharey=True)
+    for _, axes, chosen in style.filled(panels, table.dropna(subset="dice"), "no case"):
+        for k, (model, colour) in enumerate(colours.items()):
+            own = chosen[chosen["model"] == model]
+            places = own["patients"] + (k - (len(colours) - 1) / 2) * shift
+            ends = np.nan_to_num([own["dice"] - own["ci_low"], own["ci_high"] - own["dice"]]).clip(min=0)
+            axes.errorbar(places, own["dice"], ends, color=colour, fmt="o-", markersize=3, elinewidth=0.8)
+        axes.set_xlim(left=0)
+        axes.set_xticks(np.unique(chosen["patients"]), [f"{count:g}" for count in np.unique(chosen["patients"])])
+        style.gridlines(axes, "y")
+    lowest = np.nanmin([table["ci_low"].min(), table["dice"].min(), 0.9])
+    next(iter(panels.values())).set_ylim(lowest - 0.05 * (1 - lowest), 1.005)
+    figure.supxlabel("Training patients")
+    figure.supylabel("Dice coefficient (0 to 1), mean and 95 % interval over test patients")
+    style.legend(figure, handles)
     return figure

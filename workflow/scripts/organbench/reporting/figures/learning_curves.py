@@ -3,28 +3,23 @@
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from organbench.reporting.colours import palette
-from organbench.reporting.figures.style import COLUMN, MM, STYLE, legend, short
+from organbench.reporting.figures import style
 
 FIGURES = {
-    "learning_curves": {
-        "tables": ["histories"],
-        "settings": ["models"],
-        "category": "Cost",
-        "label": "Learning curves",
-    }
+    "learning_curves": {"tables": ["histories"], "settings": ["models"], "category": "Cost", "label": "Learning curves"}
 }
 
 
+@style.styled
 def learning_curves(history: pd.DataFrame, models: Sequence[str] | None = None) -> Figure:
     """Draw the training loss and the validation Dice of every model over the steps.
 
@@ -43,43 +38,41 @@ def learning_curves(history: pd.DataFrame, models: Sequence[str] | None = None) 
     organs = [column for column in history if column.startswith("dice_")]
     history = history.assign(dice=history[organs].mean(axis=1) if organs else np.nan)
     handles: list[Any] = []
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(COLUMN, 66 * MM), layout="constrained")
-        left, right = figure.subplots(1, 2, sharex=True)
-        runs = history.groupby(["model", "fold", "seed"], sort=False)
-        history["loss"] = runs["loss"].transform(
-            lambda loss: loss.rolling(max(1, len(loss) // 50), min_periods=1, center=True).mean()
-        )
-        drawn = np.sort(history["step"].unique())
-        drawn = drawn[:: max(1, len(drawn) // 500)]  # a line needs no more points than the print has dots
-        _lines(left, history[history["step"].isin(drawn)], "loss", colours)
-        _lines(right, history.dropna(subset="dice"), "dice", colours, marker="o", markersize=3)
-        counts = history.drop_duplicates(["model", "fold", "seed"]).groupby("model", sort=False).size()
-        for model, count in counts.items():
-            label = f"{model} ({count} run{'s' * (count > 1)})"
-            handles.append(Line2D([], [], color=colours[model], label=label))
-        if (history["loss"].dropna() > 0).all():
-            left.set_yscale("log")
-            left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
-            left.yaxis.set_major_formatter(FuncFormatter(short))
-            left.yaxis.set_minor_formatter(NullFormatter())
-        left.set(title="Training loss, rolling mean over 2 % of steps", ylabel="Loss")
-        right.set(title="Validation Dice, mean over organs", ylabel="Dice coefficient (0 to 1)")
-        if history["dice"].notna().any():
-            low = history["dice"].min()
-            right.set_ylim(low - 0.05 * (1 - low), 1)
-        else:
-            right.set_ylim(0, 1)
-            right.text(0.5, 0.5, "No validation cases", ha="center", va="center", transform=right.transAxes)
-        for axes in (left, right):
-            axes.set_xlabel("Training step")
-            axes.set_xlim(left=0)
-            axes.xaxis.set_major_formatter(FuncFormatter(short))
-            axes.grid(color="0.9", linewidth=0.5)
-            axes.set_axisbelow(True)
-        if history["seed"].nunique() > 1:
-            handles.append(Patch(facecolor="0.8", label="range over seeds"))
-        legend(figure, handles, "outside upper center")
+    figure = Figure(figsize=(style.COLUMN, 66 * style.MM), layout="constrained")
+    left, right = figure.subplots(1, 2, sharex=True)
+    runs = history.groupby(["model", "fold", "seed"], sort=False)
+    history["loss"] = runs["loss"].transform(
+        lambda loss: loss.rolling(max(1, len(loss) // 50), min_periods=1, center=True).mean()
+    )
+    drawn = np.sort(history["step"].unique())
+    drawn = drawn[:: max(1, len(drawn) // 500)]  # a line needs no more points than the print has dots
+    _lines(left, history[history["step"].isin(drawn)], "loss", colours)
+    _lines(right, history.dropna(subset="dice"), "dice", colours, marker="o", markersize=3)
+    counts = history.drop_duplicates(["model", "fold", "seed"]).groupby("model", sort=False).size()
+    for model, count in counts.items():
+        label = f"{model} ({count} run{'s' * (count > 1)})"
+        handles.append(Line2D([], [], color=colours[model], label=label))
+    if (history["loss"].dropna() > 0).all():
+        left.set_yscale("log")
+        left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+        left.yaxis.set_major_formatter(style.short)
+        left.yaxis.set_minor_formatter(NullFormatter())
+    left.set(title="Training loss, rolling mean over 2 % of steps", ylabel="Loss")
+    right.set(title="Validation Dice, mean over organs", ylabel="Dice coefficient (0 to 1)")
+    if history["dice"].notna().any():
+        low = history["dice"].min()
+        right.set_ylim(low - 0.05 * (1 - low), 1)
+    else:
+        right.set_ylim(0, 1)
+        right.text(0.5, 0.5, "No validation cases", ha="center", va="center", transform=right.transAxes)
+    for axes in (left, right):
+        axes.set_xlabel("Training step")
+        axes.set_xlim(left=0)
+        axes.xaxis.set_major_formatter(style.short)
+        style.gridlines(axes)
+    if history["seed"].nunique() > 1:
+        handles.append(Patch(facecolor="0.8", label="range over seeds"))
+    style.legend(figure, handles)
     return figure
 
 

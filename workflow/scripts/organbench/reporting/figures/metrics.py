@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -13,34 +12,16 @@ from matplotlib.patches import Patch
 from organbench.analysis.statistics import case_values
 from organbench.evaluation.registry import METRICS, Metric
 from organbench.reporting.colours import palette
-from organbench.reporting.figures.style import (
-    COLUMN,
-    MM,
-    PAGE,
-    STYLE,
-    beside,
-    boxes,
-    estimate,
-    legend,
-    log_x,
-    mean_bar,
-    organ_order,
-    organ_rows,
-    points,
-    spread,
-)
+from organbench.reporting.figures import style
 
 FIGURES = {
-    "{metric}_by_organ": {
-        "tables": ["per_case", "summary"],
-        "category": "Accuracy",
-        "label": "{metric} by organ",
-    }
+    "{metric}_by_organ": {"tables": ["per_case", "summary"], "category": "Accuracy", "label": "{metric} by organ"}
 }
 
 DECADES = 30  # a distance that varies more than this is drawn on a logarithmic axis
 
 
+@style.styled
 def metric_by_organ(per_case: pd.DataFrame, summary: pd.DataFrame, metric: str = "dice") -> Figure:
     """Draw a metric of every case, a row per organ and a colour per model, with boxes, means and intervals.
 
@@ -59,7 +40,7 @@ def metric_by_organ(per_case: pd.DataFrame, summary: pd.DataFrame, metric: str =
         A figure of a journal's double column.
     """
     cases = case_values(per_case)
-    models, organs = list(per_case["model"].unique()), organ_order(per_case)
+    models, organs = list(per_case["model"].unique()), style.organ_order(per_case)
     colours = palette(models)
     label = METRICS[metric].axis
     means = summary[summary["metric"] == metric].set_index(["model", "organ"])
@@ -68,28 +49,27 @@ def metric_by_organ(per_case: pd.DataFrame, summary: pd.DataFrame, metric: str =
     rows = -(-len(organs) // columns)
     row_mm = min(max(7, 2.9 * len(models) + 2.5), 210 / rows)
     numbers = columns == 1 and 0.86 * row_mm / len(models) > 2.1  # mm, a line of small print
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(COLUMN, min(PAGE, (row_mm * rows + 24) * MM)), layout="constrained")
-        grid = figure.subplots(1, columns, sharex=True, squeeze=False)[0]
-        low, high, logarithmic = _limits(cases[metric], means, METRICS[metric])
-        cases = cases.assign(**{metric: cases[metric].clip(lower=low if logarithmic else None)})
-        for k, axes in enumerate(grid):
-            axes.set_xlim(low, high)
-            if logarithmic:
-                log_x(axes, low, high)
-            _rows(axes, cases, means, metric, organs[k * rows : (k + 1) * rows], colours, numbers)
-            axes.set_ylim(rows - 0.5, -0.5)
-            axes.set_xlim(low, high)
-            if columns == 1:
-                axes.set_xlabel(label)
-            if numbers:
-                heads = [(head, 102 + 32 * k, "right") for k, head in enumerate(_columns(means).values())]
-                beside(axes, -0.65, ("mean [95 % CI]", 5, "left"), *heads)
-        if columns > 1:
-            figure.supxlabel(label)
-        handles: list[Any] = [Patch(facecolor=colours[model], label=model) for model in models]
-        handles.append(Line2D([], [], marker="D", color="black", markersize=2.5, linewidth=0.9, label="mean, 95 % CI"))
-        legend(figure, handles, "outside upper center")
+    figure = Figure(figsize=(style.COLUMN, min(style.PAGE, (row_mm * rows + 24) * style.MM)), layout="constrained")
+    grid = figure.subplots(1, columns, sharex=True, squeeze=False)[0]
+    low, high, logarithmic = _limits(cases[metric], means, METRICS[metric])
+    cases = cases.assign(**{metric: cases[metric].clip(lower=low if logarithmic else None)})
+    beside = _columns(means, METRICS[metric])
+    for k, axes in enumerate(grid):
+        if logarithmic:
+            style.log_x(axes, low, high)
+        _rows(axes, cases, means, metric, organs[k * rows : (k + 1) * rows], colours, numbers)
+        axes.set_ylim(rows - 0.5, -0.5)
+        axes.set_xlim(low, high)
+        if columns == 1:
+            axes.set_xlabel(label)
+        if numbers:
+            heads = [(head, 102 + 32 * k, "right") for k, (head, _) in enumerate(beside.values())]
+            style.beside(axes, -0.65, ("mean [95 % CI]", 5, "left"), *heads)
+    if columns > 1:
+        figure.supxlabel(label)
+    handles: list[Any] = [Patch(facecolor=colours[model], label=model) for model in models]
+    handles.append(Line2D([], [], marker="D", color="black", markersize=2.5, linewidth=0.9, label="mean, 95 % CI"))
+    style.legend(figure, handles)
     return figure
 
 
@@ -103,7 +83,7 @@ def _rows(
     numbers: bool,
 ) -> None:
     """Draw the rows of some organs: a lane per model."""
-    organ_rows(axes, organs)
+    style.organ_rows(axes, organs)
     form = f".{METRICS[metric].decimals}f"
     lane = 0.86 / len(colours)  # height of one model's share of an organ's row
     shown = []
@@ -111,26 +91,24 @@ def _rows(
         for j, model in enumerate(colours):
             centre = i + (j - (len(colours) - 1) / 2) * lane
             chosen = cases[(cases["model"] == model) & (cases["organ"] == organ)].dropna(subset=metric)
-            places = centre + 0.24 * lane + 0.2 * lane * spread(chosen[metric].to_numpy())
+            places = centre + 0.24 * lane + 0.2 * lane * style.spread(chosen[metric].to_numpy())
             shown.append(chosen.assign(box=centre - 0.2 * lane, spread=places))
             row = means.loc[(model, organ)]
-            mean_bar(axes, row["mean"], row["ci_low"], row["ci_high"], centre - 0.2 * lane)
+            style.mean_bar(axes, row["mean"], row["ci_low"], row["ci_high"], centre - 0.2 * lane)
             if numbers:
-                text = estimate(row["mean"], row["ci_low"], row["ci_high"], form)
-                forms = [form if column == "seed_std" else ".0f" for column in _columns(means)]
-                values = [
-                    "" if np.isnan(row[c]) else f"{row[c]:{f}}" for c, f in zip(_columns(means), forms, strict=True)
-                ]
-                columns = [(value, 102 + 32 * k, "right") for k, value in enumerate(values)]
-                beside(axes, centre, (text, 5, "left"), *columns)
+                text = style.estimate(row["mean"], row["ci_low"], row["ci_high"], form)
+                style.beside(axes, centre, (text, 5, "left"))
+                for k, (column, (_, digits)) in enumerate(_columns(means, METRICS[metric]).items()):
+                    value = "" if np.isnan(row[column]) else f"{row[column]:{digits}}"
+                    style.beside(axes, centre, (value, 102 + 32 * k, "right"))
     drawn = pd.concat(shown)
-    boxes(axes, drawn, metric, "box", 0.38 * lane, colours)
-    points(axes, drawn, metric, "spread", "model", colours)
+    style.boxes(axes, drawn, metric, "box", 0.38 * lane, colours)
+    style.points(axes, drawn, metric, "spread", "model", colours)
 
 
-def _columns(means: pd.DataFrame) -> dict[str, str]:
-    """The columns of the summary that stand beside the means, and their heads: those that say something."""
-    heads = {"n": "n", "missing": "missing", "seed_std": "seed SD"}
+def _columns(means: pd.DataFrame, metric: Metric) -> dict[str, tuple[str, str]]:
+    """The columns of the summary beside the means, their heads and formats: those that say something."""
+    heads = {"n": ("n", ".0f"), "missing": ("missing", ".0f"), "seed_std": ("seed SD", f".{metric.decimals}f")}
     return {column: head for column, head in heads.items() if column == "n" or (means[column] > 0).any()}
 
 

@@ -3,9 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import permutations
-from typing import Any
+from typing import Any, Literal
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib import patheffects
 from matplotlib.axes import Axes
@@ -16,18 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from organbench.reporting.colours import organ_palette
-from organbench.reporting.figures.style import (
-    COLUMN,
-    LINE,
-    MM,
-    PAGE,
-    SMALL,
-    STYLE,
-    legend,
-    legend_rows,
-    words,
-    wrap,
-)
+from organbench.reporting.figures import style
 
 SOFT_TISSUE = (-160, 240)  # HU, the window of the CT in overlays
 BODY = -300  # HU, between air and fat: what is denser is not cropped
@@ -89,15 +77,19 @@ def telling_error(reference: np.ndarray, predictions: Sequence[np.ndarray], axis
         The slice's index; that of `telling_slice` where nothing is wrong.
     """
     wrong = sum(_areas(reference, axis, other) + _areas(other, axis, reference) for other in predictions)
-    shares = _shares(np.asarray(wrong), [reference, *predictions], axis).sum(axis=1)
-    return int(shares.argmax()) if shares.any() else telling_slice(reference, axis)
+    return _most_telling(np.asarray(wrong), [reference, *predictions], axis)
 
 
 def telling_dispute(predictions: Sequence[np.ndarray], axis: int = AXIAL) -> int:
     """Choose the slice in which the networks differ most: like `telling_error`, each network against each other."""
     differing = sum(_areas(a, axis, b) for a, b in permutations(predictions, 2))
-    shares = _shares(np.asarray(differing), predictions, axis).sum(axis=1)
-    return int(shares.argmax()) if shares.any() else telling_slice(predictions[0], axis)
+    return _most_telling(np.asarray(differing), predictions, axis)
+
+
+def _most_telling(areas: np.ndarray, volumes: Sequence[np.ndarray], axis: int) -> int:
+    """The slice with the largest sum of `_shares`; that of `telling_slice` of the first volume where all are 0."""
+    shares = _shares(areas, volumes, axis).sum(axis=1)
+    return int(shares.argmax()) if shares.any() else telling_slice(volumes[0], axis)
 
 
 def _shares(areas: np.ndarray, volumes: Sequence[np.ndarray], axis: int) -> np.ndarray:
@@ -156,6 +148,7 @@ def cut(
     return Panel(title, take(volume).astype(np.float32), pixel, take(reference), shown, notes)
 
 
+@style.styled
 def overlays(rows: Sequence[Sequence[Panel]], organs: Sequence[str]) -> Figure:
     """Draw slices of CT with their organs: a row per case, a column for the reference and for each network.
 
@@ -181,39 +174,39 @@ def overlays(rows: Sequence[Sequence[Panel]], organs: Sequence[str]) -> Figure:
     widths = np.sqrt(np.median(slimness, axis=0))  # of columns: upright and flat pictures have about the same area
     tallness = (widths / slimness).max(axis=1)  # of rows, in the same unit
     columns = len(rows[0]) * (1 + len(models))
-    shown = sorted({int(k) for panel in panels for k in _labels_of(panel) if k > 0})
-    handles: list[Any] = [Patch(facecolor=colours[organs[k - 1]], label=words(organs[k - 1])) for k in shown]
+    shown = sorted({k for panel in panels for k in np.unique([panel.reference, *panel.predictions.values()]) if k > 0})
+    handles: list[Any] = [Patch(facecolor=colours[organs[k - 1]], label=style.words(organs[k - 1])) for k in shown]
     if models:
         handles.append(Line2D([], [], **_REFERENCE, label="reference's contour"))
     unit = min(  # inches
-        (COLUMN - 6 * MM) / (widths.sum() * (1 + len(models))), (PAGE - (24 + len(rows)) * MM) / tallness.sum()
+        (style.COLUMN - 6 * style.MM) / (widths.sum() * (1 + len(models))),
+        (style.PAGE - (24 + len(rows)) * style.MM) / tallness.sum(),
     )
-    titles = [wrap(title, unit * width / MM) for width in widths for title in ("reference", *models)]
-    lines = max(title.count("\n") for title in titles) + 1 + 1.4 * legend_rows(handles)
-    height = unit * tallness.sum() + (LINE * lines + 5 + len(rows)) * MM
-    with mpl.rc_context(STYLE):
-        tight = ConstrainedLayoutEngine(w_pad=0.5 * MM, h_pad=0.5 * MM, wspace=0, hspace=0)
-        figure = Figure(figsize=(COLUMN, height), layout=tight)
-        ratios = {"width_ratios": np.repeat(widths, 1 + len(models)), "height_ratios": tallness}
-        grid = figure.subplots(len(rows), columns, squeeze=False, **ratios)
-        for row, places, row_sizes in zip(rows, grid, sizes, strict=True):
-            first_height, first_width = row_sizes[0]
-            places[0].set_ylabel(wrap(row[0].title, unit * widths[0] * first_height / first_width / MM))
-            for i, (panel, size) in enumerate(zip(row, row_sizes, strict=True)):
-                block = places[i * (1 + len(models)) : (i + 1) * (1 + len(models))]
-                _scale_bar(block[0], 50 / size[1])
-                for axes, model in zip(block, [None, *models], strict=True):
-                    axes.set(xticks=[], yticks=[], anchor="N")  # so that titles are in line
-                    axes.spines[:].set_visible(False)
-                    labels = panel.reference if model is None else panel.predictions.get(model)
-                    if labels is not None:
-                        _overlay(axes, panel, labels, colours, organs)
-                    if model in panel.notes:
-                        _note(axes, panel.notes[model])
-        for axes, title in zip(grid[0], titles, strict=True):
-            axes.set_title(title)
-        if handles:
-            legend(figure, handles, "outside lower center")
+    titles = [style.wrap(title, unit * width / style.MM) for width in widths for title in ("reference", *models)]
+    lines = max(title.count("\n") for title in titles) + 1 + 1.4 * style.legend_rows(handles)
+    height = unit * tallness.sum() + (style.LINE * lines + 5 + len(rows)) * style.MM
+    tight = ConstrainedLayoutEngine(w_pad=0.5 * style.MM, h_pad=0.5 * style.MM, wspace=0, hspace=0)
+    figure = Figure(figsize=(style.COLUMN, height), layout=tight)
+    ratios = {"width_ratios": np.repeat(widths, 1 + len(models)), "height_ratios": tallness}
+    grid = figure.subplots(len(rows), columns, squeeze=False, **ratios)
+    for row, places, row_sizes in zip(rows, grid, sizes, strict=True):
+        first_height, first_width = row_sizes[0]
+        places[0].set_ylabel(style.wrap(row[0].title, unit * widths[0] * first_height / first_width / style.MM))
+        for i, (panel, size) in enumerate(zip(row, row_sizes, strict=True)):
+            block = places[i * (1 + len(models)) : (i + 1) * (1 + len(models))]
+            _scale_bar(block[0], 50 / size[1])
+            for axes, model in zip(block, [None, *models], strict=True):
+                axes.set(xticks=[], yticks=[], anchor="N")  # so that titles are in line
+                axes.spines[:].set_visible(False)
+                labels = panel.reference if model is None else panel.predictions.get(model)
+                if labels is not None:
+                    _overlay(axes, panel, labels, colours, organs)
+                if model in panel.notes:
+                    _write(axes, 0.03, 0.97, panel.notes[model], "top")
+    for axes, title in zip(grid[0], titles, strict=True):
+        axes.set_title(title)
+    if handles:
+        style.legend(figure, handles, "outside lower center")
     return figure
 
 
@@ -243,10 +236,6 @@ def _crop(panel: Panel) -> Panel:
     return replace(panel, ct=panel.ct[cut], reference=panel.reference[cut], predictions=predictions)
 
 
-def _labels_of(panel: Panel) -> np.ndarray:
-    return np.unique(np.concatenate([np.unique(a) for a in (panel.reference, *panel.predictions.values())]))
-
-
 def _overlay(axes: Axes, panel: Panel, labels: np.ndarray, colours: dict[str, str], organs: Sequence[str]) -> None:
     """Draw CT, tinted organs with their contours, and over a prediction the contours of the reference."""
     axes.imshow(panel.ct, cmap="gray", vmin=SOFT_TISSUE[0], vmax=SOFT_TISSUE[1], interpolation="bilinear")
@@ -261,9 +250,7 @@ def _overlay(axes: Axes, panel: Panel, labels: np.ndarray, colours: dict[str, st
         for k in range(1, len(organs) + 1):
             mask = panel.reference == k
             if mask.any() and not mask.all():
-                contour = axes.contour(
-                    mask, levels=[0.5], colors=[_REFERENCE["color"]], linewidths=_REFERENCE["linewidth"]
-                )
+                contour = axes.contour(mask, levels=[0.5], colors=["white"], linewidths=_REFERENCE["linewidth"])
                 contour.set_path_effects(_REFERENCE["path_effects"])
     axes.set_aspect(panel.spacing[0] / panel.spacing[1])
 
@@ -271,13 +258,11 @@ def _overlay(axes: Axes, panel: Panel, labels: np.ndarray, colours: dict[str, st
 def _scale_bar(axes: Axes, length: float) -> None:
     """Draw a bar of 50 mm, `length` widths of the axes long, in the lower left corner."""
     axes.plot([0.04, 0.04 + length], [0.05, 0.05], "w-", lw=1.5, solid_capstyle="butt", transform=axes.transAxes)
-    axes.text(0.04, 0.08, "50 mm", color="white", fontsize=SMALL, va="bottom", transform=axes.transAxes, **_outlined())
+    _write(axes, 0.04, 0.08, "50 mm", "bottom")
 
 
-def _note(axes: Axes, text: str) -> None:
-    """Write into the upper left corner of a picture."""
-    axes.text(0.03, 0.97, text, color="white", fontsize=SMALL, va="top", transform=axes.transAxes, **_outlined())
-
-
-def _outlined() -> dict[str, Any]:
-    return {"path_effects": [patheffects.withStroke(linewidth=1.2, foreground="black")]}
+def _write(axes: Axes, x: float, y: float, text: str, va: Literal["top", "bottom"]) -> None:
+    """Write into a picture, so that it can be read on bone, too."""
+    outline = [patheffects.withStroke(linewidth=1.2, foreground="black")]
+    look: dict[str, Any] = {"color": "white", "fontsize": style.SMALL, "path_effects": outline}
+    axes.text(x, y, text, va=va, transform=axes.transAxes, **look)

@@ -3,32 +3,16 @@
 from itertools import combinations
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
 
 from organbench.analysis.statistics import ALL, case_differences
 from organbench.reporting.colours import palette
-from organbench.reporting.figures.style import (
-    COLUMN,
-    MM,
-    PAGE,
-    STYLE,
-    beside,
-    estimate,
-    legend,
-    mean_bar,
-    organ_order,
-    organ_rows,
-    points,
-    spread,
-    wrap,
-)
+from organbench.reporting.figures import style
 
 FIGURES = {
     "paired_differences": {
@@ -48,6 +32,7 @@ EQUIVALENT: dict[str, Any] = {"color": "#117733", "alpha": 0.16, "linewidth": 0}
 LEAST_ROW = 2.6  # mm, of an organ
 
 
+@style.styled
 def paired_differences(per_case: pd.DataFrame, comparison: pd.DataFrame) -> Figure:
     """Draw by how much one model's Dice exceeds another's on the same case: a panel per pair, a row per organ.
 
@@ -66,56 +51,39 @@ def paired_differences(per_case: pd.DataFrame, comparison: pd.DataFrame) -> Figu
     Returns:
         A figure of a journal's double column; with a single model, a note that there is nothing to compare.
     """
-    models, organs = list(per_case["model"].unique()), organ_order(per_case)
+    models, organs = list(per_case["model"].unique()), style.organ_order(per_case)
     colours = palette(models)
     means = comparison[comparison["metric"] == "dice"].set_index(["model_a", "model_b", "organ"]).sort_index()
     pairs = _pairs(models, len(organs), means)
+    if not pairs:
+        return style.note("One model: nothing to compare")
     differences = case_differences(per_case, "dice")
     drawn = differences.set_index(["model_a", "model_b"]).index.isin(pairs) & differences["organ"].isin(organs)
     differences = differences[drawn]
-    columns = max(1, min(3, len(pairs)))
-    rows = max(1, -(-len(pairs) // columns))
+    columns = min(3, len(pairs))
+    rows = -(-len(pairs) // columns)
     beside_mm = 45 if len(pairs) > 1 else 100  # what stands left and right of the panels
-    room = (COLUMN / MM - beside_mm) / columns / 2  # mm, half a panel
-    height = min(PAGE, rows * (5.5 * len(organs) + 20) * MM)
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(COLUMN, height), layout="constrained")
-        if not pairs:
-            figure.text(0.5, 0.5, "One model: nothing to compare", ha="center", va="center")
-            return figure
-        reach, outside = _reach(differences["difference"], means)
-        grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-        for axes in grid.flat[len(pairs) :]:
-            axes.remove()
-        for (model_a, model_b), axes in zip(pairs, grid.flat, strict=False):
-            pair = differences[(differences["model_a"] == model_a) & (differences["model_b"] == model_b)]
-            pair = pair.assign(
-                better=np.select([pair["difference"] > 0, pair["difference"] < 0], [model_a, model_b], "neither"),
-                difference=pair["difference"].clip(-reach, reach),
-            )
-            shown = {**colours, "neither": "0.5"}
-            _pair(axes, pair, means.loc[(model_a, model_b)], organs, shown, alone=len(pairs) == 1)
-            if len(pairs) == 1:
-                header = [("mean [95 % CI]", 5, "left"), ("n", 102, "right")]
-                beside(axes, -0.65, *header, *([(f"{model_a} is", 110, "left")] if "verdict" in means else []))
-            axes.set_xlim(-1.06 * reach, 1.06 * reach)
-            axes.xaxis.set_major_locator(MaxNLocator(5, symmetric=True))
-            axes.tick_params(labelbottom=True)
-            for model, side, text in ((model_b, 0, "←\xa0{} better"), (model_a, 1, "{} better\xa0→")):
-                axes.text(
-                    *(side, 1.02, wrap(text.format(model), room)),
-                    color=colours[model],
-                    ha="right" if side else "left",
-                    va="bottom",
-                    transform=axes.transAxes,
-                )
-        label = "Difference in Dice coefficient on the same case"
-        if outside:
-            label += f" ({outside} of {len(differences)} lie beyond the axis and are drawn at its end)"
-        figure.supxlabel(label)
-        handles = _keys(means, len(pairs) > 1)
-        if handles:
-            legend(figure, handles, "outside upper center")
+    room = (style.COLUMN / style.MM - beside_mm) / columns / 2  # mm, half a panel
+    height = min(style.PAGE, rows * (5.5 * len(organs) + 20) * style.MM)
+    figure = Figure(figsize=(style.COLUMN, height), layout="constrained")
+    reach, outside = _reach(differences["difference"], means)
+    grid = style.grid_of(figure, len(pairs), columns, sharex=True, sharey=True)
+    for (model_a, model_b), axes in zip(pairs, grid.flat, strict=False):
+        pair = differences[(differences["model_a"] == model_a) & (differences["model_b"] == model_b)]
+        pair = pair.assign(
+            better=np.select([pair["difference"] > 0, pair["difference"] < 0], [model_a, model_b], "neither"),
+            difference=pair["difference"].clip(-reach, reach),
+        )
+        _pair(axes, pair, means.loc[(model_a, model_b)], organs, {**colours, "neither": "0.5"}, alone=len(pairs) == 1)
+        if len(pairs) == 1:
+            header = [("mean [95 % CI]", 5, "left"), ("n", 102, "right")]
+            style.beside(axes, -0.65, *header, *([(f"{model_a} is", 110, "left")] if "verdict" in means else []))
+        style.difference_axis(axes, (model_a, model_b), 1.06 * reach, room, colours)
+    label = "Difference in Dice coefficient on the same case"
+    if outside:
+        label += f" ({outside} of {len(differences)} lie beyond the axis and are drawn at its end)"
+    figure.supxlabel(label)
+    style.legend(figure, _keys(means, len(pairs) > 1))
     return figure
 
 
@@ -123,15 +91,10 @@ def _pairs(models: list[str], organs: int, means: pd.DataFrame) -> list[tuple[st
     """All pairs where they fit on a page, else every model against the one with the highest mean over organs."""
     pairs = list(combinations(models, 2))
     rows = -(-len(pairs) // 3)
-    if len(pairs) < 2 or (PAGE / MM / rows - 20) / organs >= LEAST_ROW:
+    if len(pairs) < 2 or (style.PAGE / style.MM / rows - 20) / organs >= LEAST_ROW:
         return pairs
-    overall = means[means.index.get_level_values("organ") == ALL]["mean_difference"]
-    ahead = dict.fromkeys(models, 0.0)  # a model's mean lead over the others
-    for (model_a, model_b, _), difference in overall.fillna(0).items():
-        ahead[model_a] += difference
-        ahead[model_b] -= difference
-    best = max(models, key=lambda model: ahead[model])
-    return [pair for pair in pairs if best in pair]
+    overall = means.xs(ALL, level="organ")["mean_difference"].fillna(0)
+    return style.pairs_of_best(pairs, [(*pair, lead) for pair, lead in overall.items()])
 
 
 def _pair(
@@ -144,12 +107,11 @@ def _pair(
     alone: bool,
 ) -> None:
     """Draw a pair's panel: a row per organ."""
-    organ_rows(axes, organs)
-    axes.axvline(0, color="0.3", linewidth=0.6, zorder=1)
+    style.organ_rows(axes, organs)
     pair = pair.assign(spread=np.nan)
     for i, organ in enumerate(organs):
         chosen = pair["organ"] == organ
-        pair.loc[chosen, "spread"] = i + 0.14 + 0.26 * spread(pair.loc[chosen, "difference"].to_numpy())
+        pair.loc[chosen, "spread"] = i + 0.14 + 0.26 * style.spread(pair.loc[chosen, "difference"].to_numpy())
         row = means.loc[organ]
         if "margin" in row and row["margin"] > 0:
             axes.fill_betweenx([i - 0.5, i + 0.5], -row["margin"], row["margin"], zorder=0.5, **EQUIVALENT)
@@ -158,16 +120,16 @@ def _pair(
         if _of_weights(row):
             axes.plot(row["mean_difference"], i - 0.28, **HOLLOW)
         else:
-            mean_bar(axes, row["mean_difference"], row["ci_low"], row["ci_high"], i - 0.28)
+            style.mean_bar(axes, row["mean_difference"], row["ci_low"], row["ci_high"], i - 0.28)
         verdict = str(row["verdict"]) if "verdict" in row and not pd.isna(row["verdict"]) else ""
         if _of_weights(row) and row["verdict_weights"] != "undecided":
             verdict += f" (weights {SIGNS[row['verdict_weights']] if not alone else row['verdict_weights']})"
         if alone:  # with more pairs there is no room beside a panel
-            text = estimate(row["mean_difference"], row["ci_low"], row["ci_high"], "+.3f")
-            beside(axes, i, (text, 5, "left"), (f"{row['n']:.0f}", 102, "right"), (verdict, 110, "left"))
+            text = style.estimate(row["mean_difference"], row["ci_low"], row["ci_high"], "+.3f")
+            style.beside(axes, i, (text, 5, "left"), (f"{row['n']:.0f}", 102, "right"), (verdict, 110, "left"))
         else:
-            beside(axes, i, (SIGNS.get(verdict, ""), 5, "center"))
-    points(axes, pair, "difference", "spread", "better", colours)
+            style.beside(axes, i, (SIGNS.get(verdict, ""), 5, "center"))
+    style.points(axes, pair, "difference", "spread", "better", colours)
 
 
 def _of_weights(row: pd.Series) -> bool:

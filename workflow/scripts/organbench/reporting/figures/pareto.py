@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -11,39 +10,15 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from organbench.analysis.costs import COSTS
 from organbench.analysis.statistics import ALL
 from organbench.reporting.colours import palette
-from organbench.reporting.figures.style import (
-    COLUMN,
-    MM,
-    STYLE,
-    legend,
-    log_x,
-    model_points,
-    nothing,
-    padded,
-    words,
-    wrap,
-)
+from organbench.reporting.figures import style
 
 FIGURES = {
     "pareto": {"tables": ["pareto"], "category": "Cost", "label": "Accuracy against cost"},
     "pareto_by_organ": {"tables": ["pareto"], "category": "Cost", "label": "Accuracy against cost by organ"},
 }
-
-COSTS = {
-    "parameters": "Parameters",
-    "multiply_adds_per_voxel": "Multiply-adds per voxel",
-    "training_seconds": "Training ({})",
-    "prediction_seconds": "Prediction of a case ({})",
-    "training_host_mib": "Host memory in training (MiB)",
-    "training_gpu_mib": "GPU memory in training (MiB)",
-    "prediction_host_mib": "Host memory in prediction (MiB)",
-    "prediction_gpu_mib": "GPU memory in prediction (MiB)",
-    "training_energy_j": "Energy of training (J)",
-    "prediction_energy_j": "Energy of a case (J)",
-}
-"""The costs that are drawn, and their axes."""
 
 BY_ORGAN = ("training_seconds", "prediction_seconds", "multiply_adds_per_voxel", "prediction_gpu_mib")
 """The costs that are drawn organ by organ, the first ones where there is no room for all."""
@@ -52,6 +27,7 @@ ON_HOST = {"prediction_gpu_mib": "prediction_host_mib"}
 ROWS = 9  # organs below each other
 
 
+@style.styled
 def pareto(fronts: pd.DataFrame) -> Figure:
     """Draw the mean Dice over organs against every cost that was measured, and mark what no other network beats.
 
@@ -71,21 +47,19 @@ def pareto(fronts: pd.DataFrame) -> Figure:
     measured = _measured(overall)
     columns = 4 if len(measured) in (4, 7, 8, 10) else max(1, min(3, len(measured)))
     rows = max(1, -(-len(measured) // columns))
-    with mpl.rc_context(STYLE):
-        loose = ConstrainedLayoutEngine(wspace=0.03, hspace=0.05)
-        figure = Figure(figsize=(COLUMN, (rows * 50 + 12) * MM), layout=loose)
-        grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
-        for axes in grid.flat[len(measured) :]:
-            axes.remove()
-        for cost, axes in zip(measured, grid.flat, strict=False):
-            label = _panel(axes, overall[overall["cost"] == cost], cost, colours)
-            axes.set_xlabel(wrap(label, COLUMN / MM / columns - 12))
-        for row in grid:
-            row[0].set_ylabel("Dice coefficient, mean over organs")
-        legend(figure, _keys(colours), "outside upper center")
+    loose = ConstrainedLayoutEngine(wspace=0.03, hspace=0.05)
+    figure = Figure(figsize=(style.COLUMN, (rows * 50 + 12) * style.MM), layout=loose)
+    grid = style.grid_of(figure, len(measured), columns, sharey=True)
+    for cost, axes in zip(measured, grid.flat, strict=False):
+        label = _panel(axes, overall[overall["cost"] == cost], cost, colours)
+        axes.set_xlabel(style.wrap(label, style.COLUMN / style.MM / columns - 12))
+    for row in grid:
+        row[0].set_ylabel("Dice coefficient, mean over organs")
+    style.legend(figure, _keys(colours))
     return figure
 
 
+@style.styled
 def pareto_by_organ(fronts: pd.DataFrame) -> Figure:
     """Draw each organ's mean Dice against what it costs, as `pareto` does over all organs; a row per organ.
 
@@ -105,34 +79,33 @@ def pareto_by_organ(fronts: pd.DataFrame) -> Figure:
     blocks = 1 if len(organs) <= ROWS else 2 if len(organs) <= 2 * ROWS else 4
     costs = [cost for cost in costs if cost in measured][: len(BY_ORGAN) // blocks]
     rows = -(-len(organs) // blocks)
-    with mpl.rc_context(STYLE):
-        tight = ConstrainedLayoutEngine(wspace=0.02, hspace=0.02)
-        figure = Figure(figsize=(COLUMN, (rows * min(32, 215 / rows) + 24) * MM), layout=tight)
-        grid = figure.subplots(rows, max(1, blocks * len(costs)), squeeze=False)
-        for axes in grid.flat:
-            axes.set_visible(False)
-        for k, organ in enumerate(organs):
-            block, row = divmod(k, rows)
-            of_organ = fronts[(fronts["organ"] == organ) & fronts["cost"].isin(costs)]
-            ends = of_organ[["dice", "ci_low", "ci_high"]].to_numpy(float)
-            for column, cost in enumerate(costs):
-                axes = grid[row, block * len(costs) + column]
-                axes.set_visible(True)
-                label = _panel(axes, of_organ[of_organ["cost"] == cost], cost, colours, ticks=4)
-                if np.isfinite(ends).any():
-                    low, high = np.nanmin(ends), np.nanmax(ends)
-                    axes.set_ylim(low - 0.06 * (high - low) - 1e-3, high + 0.06 * (high - low) + 1e-3)
-                axes.yaxis.set_major_locator(MaxNLocator(3))
-                if column == 0:
-                    axes.set_ylabel(wrap(words(organ), 25))
-                else:
-                    axes.tick_params(labelleft=False)
-                if row == rows - 1 or k == len(organs) - 1:
-                    axes.set_xlabel(wrap(label, COLUMN / MM / grid.shape[1] - 8))
-                else:
-                    axes.tick_params(labelbottom=False)
-        figure.supylabel("Dice coefficient, mean over cases")
-        legend(figure, _keys(colours), "outside upper center")
+    tight = ConstrainedLayoutEngine(wspace=0.02, hspace=0.02)
+    figure = Figure(figsize=(style.COLUMN, (rows * min(32, 215 / rows) + 24) * style.MM), layout=tight)
+    grid = figure.subplots(rows, max(1, blocks * len(costs)), squeeze=False)
+    for axes in grid.flat:
+        axes.set_visible(False)
+    for k, organ in enumerate(organs):
+        block, row = divmod(k, rows)
+        of_organ = fronts[(fronts["organ"] == organ) & fronts["cost"].isin(costs)]
+        ends = of_organ[["dice", "ci_low", "ci_high"]].to_numpy(float)
+        for column, cost in enumerate(costs):
+            axes = grid[row, block * len(costs) + column]
+            axes.set_visible(True)
+            label = _panel(axes, of_organ[of_organ["cost"] == cost], cost, colours, ticks=4)
+            if np.isfinite(ends).any():
+                low, high = np.nanmin(ends), np.nanmax(ends)
+                axes.set_ylim(low - 0.06 * (high - low) - 1e-3, high + 0.06 * (high - low) + 1e-3)
+            axes.yaxis.set_major_locator(MaxNLocator(3))
+            if column == 0:
+                axes.set_ylabel(style.wrap(style.words(organ), 25))
+            else:
+                axes.tick_params(labelleft=False)
+            if row == rows - 1 or k == len(organs) - 1:
+                axes.set_xlabel(style.wrap(label, style.COLUMN / style.MM / grid.shape[1] - 8))
+            else:
+                axes.tick_params(labelbottom=False)
+    figure.supylabel("Dice coefficient, mean over cases")
+    style.legend(figure, _keys(colours))
     return figure
 
 
@@ -145,7 +118,7 @@ def _measured(fronts: pd.DataFrame) -> list[str]:
 def _panel(axes: Axes, rows: pd.DataFrame, cost: str, colours: dict[str, str], ticks: int = 5) -> str:
     """Draw one cost of one organ, and return what to write at its axis."""
     measured = rows[rows["value"] > 0].copy()
-    label = COSTS[cost]
+    label = COSTS[cost].axis
     if "{}" in label:
         unit, seconds = _time_unit(measured["value"].max())
         measured["value"] /= seconds
@@ -155,28 +128,25 @@ def _panel(axes: Axes, rows: pd.DataFrame, cost: str, colours: dict[str, str], t
         label += f"\nnot measured: {', '.join(missing)}"
     known = measured[measured["dice"].notna()]
     if known.empty:
-        nothing(axes, "no case")
+        style.nothing(axes, "no case")
     else:
-        axes.grid(axis="y", color="0.9", linewidth=0.5)
-        axes.set_axisbelow(True)
-    log_x(axes, *padded(measured["value"]), most=ticks)
+        style.gridlines(axes, "y")
+    style.log_x(axes, *style.padded(measured["value"]), most=ticks)
     front = known[known["on_front"] == True].sort_values(["value", "dice"])  # noqa: E712 (NaN is neither)
     axes.step(front["value"], front["dice"], where="post", color="0.6", linewidth=0.8, zorder=1)
     for row in known.itertuples():
         colour = colours[row.model]
         axes.plot([row.value] * 2, [row.ci_low, row.ci_high], color=colour, linewidth=0.9, zorder=2)
         face = "white" if row.on_front == False else colour  # noqa: E712
-        axes.plot(
-            row.value, row.dice, "o", color=colour, markerfacecolor=face, markersize=4, markeredgewidth=0.9, zorder=3
-        )
+        axes.plot(row.value, row.dice, "o", color=colour, mfc=face, markersize=4, markeredgewidth=0.9, zorder=3)
     return label
 
 
 def _keys(colours: dict[str, str]) -> list[Any]:
     """What the legend explains."""
-    style: dict[str, Any] = {"color": "0.5", "marker": "o", "markersize": 3.5}
-    front = Line2D([], [], **style, label="Pareto front")
-    return [*model_points(colours), front, Line2D([], [], **style, mfc="white", linestyle="", label="beaten")]
+    look: dict[str, Any] = {"color": "0.5", "marker": "o", "markersize": 3.5}
+    front = Line2D([], [], **look, label="Pareto front")
+    return [*style.model_points(colours), front, Line2D([], [], **look, mfc="white", linestyle="", label="beaten")]
 
 
 def _time_unit(seconds: float) -> tuple[str, float]:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -11,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from organbench.reporting.colours import palette
-from organbench.reporting.figures.style import COLUMN, MM, PAGE, SMALL, STYLE, legend, model_points, words, wrap
+from organbench.reporting.figures import style
 
 FIGURES = {
     "rank_stability": {
@@ -28,6 +27,7 @@ INTERVAL: dict[str, Any] = {"color": "0.5", "linewidth": 0.7, "solid_capstyle": 
 FULL: dict[str, Any] = {"marker": "x", "color": "black", "markersize": 3, "markeredgewidth": 0.8, "linestyle": ""}
 
 
+@style.styled
 def rank_stability(stability: pd.DataFrame, models: Sequence[str]) -> Figure:
     """Draw how stable the ranking by Dice is: the blob plot of challengeR (Wiesenfarth et al. 2021), a panel per organ.
 
@@ -46,29 +46,25 @@ def rank_stability(stability: pd.DataFrame, models: Sequence[str]) -> Figure:
     stability = stability[stability["metric"] == "dice"]
     organs = list(stability["organ"].unique())
     organs = organs[:1] if len(organs) == 2 else organs  # of a single organ `all` says nothing more
-    columns = max(1, min(len(organs), 4 if len(models) < 8 else 3))
-    rows = max(1, -(-len(organs) // columns))
-    height = min((PAGE / MM - 20) / rows, 4.5 * len(models) + 13)  # mm, of a panel with its title
+    if not organs:
+        return style.note("One model: nothing to rank")
+    columns = min(len(organs), 4 if len(models) < 8 else 3)
+    rows = -(-len(organs) // columns)
+    height = min((style.PAGE / style.MM - 20) / rows, 4.5 * len(models) + 13)  # mm, of a panel with its title
     row_mm = (height - 13) / len(models)
     named = row_mm > 2.5  # a line of small print; else the legend names the colours, in the order of the rows
     largest = min(0.95 * row_mm, 110 / columns / len(models))  # mm, the blob of every resample
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(COLUMN, (rows * height + 20) * MM), layout="constrained")
-        if not organs:
-            figure.text(0.5, 0.5, "One model: nothing to rank", ha="center", va="center")
-            return figure
-        grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-        for axes in grid.flat[len(organs) :]:
-            axes.remove()
-        for i, (organ, axes) in enumerate(zip(organs, grid.flat, strict=False)):
-            own = stability[stability["organ"] == organ].set_index("model")
-            _panel(axes, own, models, largest)
-            axes.tick_params(labelbottom=i + columns >= len(organs))
-            axes.set_title(f"{wrap(words(organ), (140 if named else 175) / columns)}\n{_note(own.iloc[0])}")
-            names = [model if named else "" for model in models]
-            axes.set_yticks(range(len(models)), names, fontsize=SMALL if row_mm < 3.2 else None)
-        figure.supxlabel("Rank by mean Dice coefficient (1 is best)")
-        legend(figure, [*_keys(largest), *([] if named else model_points(palette(models)))], "outside upper center")
+    figure = Figure(figsize=(style.COLUMN, (rows * height + 20) * style.MM), layout="constrained")
+    grid = style.grid_of(figure, len(organs), columns, sharex=True, sharey=True)
+    for i, (organ, axes) in enumerate(zip(organs, grid.flat, strict=False)):
+        own = stability[stability["organ"] == organ].set_index("model")
+        _panel(axes, own, models, largest)
+        axes.tick_params(labelbottom=i + columns >= len(organs))
+        axes.set_title(f"{style.wrap(style.words(organ), (140 if named else 175) / columns)}\n{_note(own.iloc[0])}")
+        names = [model if named else "" for model in models]
+        axes.set_yticks(range(len(models)), names, fontsize=style.SMALL if row_mm < 3.2 else None)
+    figure.supxlabel("Rank by mean Dice coefficient (1 is best)")
+    style.legend(figure, [*_keys(largest), *([] if named else style.model_points(palette(models)))])
     return figure
 
 
@@ -88,7 +84,7 @@ def _panel(axes: Axes, rows: pd.DataFrame, models: Sequence[str], largest: float
             continue
         axes.plot([row["rank_low"], row["rank_high"]], [y, y], zorder=2, **INTERVAL)
         for rank in range(1, len(models) + 1):
-            size = largest * np.sqrt(row[f"share_{rank}"]) * MM * 72  # pt
+            size = largest * np.sqrt(row[f"share_{rank}"]) * style.MM * 72  # pt
             axes.plot(rank, y, "o", color=colours[model], markersize=size, markeredgewidth=0, alpha=0.75, zorder=3)
         axes.plot(row["rank"], y, zorder=4, **FULL)
 
@@ -105,6 +101,6 @@ def _keys(largest: float) -> list[Any]:
     handles: list[Any] = []
     for share in SHARES:
         label = f"{100 * share:.0f} %" + ("" if handles else " of the resamples")
-        handles.append(Line2D([], [], markersize=largest * np.sqrt(share) * MM * 72, label=label, **blob))
+        handles.append(Line2D([], [], markersize=largest * np.sqrt(share) * style.MM * 72, label=label, **blob))
     handles.append(Line2D([], [], label="rank in this study", **FULL))
     return [*handles, Line2D([], [], label="ranks of 95 % of the resamples", **INTERVAL)]

@@ -2,9 +2,10 @@
 
 import textwrap
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib as mpl
 import numpy as np
@@ -13,7 +14,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from organbench.analysis.statistics import ALL
 from organbench.core.files import atomic
@@ -47,6 +48,8 @@ STYLE: dict[Any, Any] = {
     "svg.hashsalt": "organbench",  # the same element ids, so the same bytes, in every run
     "svg.fonttype": "path",
 }
+styled = mpl.rc_context(STYLE)
+"""What a function is decorated with that draws."""
 SMALL = 6  # pt, the numbers beside the plots
 LETTER = 1.4  # mm, about the width of a letter of 7 pt
 LINE = 3.1  # mm, a line of text
@@ -102,7 +105,7 @@ def minus(text: str) -> str:
     return text.replace("-", "\N{MINUS SIGN}")
 
 
-def short(value: float, _position: int = 0) -> str:
+def short(value: float, _position: float = 0) -> str:
     """A number for an axis with few letters: 0.5, 20, 300 k, 1.94 M."""
     for size, prefix in ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e4, " k")):
         if abs(value) >= size:
@@ -134,7 +137,7 @@ def estimate(mean: float, low: float, high: float, form: str) -> str:
     return minus(text)
 
 
-def legend(figure: Figure, handles: list[Any], loc: Any) -> None:  # matplotlib does not annotate places outside
+def legend(figure: Figure, handles: list[Any], loc: Any = "outside upper center") -> None:
     """Write a legend in as many columns as the figure is wide, its rows about equally full."""
     columns = -(-len(handles) // legend_rows(handles))
     figure.legend(handles=handles, loc=loc, ncols=columns, columnspacing=1.5)
@@ -153,6 +156,16 @@ def nothing(axes: Axes, text: str) -> None:
     axes.set_xticks([])
     axes.tick_params(axis="y", left=False, labelleft=False)  # the ticks themselves may be shared with other panels
     axes.text(0.5, 0.5, text, color="0.4", ha="center", va="center", transform=axes.transAxes)
+
+
+def filled(panels: Mapping[str, Axes], table: pd.DataFrame, why: str) -> Iterator[tuple[str, Axes, pd.DataFrame]]:
+    """Each organ of which a table has rows, with its panel and rows; other panels say why they are empty."""
+    for organ, axes in panels.items():
+        rows = table[table["organ"] == organ]
+        if rows.empty:
+            nothing(axes, why)
+        else:
+            yield organ, axes, rows
 
 
 def model_points(colours: dict[str, str]) -> list[Any]:
@@ -183,13 +196,62 @@ def organ_panels(
     legend_mm = 1.4 * LINE * legend_rows(handles) + 3
     row_mm = min(38 + LINE * title_lines, (PAGE / MM - legend_mm - 6) / rows)
     figure = Figure(figsize=(COLUMN, (rows * row_mm + legend_mm + 6) * MM), layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False, sharey=sharey)
-    for axes in grid.flat[len(organs) :]:
-        axes.remove()
-    panels = dict(zip(organs, grid.flat, strict=False))
+    panels = dict(zip(organs, grid_of(figure, len(organs), columns, sharey=sharey).flat, strict=False))
     for organ, axes in panels.items():
         axes.set_title(titles[organ])
     return figure, panels, min(6, (width - 14) / 7)
+
+
+def grid_of(figure: Figure, panels: int, columns: int, **shared: Any) -> Any:
+    """So many panels in so many columns: their axes, (row, column), of which the places after the last are empty."""
+    grid = figure.subplots(max(1, -(-panels // columns)), columns, squeeze=False, **shared)
+    for axes in grid.flat[panels:]:
+        axes.remove()
+    return grid
+
+
+def gridlines(axes: Axes, axis: Literal["both", "y"] = "both") -> None:
+    """Draw grey lines behind everything else."""
+    axes.grid(axis=axis, color="0.9", linewidth=0.5)
+    axes.set_axisbelow(True)
+
+
+def note(text: str) -> Figure:
+    """A figure of which there is nothing to draw, and why."""
+    figure = Figure(figsize=(COLUMN, 40 * MM), layout="constrained")
+    figure.text(0.5, 0.5, text, ha="center", va="center")
+    return figure
+
+
+def pairs_of_best(pairs: list[tuple[str, str]], leads: Iterable[tuple[str, str, float]]) -> list[tuple[str, str]]:
+    """Of many pairs those with the best model: `leads` says by how much the first of two is ahead of the second."""
+    ahead = dict.fromkeys(chain.from_iterable(pairs), 0.0)
+    for model_a, model_b, lead in leads:
+        ahead[model_a] += lead
+        ahead[model_b] -= lead
+    best = max(ahead, key=lambda model: ahead[model])
+    return [pair for pair in pairs if best in pair]
+
+
+def difference_axis(
+    axes: Axes, pair: tuple[str, str], reach: float, room: float, colours: Mapping[str, str] | None = None
+) -> None:
+    """Prepare the x axis of a pair's differences, and say above it which model is better on which side.
+
+    Args:
+        axes: where they are drawn.
+        pair: the models; a difference is the first one's value minus the second one's.
+        reach: half the axis.
+        room: mm for the name of a model.
+        colours: of the models' names; None: black.
+    """
+    axes.axvline(0, color="0.3", linewidth=0.6, zorder=1)
+    axes.set_xlim(-reach, reach)
+    axes.xaxis.set_major_locator(MaxNLocator(5, symmetric=True))
+    axes.tick_params(labelbottom=True)
+    for model, side, align, text in ((pair[1], 0, "left", "←\xa0{} better"), (pair[0], 1, "right", "{} better\xa0→")):
+        place: dict[str, Any] = {"ha": align, "va": "bottom", "transform": axes.transAxes}
+        axes.text(side, 1.02, wrap(text.format(model), room), color=(colours or {}).get(model), **place)
 
 
 def log_x(axes: Axes, low: float, high: float, most: float = 6) -> None:
@@ -205,7 +267,7 @@ def log_x(axes: Axes, low: float, high: float, most: float = 6) -> None:
                 ticks.append(tick)
     axes.set_xticks(sorted(ticks))
     axes.xaxis.set_minor_locator(LogLocator(subs=range(1, 10), numticks=50))
-    axes.xaxis.set_major_formatter(FuncFormatter(short))
+    axes.xaxis.set_major_formatter(short)
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 

@@ -3,28 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter
 
 from organbench.reporting.colours import palette
-from organbench.reporting.figures.style import (
-    COLUMN,
-    LINE,
-    MM,
-    PAGE,
-    STYLE,
-    legend,
-    legend_rows,
-    model_points,
-    organ_rows,
-    short,
-    words,
-    wrap,
-)
+from organbench.reporting.figures import style
 
 FIGURES = {
     "tuning": {
@@ -42,6 +27,7 @@ POINT: dict[str, Any] = {"marker": "o", "markersize": 4, "markeredgewidth": 0.8}
 CROSS: dict[str, Any] = {"marker": "x", "markersize": 3.5, "markeredgewidth": 0.8}
 
 
+@style.styled
 def tuning(
     table: pd.DataFrame, curves: pd.DataFrame, keys: Sequence[str], models: Sequence[str] | None = None
 ) -> Figure:
@@ -63,21 +49,20 @@ def tuning(
     names = _names(table, keys)
     handles = _handles({model: colours[model] for model in drawn}, failed=bool(table["failed"].any()))
     lines = max(1 + name.count("\n") for name in names)  # all rows are as high as the highest
-    row = max(ROW, LINE * lines + 1, min(1.4 * len(drawn), 150 / len(names)))
-    height = max(row * len(names) + 18, 60) + LINE * 1.6 * legend_rows(handles)
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(COLUMN, min(height * MM, PAGE)), layout="constrained")
-        left, right = figure.subplots(1, 2)
-        organ_rows(left, names)
-        for place, model in enumerate(drawn):
-            offset = 0.7 * ((place + 0.5) / len(drawn) - 0.5)
-            _scores(left, table[table["model"] == model], offset, colours[model])
-        _curves(right, curves.merge(table[["model", "fold", "candidate", "chosen"]]), colours)
-        left.set(title="Candidates, by the score they are chosen by", xlabel="Validation Dice, mean over organs")
-        right.set(title="Validation Dice of every candidate", xlabel="Training step", ylabel="Validation Dice")
-        left.set_xlim(_limits(table["dice"]))
-        right.set_ylim(_limits(curves["dice"]))
-        legend(figure, handles, "outside upper center")
+    row = max(ROW, style.LINE * lines + 1, min(1.4 * len(drawn), 150 / len(names)))
+    height = max(row * len(names) + 18, 60) + style.LINE * 1.6 * style.legend_rows(handles)
+    figure = Figure(figsize=(style.COLUMN, min(height * style.MM, style.PAGE)), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    style.organ_rows(left, names)
+    for place, model in enumerate(drawn):
+        offset = 0.7 * ((place + 0.5) / len(drawn) - 0.5)
+        _scores(left, table[table["model"] == model], offset, colours[model])
+    _curves(right, curves.merge(table[["model", "fold", "candidate", "chosen"]]), colours)
+    left.set(title="Candidates, by the score they are chosen by", xlabel="Validation Dice, mean over organs")
+    right.set(title="Validation Dice of every candidate", xlabel="Training step", ylabel="Validation Dice")
+    left.set_xlim(_limits(table["dice"]))
+    right.set_ylim(_limits(curves["dice"]))
+    style.legend(figure, handles)
     return figure
 
 
@@ -85,10 +70,10 @@ def _names(table: pd.DataFrame, keys: Sequence[str]) -> list[str]:
     """The settings of every candidate in words, in the order of their numbers."""
     rows = table.drop_duplicates("candidate").sort_values("candidate")
     settings = [
-        ", ".join(f"{words(key)} {row[key] if isinstance(row[key], str) else f'{row[key]:.6g}'}" for key in keys)
+        ", ".join(f"{style.words(key)} {row[key] if isinstance(row[key], str) else f'{row[key]:.6g}'}" for key in keys)
         for row in rows.to_dict("records")
     ]
-    return [wrap(text, NAMES) for text in settings]
+    return [style.wrap(text, NAMES) for text in settings]
 
 
 def _limits(dice: pd.Series) -> tuple[float, float]:
@@ -102,30 +87,29 @@ def _curves(axes: Axes, curves: pd.DataFrame, colours: dict[str, str]) -> None:
     """Draw the validation Dice of every training over its steps, the chosen ones on top."""
     for (model, _, _), line in curves.groupby(["model", "fold", "candidate"], sort=False):
         strong, weak = {"linewidth": 1.2, "zorder": 3}, {"linewidth": 0.6, "zorder": 2, "alpha": 0.45}
-        style: dict[str, Any] = strong if line["chosen"].all() else weak
-        axes.plot(line["step"], line["dice"], "-o", color=colours[model], markersize=2.5, markeredgewidth=0, **style)
+        look: dict[str, Any] = strong if line["chosen"].all() else weak
+        axes.plot(line["step"], line["dice"], "-o", color=colours[model], markersize=2.5, markeredgewidth=0, **look)
     axes.set_xlim(left=0)
-    axes.xaxis.set_major_formatter(FuncFormatter(short))
-    axes.grid(color="0.9", linewidth=0.5)
-    axes.set_axisbelow(True)
+    axes.xaxis.set_major_formatter(style.short)
+    style.gridlines(axes)
 
 
 def _scores(axes: Axes, table: pd.DataFrame, offset: float, colour: str) -> None:
     """Draw a network's points: filled where chosen, a cross at the edge where the training diverged."""
-    style: dict[str, Any] = {"linestyle": "", "color": colour, "zorder": 3, "clip_on": False}
+    look: dict[str, Any] = {"linestyle": "", "color": colour, "zorder": 3, "clip_on": False}
     table = table.assign(row=table["candidate"] - 1 + offset)
     for chosen, points in table[~table["failed"]].groupby("chosen"):
-        axes.plot(points["dice"], points["row"], markerfacecolor=colour if chosen else "white", **POINT, **style)
+        axes.plot(points["dice"], points["row"], markerfacecolor=colour if chosen else "white", **POINT, **look)
     for row in table.loc[table["failed"], "row"]:
-        axes.plot(0.01, row, transform=axes.get_yaxis_transform(), **CROSS, **style)
+        axes.plot(0.01, row, transform=axes.get_yaxis_transform(), **CROSS, **look)
 
 
 def _handles(colours: dict[str, str], *, failed: bool) -> list[Any]:
     """What the legend explains."""
-    style: dict[str, Any] = {"linestyle": "", "color": "0.4"}
-    handles = model_points(colours)
-    handles.append(Line2D([], [], label="chosen in a fold", **POINT, **style))
-    handles.append(Line2D([], [], label="not chosen", markerfacecolor="white", **POINT, **style))
+    look: dict[str, Any] = {"linestyle": "", "color": "0.4"}
+    handles = style.model_points(colours)
+    handles.append(Line2D([], [], label="chosen in a fold", **POINT, **look))
+    handles.append(Line2D([], [], label="not chosen", markerfacecolor="white", **POINT, **look))
     if failed:
-        handles.append(Line2D([], [], label="diverged", **CROSS, **style))
+        handles.append(Line2D([], [], label="diverged", **CROSS, **look))
     return handles

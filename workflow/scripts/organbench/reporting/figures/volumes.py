@@ -2,30 +2,16 @@
 
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
 from organbench.analysis.cohort import case_volumes, scan_spacing
 from organbench.analysis.statistics import ALL, case_values
 from organbench.reporting.colours import palette
-from organbench.reporting.figures.style import (
-    MM,
-    STYLE,
-    legend,
-    log_x,
-    model_points,
-    nothing,
-    organ_order,
-    organ_panels,
-    padded,
-    points,
-    short,
-    wrap,
-)
+from organbench.reporting.figures import style
 
 FIGURES = {
     "volume_agreement": {
@@ -33,11 +19,7 @@ FIGURES = {
         "category": "Accuracy",
         "label": "Volume agreement",
     },
-    "dice_by_volume": {
-        "tables": ["per_case"],
-        "category": "Where cases fail",
-        "label": "Dice against organ volume",
-    },
+    "dice_by_volume": {"tables": ["per_case"], "category": "Where cases fail", "label": "Dice against organ volume"},
     "dice_by_spacing": {
         "tables": ["per_case", "cases"],
         "category": "Where cases fail",
@@ -48,6 +30,7 @@ FIGURES = {
 LEAST_CASES = 10  # fewer have no rolling median
 
 
+@style.styled
 def volume_agreement(per_case: pd.DataFrame, agreement: pd.DataFrame) -> Figure:
     """Draw predicted minus reference volume against the mean of both, a panel per organ (Bland and Altman 1986).
 
@@ -65,31 +48,25 @@ def volume_agreement(per_case: pd.DataFrame, agreement: pd.DataFrame) -> Figure:
     models, organs = list(per_case["model"].unique()), list(per_case["organ"].unique())
     colours = palette(models)
     limits = agreement.set_index(["model", "organ"])
-    handles: list[Any] = model_points(colours)
+    handles: list[Any] = style.model_points(colours)
     handles.append(Line2D([], [], color="0.3", marker="D", markersize=2.5, linewidth=0.9, label=_AGREEMENT))
-    with mpl.rc_context(STYLE):
-        figure, panels, ticks = organ_panels(organs, handles)
-        for organ, axes in panels.items():
-            chosen = volumes[volumes["organ"] == organ]
-            if chosen.empty:
-                nothing(axes, "no case has both")
-                continue
-            log_x(axes, *padded(chosen["mean_ml"]), most=ticks)
-            axes.axhline(0, color="0.3", linewidth=0.6, zorder=1)
-            points(axes, chosen, "mean_ml", "difference_percent", "model", colours, size=5)
-            for k, model in enumerate(models):
-                row = limits.loc[(model, organ)]
-                place = 1.04 + 0.035 * k
-                style: dict[str, Any] = {"color": colours[model], "clip_on": False}
-                style["transform"] = axes.get_yaxis_transform()
-                axes.plot([place] * 2, [row["lower_percent"], row["upper_percent"]], linewidth=0.9, **style)
-                axes.plot(place, row["bias_percent"], "D", markersize=2.5, markeredgewidth=0, **style)
-            axes.yaxis.set_major_locator(MaxNLocator(5))
-            axes.yaxis.set_major_formatter(FuncFormatter(short))
-        figure.supxlabel("Mean of predicted and reference volume (ml)")
-        label = "Predicted minus reference volume (% of their mean)"
-        figure.supylabel(wrap(label, figure.get_figheight() / MM - 5))
-        legend(figure, handles, "outside upper center")
+    figure, panels, ticks = style.organ_panels(organs, handles)
+    for organ, axes, chosen in style.filled(panels, volumes, "no case has both"):
+        style.log_x(axes, *style.padded(chosen["mean_ml"]), most=ticks)
+        axes.axhline(0, color="0.3", linewidth=0.6, zorder=1)
+        style.points(axes, chosen, "mean_ml", "difference_percent", "model", colours, size=5)
+        for k, model in enumerate(models):
+            row = limits.loc[(model, organ)]
+            place = 1.04 + 0.035 * k
+            look: dict[str, Any] = {"color": colours[model], "clip_on": False, "transform": axes.get_yaxis_transform()}
+            axes.plot([place] * 2, [row["lower_percent"], row["upper_percent"]], linewidth=0.9, **look)
+            axes.plot(place, row["bias_percent"], "D", markersize=2.5, markeredgewidth=0, **look)
+        axes.yaxis.set_major_locator(MaxNLocator(5))
+        axes.yaxis.set_major_formatter(style.short)
+    figure.supxlabel("Mean of predicted and reference volume (ml)")
+    label = "Predicted minus reference volume (% of their mean)"
+    figure.supylabel(style.wrap(label, figure.get_figheight() / style.MM - 5))
+    style.legend(figure, handles)
     return figure
 
 
@@ -126,37 +103,32 @@ def dice_by_spacing(per_case: pd.DataFrame, scans: pd.DataFrame) -> Figure:
         A figure of a journal's double column.
     """
     cases = case_values(per_case)[["model", "organ", "case", "dice"]].merge(scan_spacing(scans)).dropna(subset="dice")
-    organs = organ_order(per_case)
+    organs = style.organ_order(per_case)
     if len(organs) == 1:
         cases = cases[cases["organ"] != ALL]
     return _dice_against(cases, "slice_mm", "Spacing of the slices (mm)", organs, per_case["model"].unique())
 
 
+@style.styled
 def _dice_against(cases: pd.DataFrame, x: str, label: str, organs: list[str], models: Any) -> Figure:
     colours = palette(models)
-    handles: list[Any] = model_points(colours)
+    handles: list[Any] = style.model_points(colours)
     medians = False
-    with mpl.rc_context(STYLE):
-        lines = Line2D([], [], color="0.3", linewidth=1, label="rolling median")
-        figure, panels, ticks = organ_panels(organs, [*handles, lines], sharey=True)
-        for organ, axes in panels.items():
-            chosen = cases[cases["organ"] == organ]
-            if chosen.empty:
-                nothing(axes, "no case")
-                continue
-            log_x(axes, *padded(chosen[x]), most=ticks)
-            points(axes, chosen, x, "dice", "model", colours, size=5)
-            for model, colour in colours.items():
-                line = rolling_median(chosen[chosen["model"] == model], x, "dice")
-                medians |= len(line) > 0
-                axes.plot(line.index, line, color=colour, linewidth=1, zorder=4)
-            axes.grid(axis="y", color="0.9", linewidth=0.5)
-            axes.set_axisbelow(True)
-        lowest = min(cases["dice"].min(), 0.9) if len(cases) else 0
-        next(iter(panels.values())).set_ylim(np.floor(lowest * 10) / 10 - 0.015, 1.005)
-        figure.supxlabel(label)
-        figure.supylabel("Dice coefficient (0 to 1)")
-        legend(figure, [*handles, lines] if medians else handles, "outside upper center")
+    lines = Line2D([], [], color="0.3", linewidth=1, label="rolling median")
+    figure, panels, ticks = style.organ_panels(organs, [*handles, lines], sharey=True)
+    for _, axes, chosen in style.filled(panels, cases, "no case"):
+        style.log_x(axes, *style.padded(chosen[x]), most=ticks)
+        style.points(axes, chosen, x, "dice", "model", colours, size=5)
+        for model, colour in colours.items():
+            line = rolling_median(chosen[chosen["model"] == model], x, "dice")
+            medians |= len(line) > 0
+            axes.plot(line.index, line, color=colour, linewidth=1, zorder=4)
+        style.gridlines(axes, "y")
+    lowest = min(cases["dice"].min(), 0.9) if len(cases) else 0
+    next(iter(panels.values())).set_ylim(np.floor(lowest * 10) / 10 - 0.015, 1.005)
+    figure.supxlabel(label)
+    figure.supylabel("Dice coefficient (0 to 1)")
+    style.legend(figure, [*handles, lines] if medians else handles)
     return figure
 
 
