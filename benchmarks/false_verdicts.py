@@ -109,7 +109,8 @@ def count(cell: Cell, studies: int, seed: int) -> dict[str, float]:
         for organ, sample in zip(names, simulate(cell, rng), strict=True)
     ]
     found = verdicts.tested(pd.DataFrame(rows))
-    judged = verdicts.decided(found, families=np.arange(len(rows)) // len(names))
+    families = (found.iloc[start : start + len(names)] for start in range(0, len(found), len(names)))
+    judged = [row for family in families for row in verdicts.decided(family)]
     said = {
         of: np.array([row[f"verdict{of}"] in ("better", "worse") for row in judged]).reshape(studies, len(names))
         for of in ("", "_weights")

@@ -30,14 +30,15 @@ with job_log(snakemake.log[0]), unchanged(*snakemake.input.volumes, *snakemake.i
         title = f"{rank}: {case}"
         if rank == "disputed":
             title += f"\n{chosen['disagreement'].iloc[0]:.2f} apart"
+        whole = overlays.Panel(title, array, grid.spacing[::-1], reference, predictions, notes)
         row = []
-        for axis, written in ((overlays.AXIAL, notes), (overlays.CORONAL, {})):
+        for axis in (overlays.AXIAL, overlays.CORONAL):
             if rank == "worst":
                 index = overlays.telling_error(reference, list(predictions.values()), axis)
             elif rank == "disputed":
                 index = overlays.telling_dispute(list(predictions.values()), axis)
             else:
                 index = overlays.telling_slice(reference, axis)
-            row.append(overlays.cut(title, axis, index, array, grid.spacing[::-1], reference, predictions, written))
+            row.append(overlays.cut(whole, axis, index))
         rows.append(row)
     style.save(overlays.overlays(rows, list(params.organs)), snakemake.output.png, snakemake.output.svg)

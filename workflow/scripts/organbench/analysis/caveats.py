@@ -12,14 +12,14 @@ def only_background(trainings: pd.DataFrame, per_case: pd.DataFrame) -> pd.DataF
 
     Args:
         trainings: a row per run of a trained model: model, fold, seed, and predicts_only_background of its
-            `cost.json`, which is empty where nothing was validated.
+            `cost.json`, which is None where nothing was validated.
         per_case: `tables/per_case.csv`.
 
     Returns:
         A row per run and kind of cases: model, fold, seed, cases (validation or test) and words.
     """
-    said = trainings["predicts_only_background"].map(lambda value: value is True)
-    validated = trainings.loc[said, ["model", "fold", "seed"]].assign(cases="validation")
+    runs = trainings.reindex(columns=["model", "fold", "seed", "predicts_only_background"])
+    validated = runs[runs.pop("predicts_only_background").eq(True)].assign(cases="validation")
     volumes = per_case.groupby(["model", "fold", "seed"], sort=False)[["reference_ml", "predicted_ml"]].max()
     nothing = (volumes["reference_ml"] > 0) & (volumes["predicted_ml"] == 0)
     tested = volumes[nothing].reset_index()[["model", "fold", "seed"]].assign(cases="test")

@@ -55,9 +55,10 @@ def _row(model: str, runs: int, validated: pd.DataFrame, margin: float) -> dict[
         least = SHARE * (LEAST_VALIDATIONS - 1) + 1
         return row | {"words": f"{model}: {len(steps)} validations are too few, at least {least} are needed"}
     ends = validated[validated["step"] == fitted[-1]]
-    slopes = _slopes(validated[validated["step"].isin(fitted)])
-    repeated = "fold" if slopes["fold"].nunique() >= LEAST_REPEATS else "seed"
-    values = slopes.groupby(repeated)["slope"].mean().to_numpy()
+    runs_fitted = validated[validated["step"].isin(fitted)].groupby(["fold", "seed"])[["step", "dice"]]
+    slopes = runs_fitted.apply(lambda run: np.polyfit(run["step"], run["dice"], 1)[0])  # least squares, a step
+    repeated = "fold" if slopes.index.unique("fold").size >= LEAST_REPEATS else "seed"
+    values = slopes.groupby(repeated).mean().to_numpy()
     span = float(fitted[-1] - fitted[0])
     mean = float(values.mean())
     low, high = interval(values)
@@ -73,15 +74,6 @@ def _row(model: str, runs: int, validated: pd.DataFrame, margin: float) -> dict[
             f" [{low * span:+.4f}, {high * span:+.4f}] from step {fitted[0]} to {fitted[-1]}, {len(values)} {repeated}s"
         )
     return row | {"words": said}
-
-
-def _slopes(validated: pd.DataFrame) -> pd.DataFrame:
-    """The least-squares slope of the Dice over the steps of every run: columns fold, seed, slope (a step)."""
-    rows = [
-        {"fold": fold, "seed": seed, "slope": np.polyfit(run["step"], run["dice"], 1)[0]}
-        for (fold, seed), run in validated.groupby(["fold", "seed"])
-    ]
-    return pd.DataFrame(rows)
 
 
 def interval(slopes: np.ndarray) -> tuple[float, float]:

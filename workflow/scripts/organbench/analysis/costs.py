@@ -174,9 +174,9 @@ def advise(costs: pd.DataFrame, comparison: pd.DataFrame) -> pd.DataFrame:
         return pd.DataFrame(columns=ADVICE)
     best = costs.loc[costs["dice"].idxmax()]
     dice = comparison[comparison["metric"] == "dice"]
-    against, of_weights = (_verdicts_against(best["model"], dice, column) for column in ("verdict", "verdict_weights"))
-    scope = _verdicts_against(best["model"], dice, "scope").get(ALL, {})
-    overall = against.get(ALL, {})
+    against = _verdicts_against(best["model"], dice)
+    over_organs = against[against["organ"] == ALL].set_index("model")
+    overall, of_weights, scope = (over_organs[column] for column in ("verdict", "verdict_weights", "scope"))
     allowed = costs[[overall.get(model) != "worse" for model in costs["model"]]].sort_values("dice", ascending=False)
     rows = []
     for cost, (wish, _) in COSTS.items():
@@ -184,7 +184,7 @@ def advise(costs: pd.DataFrame, comparison: pd.DataFrame) -> pd.DataFrame:
             continue
         chosen = allowed.loc[allowed[cost].idxmin()]  # the better one of two that cost the same
         model = chosen["model"]
-        worse_on = [organ for organ, found in against.items() if found.get(model) == "worse"]
+        worse_on = list(against.loc[(against["model"] == model) & (against["verdict"] == "worse"), "organ"])
         if model == best["model"]:
             words = f"for {wish}: {model}, the best, is also the cheapest that is not judged worse"
         else:
@@ -196,7 +196,7 @@ def advise(costs: pd.DataFrame, comparison: pd.DataFrame) -> pd.DataFrame:
             }
             words += f"mean Dice {chosen['dice']:.3f} against {best['dice']:.3f}, {judged[overall[model]]}"
             if scope[model] == "weights" and overall[model] == "undecided":
-                said = of_weights[ALL][model]
+                said = of_weights[model]
                 words += " when trained again" + (f", though these weights are {said}" if said != "undecided" else "")
             words += f"; worse on {', '.join(worse_on)}" if worse_on else ""
         rows.append(
@@ -217,13 +217,10 @@ def advise(costs: pd.DataFrame, comparison: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=ADVICE)
 
 
-def _verdicts_against(best: str, comparison: pd.DataFrame, column: str) -> dict[str, dict[str, str]]:
-    """A column of the comparison of every other model against one, verdicts turned as needed: by organ, then model."""
+def _verdicts_against(best: str, comparison: pd.DataFrame) -> pd.DataFrame:
+    """The rows of every other model's (column model) comparison with one, with their verdicts turned as needed."""
     turned = {"better": "worse", "worse": "better"}
-    found: dict[str, dict[str, str]] = {}
-    for row in comparison.to_dict("records"):
-        if row["model_b"] == best:
-            found.setdefault(row["organ"], {})[row["model_a"]] = row[column]
-        elif row["model_a"] == best:
-            found.setdefault(row["organ"], {})[row["model_b"]] = turned.get(row[column], row[column])
-    return found
+    ahead = comparison[comparison["model_a"] == best].rename(columns={"model_b": "model"})
+    ahead = ahead.replace({"verdict": turned, "verdict_weights": turned})
+    behind = comparison[comparison["model_b"] == best].rename(columns={"model_a": "model"})
+    return pd.concat([ahead, behind])

@@ -72,22 +72,18 @@ def signed_rank_p(differences: np.ndarray) -> float:
     Returns:
         p; 1 where all differences are 0, NaN without any.
     """
-    return _signed_rank_p(*_signed_ranks(differences))
+    doubled, signs = _signed_ranks(differences)
+    if len(doubled) == 0:
+        return np.nan
+    probability = rank_sums(tuple(sorted(doubled[signs != 0].tolist())))
+    found = doubled[signs > 0].sum()
+    return float(min(1.0, 2 * min(probability[: found + 1].sum(), probability[found:].sum())))
 
 
 def _signed_ranks(differences: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Twice the ranks of absolute differences (shared ranks are halves), and their signs; rounded to `DIGITS`."""
     rounded = np.round(differences, DIGITS)
     return np.rint(2 * stats.rankdata(np.abs(rounded))).astype(int), np.sign(rounded).astype(int)
-
-
-def _signed_rank_p(doubled: np.ndarray, signs: np.ndarray) -> float:
-    """P of `signed_rank_p`, from what `_signed_ranks` returns."""
-    if len(doubled) == 0:
-        return np.nan
-    probability = rank_sums(tuple(sorted(doubled[signs != 0].tolist())))
-    found = doubled[signs > 0].sum()
-    return float(min(1.0, 2 * min(probability[: found + 1].sum(), probability[found:].sum())))
 
 
 @functools.lru_cache(maxsize=64)  # without ties it is the same for all samples of a size
@@ -112,11 +108,7 @@ def rank_biserial(advantages: np.ndarray) -> float:
     Returns:
         1 where a is better on every patient, -1 where b is, 0 where all are equal; NaN without any.
     """
-    return _rank_biserial(*_signed_ranks(advantages))
-
-
-def _rank_biserial(doubled: np.ndarray, signs: np.ndarray) -> float:
-    """The correlation of `rank_biserial`, from what `_signed_ranks` returns."""
+    doubled, signs = _signed_ranks(advantages)
     if len(doubled) == 0:
         return np.nan
     counted = doubled[signs != 0].sum()
@@ -237,7 +229,6 @@ def evidence(paired: Paired, sign: int, margin: float | None = None) -> dict[str
     with np.errstate(invalid="ignore"):  # 0 times infinity
         advantages = np.where(ahead == 0, sign * differences, ahead * math.inf)
         advantages = np.concatenate([advantages, paired.lost * math.inf])
-    ranks = _signed_ranks(advantages)
     trainings_a, trainings_b = paired.trainings
     found: dict[str, float] = dict.fromkeys(SPREADS, math.nan)
     if networks_vary(paired):
@@ -248,8 +239,8 @@ def evidence(paired: Paired, sign: int, margin: float | None = None) -> dict[str
         "mean_difference": float(np.mean(differences)) if n else math.nan,
         "std_difference": float(np.std(differences, ddof=1)) if n > 1 else math.nan,
         "median_difference": float(np.median(differences)) if n else math.nan,
-        "p_value": _signed_rank_p(*ranks),
-        "effect_size": _rank_biserial(*ranks),
+        "p_value": signed_rank_p(advantages),
+        "effect_size": rank_biserial(advantages),
         "probability_a_better": probability_better(advantages),
         "margin": math.nan if margin is None else margin,
         "trainings_a": trainings_a,

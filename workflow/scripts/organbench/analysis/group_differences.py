@@ -47,7 +47,7 @@ def group_summaries(per_case: pd.DataFrame, groups: Mapping[str, str]) -> pd.Dat
         for model in values["model"].unique():
             for organ in values["organ"].unique():
                 chosen = (values["model"] == model) & (values["organ"] == organ)
-                for group in in_order(of_patient):
+                for group in sorted(of_patient.unique(), key=natural):
                     own = values.loc[chosen & (group_of == group), metric].dropna()
                     spread = (own.mean(), own.std(), own.median(), *interval(own.to_numpy()))
                     rows.append((metric, model, organ, group, len(own), *spread))
@@ -57,11 +57,6 @@ def group_summaries(per_case: pd.DataFrame, groups: Mapping[str, str]) -> pd.Dat
 def patient_groups(per_case: pd.DataFrame, groups: Mapping[str, str]) -> pd.Series:
     """The group of each patient, index patient."""
     return per_case["case"].map(groups).groupby(patients_of(per_case), sort=False).first()
-
-
-def in_order(of_patient: pd.Series) -> list[str]:
-    """The groups' names in natural order."""
-    return sorted(of_patient.unique(), key=natural)
 
 
 def group_differences(
@@ -106,7 +101,7 @@ def interactions(per_case: pd.DataFrame, groups: Mapping[str, str]) -> pd.DataFr
         Columns metric, organ, model_a, model_b, group, those of `interaction`, and p_holm: see `group_differences`.
     """
     of_patient = patient_groups(per_case, groups)
-    names = in_order(of_patient)
+    names = sorted(of_patient.unique(), key=natural)
     tables = [pd.DataFrame(columns=[*KEYS, *INTERACTION, "scope", "p_holm"])]
     for metric in metrics_of(per_case):
         rows = []

@@ -30,19 +30,12 @@ import pandas as pd
 
 from organbench.analysis import planning
 from organbench.analysis.evidence import Paired, evidence, holm, mean_tests, shared, weights_yardstick, yardsticks
-from organbench.analysis.statistics import (
-    ALL,
-    metrics_of,
-    misses,
-    paired_values,
-    seed_spread,
-)
+from organbench.analysis.statistics import ALL, metrics_of, misses, paired_values, seed_spread
 from organbench.analysis.trainings import effects, training_values
 from organbench.evaluation.registry import METRICS
 
 ALPHA = 0.05  # the chance of one false verdict in a family
 MANY = 10_000  # patients; a larger number is not told
-VERDICTS = ("better", "worse", "equivalent", "undecided")
 
 COMPARISON = [
     *("metric", "organ", "model_a", "model_b", "scope", "n", "missing", "missed_a", "missed_b"),
@@ -70,7 +63,7 @@ def verdict(row: Mapping[str, Any], of: str = "") -> str:
         of: `_weights` for the verdict on the weights: then p_mean_weights_holm and p_equivalence_weights_holm count.
 
     Returns:
-        One of `VERDICTS`; NaN decides nothing.
+        better, worse, equivalent or undecided; NaN decides nothing.
     """
     more_missed = np.sign(round(row["missed_a"] - row["missed_b"], 6))
     if row[f"p_equivalence{of}_holm"] < ALPHA and not more_missed:
@@ -189,25 +182,11 @@ def tested(rows: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def decided(rows: pd.DataFrame, families: Sequence[Any] | None = None) -> list[dict[str, Any]]:
-    """Correct the p values of rows that were `tested`, and add verdict and verdict_weights to each.
-
-    Args:
-        rows: see `tested`.
-        families: what each row belongs to; p values are corrected within a family. None: all are one.
-    """
-    places = [np.arange(len(rows))]
-    if families is not None:
-        _, numbers = np.unique(np.asarray(families), return_inverse=True)
-        places = [np.flatnonzero(numbers == number) for number in range(numbers.max(initial=-1) + 1)]
+def decided(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """Correct the p values of a family of rows that were `tested`, and add verdict and verdict_weights to each."""
     tests = {"p_value": "p_holm"}
     tests |= {name: f"{name}_holm" for name in rows if name.startswith(("p_mean", "p_equivalence"))}
-    for own, corrected in tests.items():
-        values = rows[own].to_numpy(float)
-        adjusted = np.full(len(rows), np.nan)
-        for place in places:
-            adjusted[place] = holm(values[place])
-        rows = rows.assign(**{corrected: adjusted})
+    rows = rows.assign(**{corrected: holm(rows[own].to_numpy(float)) for own, corrected in tests.items()})
     found: list[dict[str, Any]] = rows.to_dict("records")
     for row in found:
         row["verdict_weights"] = verdict(row, "_weights")

@@ -1,5 +1,6 @@
 """The tables of a study: names stay names, also where they are digits."""
 
+import json
 from collections.abc import Collection, Iterable, Sequence
 from io import StringIO
 from pathlib import Path
@@ -69,6 +70,15 @@ def metrics(path: str | Path, organs: Sequence[str], models: Collection[str]) ->
     if names != {run.model} and (not names or names & set(models)):
         raise InputError(f"{path}: damaged, or not the metrics of {run}/{case}; delete it and run again")
     return found.assign(model=run.model)
+
+
+def records(paths: Iterable[str | Path]) -> pd.DataFrame:
+    """Read JSON files of runs, such as their costs: a row each, with the model, fold and seed that its path names."""
+    found = []
+    for path in map(Path, paths):
+        run = Run.of(path)
+        found.append({**json.loads(path.read_text()), "model": run.model, "fold": run.fold, "seed": run.seed})
+    return pd.DataFrame(found)
 
 
 def histories(paths: Iterable[str | Path]) -> pd.DataFrame:

@@ -1,6 +1,6 @@
 """The colours of models, organs and groups of patients, the same in every figure and in the viewer."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 # Okabe and Ito (2008), told apart with every common colour blindness; their yellow is too light for points on white.
 MODEL_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
@@ -17,16 +17,6 @@ GROUP_COLOURS = (
 )
 
 
-def palette(models: Iterable[str]) -> dict[str, str]:
-    """Give every model its colour, in the order of the models; colours repeat after the seventh."""
-    return {model: MODEL_COLOURS[i % len(MODEL_COLOURS)] for i, model in enumerate(models)}
-
-
-def organ_palette(organs: Iterable[str]) -> dict[str, str]:
-    """Give every organ its colour, in the order of the organs; colours repeat after the twelfth."""
-    return {organ: ORGAN_COLOURS[i % len(ORGAN_COLOURS)] for i, organ in enumerate(organs)}
-
-
-def group_palette(groups: Iterable[str]) -> dict[str, str]:
-    """Give every group of patients its colour, in the order of the groups; colours repeat after the ninth."""
-    return {group: GROUP_COLOURS[i % len(GROUP_COLOURS)] for i, group in enumerate(groups)}
+def palette(names: Iterable[str], colours: Sequence[str] = MODEL_COLOURS) -> dict[str, str]:
+    """Give every model (with other colours every organ, or group) its colour, in their order; colours repeat."""
+    return {name: colours[i % len(colours)] for i, name in enumerate(names)}

@@ -13,7 +13,6 @@ import pandas as pd
 from organbench.data import splits
 from organbench.evaluation.registry import METRICS
 from organbench.learning import choices
-from organbench.reporting import methods_analyses as analyses
 from organbench.reporting import methods_of_tuning
 from organbench.reporting.methods_statistics import statistics
 from organbench.reporting.wording import between, duration, listed, spread, words
@@ -79,9 +78,7 @@ def text(
         + f" {methods_of_tuning.tuning(config, folds, tuned)} {converged}".rstrip(),
         "Prediction": prediction(config["prediction"]),
         "Metrics": metrics(config["evaluation"]),
-        "Statistics": " ".join(
-            [statistics(config), *analyses.ranking(config), *analyses.failures(config), *analyses.groups(config)]
-        ),
+        "Statistics": statistics(config),
         "Protocol": fixed,
         "Software and hardware": software(costs),
     }

@@ -1,4 +1,7 @@
-"""What a study's methods say of its statistics: units, intervals, tests, and what the verdicts are about."""
+"""What a study's methods say of its statistics: units, intervals, tests, verdicts, rankings, failures and groups.
+
+Each function gives sentences, none where the study has no such analysis; see `methods`.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +12,7 @@ from organbench.study import kinds
 
 
 def statistics(config: Mapping[str, Any]) -> str:
-    """Units, intervals, tests, the rule of the verdicts and what they are about."""
+    """Units, intervals, tests, the rule of the verdicts and what they are about; and the analyses beside them."""
     steps = ["seeds"] * (len(config["training"]["seeds"]) > 1) + ["scans"] * bool(config["split"]["patient"])
     first = f" first averaged over {listed(steps)}, then" if steps else ""
     sentences = [
@@ -27,7 +30,7 @@ def statistics(config: Mapping[str, Any]) -> str:
         sentences.append(
             "Average ranks were compared by Friedman's test and Nemenyi's critical difference [@demsar2006]."
         )
-    return " ".join(sentences)
+    return " ".join([*sentences, *ranking(config), *failures(config), *groups(config)])
 
 
 def variance(config: Mapping[str, Any]) -> str:
@@ -73,3 +76,48 @@ def rule(margin: Mapping[str, float]) -> str:
         "it ranked as that network's worst, and a network that missed an organ more often was never called better. All "
         "p values were corrected after Holm over the organs and pairs of a metric [@holm1979]."
     )
+
+
+def ranking(config: Mapping[str, Any]) -> list[str]:
+    """How it was asked whether the ranking is stable."""
+    if len(config["models"]) < 2:
+        return []
+    several = len(config["training"]["seeds"]) > 1
+    trainings = ", and of each model its trainings (one fewer than there are [@rao1988])," if several else ""
+    folds = " within folds" if config["split"]["method"] == "kfold" else ""
+    alone = "" if several else " As every model was trained once, this is about the trained weights."
+    return [
+        f"To see how stable the ranking by means was, we drew patients{trainings} 1000 times with replacement{folds} "
+        f"and ranked the models each time [@wiesenfarth2021].{alone}"
+    ]
+
+
+def failures(config: Mapping[str, Any]) -> list[str]:
+    """What counts as a failure, and how failures are compared."""
+    several = " (mean over trainings)" if len(config["training"]["seeds"]) > 1 else ""
+    sentences = [
+        f"We counted the patients with a Dice{several} below {config['evaluation']['failure']:g}, and those in whom an "
+        "organ was missed entirely, with exact 95 % intervals [@clopper1934]."
+    ]
+    if len(config["models"]) > 1:
+        sentences.append(
+            "Models' failures on the same patients were compared by McNemar's exact test [@mcnemar1947], with p "
+            "values corrected after Holm over all organs, pairs and both kinds of failure; these tests are about the "
+            "trained weights."
+        )
+    return sentences
+
+
+def groups(config: Mapping[str, Any]) -> list[str]:
+    """How results were told by group."""
+    if config["dataset"]["group"] is None:
+        return []
+    if len(config["models"]) < 2:
+        return ["Results were also summarised by group of patients."]
+    trainings = ", and of trainings where both models had several," if len(config["training"]["seeds"]) > 1 else ""
+    return [
+        "Results were also summarised by group of patients, and we tested whether the difference of two models "
+        "was another in a group than in all other groups: a t-test of the difference of mean differences, with the "
+        f"variance of patients{trainings} and Satterthwaite's degrees of freedom [@satterthwaite1946], corrected "
+        "after Holm over the organs, pairs and groups of a metric."
+    ]

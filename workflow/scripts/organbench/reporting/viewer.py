@@ -22,8 +22,8 @@ from organbench.analysis.statistics import ALL
 from organbench.core.files import atomic
 from organbench.data import grids, images, resampling
 from organbench.data.grids import Array, Grid
-from organbench.evaluation.registry import MEASURED, Metric, shown
-from organbench.reporting.colours import organ_palette
+from organbench.evaluation.registry import MEASURED, shown
+from organbench.reporting.colours import ORGAN_COLOURS, palette
 
 VOXELS = 2_500_000  # of a shown volume at most: about 3 MB a case, opened in a second
 HU_STEP = 4  # HU are rounded to multiples: not to be seen in any window, and nearly a third less to store
@@ -170,7 +170,7 @@ def study_data(
     fold = per_case["case"].map(folds)
     rows = per_case[(per_case["fold"] == fold) & (per_case["seed"] == seeds[0])]
     columns = [column for column in shown() if column in rows]
-    ranks = ranking(rows, agreements)
+    heads, ranks = [MEASURED[column] for column in columns], ranking(rows, agreements)
     cases = []
     for case, of_case in rows.groupby("case", sort=False):
         values: dict[str, Any] = {organ: {"reference_ml": None, "models": {}} for organ in organs}
@@ -186,16 +186,11 @@ def study_data(
         "seeds": list(seeds),
         "folds": len(set(folds.values())),
         "all": ALL,
-        "organs": organ_palette(organs),
+        "organs": palette(organs, ORGAN_COLOURS),
         "models": list(dict.fromkeys(rows["model"])),
-        "metrics": [_head(MEASURED[column]) for column in columns],
+        "metrics": [{"name": head.label, "unit": head.unit, "decimals": head.decimals} for head in heads],
         "cases": cases,
     }
-
-
-def _head(metric: Metric) -> dict[str, Any]:
-    """How the page names a metric and writes its values."""
-    return {"name": metric.label, "unit": metric.unit, "decimals": metric.decimals}
 
 
 def number(value: float) -> float | None:

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 
 from organbench.analysis.statistics import ALL
 from organbench.analysis.verdicts import ALPHA
-from organbench.reporting.colours import group_palette
+from organbench.reporting.colours import GROUP_COLOURS, palette
 from organbench.reporting.figures import style
 
 FIGURES = {
@@ -53,7 +53,7 @@ def differences_by_group(differences: pd.DataFrame) -> Figure:
     columns = min(3, len(pairs))
     rows = -(-len(pairs) // columns)
     row_mm = min(2.6 * len(groups) + 2.5, ((style.PAGE / style.MM - 15) / rows - 14) / len(organs))
-    colours = group_palette(groups)
+    colours = palette(groups, GROUP_COLOURS)
     height = rows * (row_mm * len(organs) + 14) + 18  # mm
     figure = Figure(figsize=(style.COLUMN, min(style.PAGE, height * style.MM)), layout="constrained")
     grid = style.grid_of(figure, len(pairs), columns, sharex=True, sharey=True)

@@ -1,6 +1,6 @@
 """Slices of CT with the true and the predicted organs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import permutations
 from typing import Any, Literal
@@ -14,7 +14,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from organbench.reporting.colours import organ_palette
+from organbench.reporting.colours import ORGAN_COLOURS, palette
 from organbench.reporting.figures import style
 
 SOFT_TISSUE = (-160, 240)  # HU, the window of the CT in overlays
@@ -28,12 +28,12 @@ AXIAL, CORONAL = 0, 1
 
 @dataclass(frozen=True)
 class Panel:
-    """One slice of one case, to be drawn as a row of `overlays`.
+    """One slice of one case, to be drawn as a row of `overlays`; or the whole case, of which `cut` takes slices.
 
     Attributes:
         title: what the row shows, for example the case and why it was picked.
         ct: CT slice in HU, the first row drawn at the top.
-        spacing: pixel spacing in mm, vertical and horizontal.
+        spacing: of the axes of `ct` in mm.
         reference: organ indices of the reference, the axes of `ct`, 0 is background.
         predictions: each network's organ indices, the axes of `ct`, by its name; a network may be missing.
         notes: what is written into the corner of a network's picture, by its name.
@@ -41,7 +41,7 @@ class Panel:
 
     title: str
     ct: np.ndarray
-    spacing: tuple[float, float]
+    spacing: tuple[float, ...]
     reference: np.ndarray
     predictions: dict[str, np.ndarray]
     notes: dict[str, str] = field(default_factory=dict)
@@ -117,35 +117,26 @@ def _areas(labels: np.ndarray, axis: int, other: np.ndarray | None = None) -> np
     return found[:, 1:]
 
 
-def cut(
-    title: str,
-    axis: int,
-    index: int,
-    volume: np.ndarray,
-    spacing: tuple[float, float, float],
-    reference: np.ndarray,
-    predictions: Mapping[str, np.ndarray],
-    notes: dict[str, str],
-) -> Panel:
+def cut(case: Panel, axis: int, index: int) -> Panel:
     """Cut a slice out of a case: seen from the feet if axial, from the front if coronal, the head at the top.
 
     Args:
-        title: see `Panel`.
+        case: with whole volumes, axes z y x, oriented LPS, and with their spacing.
         axis: `AXIAL` or `CORONAL`.
         index: the slice's, along the axis.
-        volume: CT in HU, axes z y x, oriented LPS.
-        spacing: voxel spacing in mm, z y x.
-        reference: organ indices of the reference, likewise.
-        predictions: each network's organ indices, likewise, by its name.
-        notes: see `Panel`.
+
+    Returns:
+        The slice; notes stand in axial ones only.
     """
 
     def take(array: np.ndarray) -> np.ndarray:
         return np.array(array[index] if axis == AXIAL else array[::-1, index])
 
-    pixel = (spacing[1] if axis == AXIAL else spacing[0], spacing[2])
-    shown = {model: take(labels) for model, labels in predictions.items()}
-    return Panel(title, take(volume).astype(np.float32), pixel, take(reference), shown, notes)
+    spacing = (case.spacing[1 if axis == AXIAL else 0], case.spacing[2])
+    predictions = {model: take(labels) for model, labels in case.predictions.items()}
+    ct, reference = take(case.ct).astype(np.float32), take(case.reference)
+    notes = case.notes if axis == AXIAL else {}
+    return replace(case, ct=ct, spacing=spacing, reference=reference, predictions=predictions, notes=notes)
 
 
 @style.styled
@@ -168,7 +159,7 @@ def overlays(rows: Sequence[Sequence[Panel]], organs: Sequence[str]) -> Figure:
     if len(rows[0]) * (1 + len(models)) > COLUMNS:
         rows = [[panel] for row in rows for panel in row]
     panels = [panel for row in rows for panel in row]
-    colours = organ_palette(organs)
+    colours = palette(organs, ORGAN_COLOURS)
     sizes = np.array([[np.multiply(panel.ct.shape, panel.spacing) for panel in row] for row in rows])  # mm, y x
     slimness = sizes[..., 1] / sizes[..., 0]  # axes row, panel
     widths = np.sqrt(np.median(slimness, axis=0))  # of columns: upright and flat pictures have about the same area

@@ -22,28 +22,17 @@ from organbench.core.files import atomic
 MM = 1 / 25.4  # inches
 COLUMN, PAGE = 183 * MM, 240 * MM  # a journal's double column and the most that fits on its page
 
+TEXT = ("font.size", "figure.labelsize", "axes.titlesize", "axes.labelsize", "legend.fontsize")
+TICKS = {"labelsize": 7, "major.width": 0.6, "minor.width": 0.4, "major.size": 2.5, "minor.size": 1.5}
 STYLE: dict[Any, Any] = {
+    **dict.fromkeys(TEXT, 7),
+    **{f"{axis}tick.{name}": value for axis in "xy" for name, value in TICKS.items()},
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same figure on every machine
-    "font.size": 7,
-    "figure.labelsize": 7,
-    "axes.titlesize": 7,
-    "axes.labelsize": 7,
-    "xtick.labelsize": 7,
-    "ytick.labelsize": 7,
-    "legend.fontsize": 7,
     "legend.frameon": False,
     "legend.handlelength": 1.2,
     "axes.linewidth": 0.6,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "xtick.minor.width": 0.4,
-    "ytick.minor.width": 0.4,
-    "xtick.major.size": 2.5,
-    "ytick.major.size": 2.5,
-    "xtick.minor.size": 1.5,
-    "ytick.minor.size": 1.5,
     "lines.linewidth": 1.0,
     "svg.hashsalt": "organbench",  # the same element ids, so the same bytes, in every run
     "svg.fonttype": "path",
@@ -115,18 +104,10 @@ def short(value: float, _position: float = 0) -> str:
 
 def beside(axes: Axes, y: float, *columns: tuple[str, float, str]) -> None:
     """Write beside the plot at height `y`: each column's text, its distance from the plot in pt, and its alignment."""
+    look: dict[str, Any] = {"fontsize": SMALL, "va": "center", "annotation_clip": False}
+    look |= {"xycoords": axes.get_yaxis_transform(), "textcoords": "offset points"}
     for text, place, align in columns:
-        axes.annotate(
-            text,
-            (1, y),
-            xytext=(place, 0),
-            xycoords=axes.get_yaxis_transform(),
-            textcoords="offset points",
-            fontsize=SMALL,
-            ha=align,
-            va="center",
-            annotation_clip=False,
-        )
+        axes.annotate(text, (1, y), xytext=(place, 0), ha=align, **look)
 
 
 def estimate(mean: float, low: float, high: float, form: str) -> str:
@@ -283,27 +264,11 @@ def boxes(axes: Axes, data: pd.DataFrame, x: str, y: str, height: float, colours
     if data.empty:
         return
     distance = np.diff(np.sort(data[y].unique())).min(initial=1.0)  # seaborn's unit of width
+    place = {"orient": "h", "native_scale": True, "dodge": False, "width": height / distance, "zorder": 2}
+    look = {"fill": False, "linewidth": 0.6, "medianprops": {"linewidth": 1.2}, "showfliers": False, "legend": False}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "vert: bool was deprecated")  # seaborn 0.13.2 calls matplotlib so
-        sns.boxplot(
-            data,
-            x=x,
-            y=y,
-            hue="model",
-            hue_order=list(colours),
-            palette=colours,
-            fill=False,
-            orient="h",
-            native_scale=True,
-            dodge=False,
-            width=height / distance,
-            showfliers=False,
-            linewidth=0.6,
-            medianprops={"linewidth": 1.2},
-            legend=False,
-            zorder=2,
-            ax=axes,
-        )
+        sns.boxplot(data, x=x, y=y, hue="model", hue_order=list(colours), palette=colours, ax=axes, **place, **look)
 
 
 def points(
