@@ -39,11 +39,8 @@ def assess(folder: str | Path, candidates: Mapping[str, Candidate], weights: str
         if len(scored) and not failed:
             place = scored.idxmax() if weights == "best" else scored.index[-1]  # the first of equal ones, as training
             step, dice = int(history["step"][place]), float(scored[place])
-        seconds = cost["training_seconds"]
-        rows.append(
-            {"candidate": number, **candidate, "dice": dice, "step": step, "failed": failed}
-            | {"training_seconds": seconds}
-        )
+        row = {"candidate": number, **candidate, "dice": dice, "step": step, "failed": failed}
+        rows.append(row | {"training_seconds": cost["training_seconds"]})
     return pd.DataFrame(rows).astype({"step": "Int64"})
 
 

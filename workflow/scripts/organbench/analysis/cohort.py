@@ -151,10 +151,5 @@ def scan_spacing(cases: pd.DataFrame) -> pd.DataFrame:
     along = np.array([next(i for i, letter in enumerate(code) if letter in "IS") for code in cases["orientation"]])
     within = spacing.copy()
     within[np.arange(len(cases)), along] = 0
-    return pd.DataFrame(
-        {
-            "case": cases["case"].to_numpy(),
-            "slice_mm": spacing[np.arange(len(cases)), along],
-            "in_plane_mm": within.max(axis=1),
-        }
-    )
+    slices = spacing[np.arange(len(cases)), along]
+    return cases[["case"]].reset_index(drop=True).assign(slice_mm=slices, in_plane_mm=within.max(axis=1))

@@ -32,14 +32,8 @@ def empty_masks(per_case: pd.DataFrame) -> pd.DataFrame:
         ValueError: an organ is itself named `all`.
     """
     present, predicted, dice = per_case["reference_ml"] > 0, per_case["predicted_ml"] > 0, per_case["dice"]
-    counts = pd.DataFrame(
-        {
-            **{key: per_case[key] for key in ("model", "organ")},
-            "predictions": 1,
-            "both_empty": ~present & ~predicted,
-            "invented": ~present & predicted,
-            "missed": present & ~predicted,
-        }
+    counts = per_case[["model", "organ"]].assign(
+        predictions=1, both_empty=~present & ~predicted, invented=~present & predicted, missed=present & ~predicted
     )
     counts = pd.concat([counts, counts.assign(organ=ALL)]).groupby(["model", "organ"], sort=False).sum()
     rules = {

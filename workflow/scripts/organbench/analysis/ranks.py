@@ -47,17 +47,9 @@ def rank(per_case: pd.DataFrame) -> pd.DataFrame:
             ranks = stats.rankdata(-sample, axis=1).mean(axis=0) if len(sample) else np.full(len(models), np.nan)
             order = np.argsort(ranks, kind="stable")
             table = pd.DataFrame({"model": np.array(models, dtype=object)[order], "average_rank": ranks[order]})
-            tables.append(
-                table.assign(
-                    metric=metric,
-                    organ=organ,
-                    n=len(sample),
-                    friedman_p=own,
-                    friedman_p_holm=corrected,
-                    critical_difference=critical,
-                    groups=letters(ranks[order], critical if corrected < ALPHA else math.inf),
-                )[RANKS]
-            )
+            tests = {"friedman_p": own, "friedman_p_holm": corrected, "critical_difference": critical}
+            groups = letters(ranks[order], critical if corrected < ALPHA else math.inf)
+            tables.append(table.assign(metric=metric, organ=organ, n=len(sample), **tests, groups=groups)[RANKS])
     return pd.concat(tables[1:] or tables, ignore_index=True)
 
 

@@ -171,12 +171,10 @@ def networks(
     norms: dict[str, list[str]] = {}
     for name, own in settings.items():
         norms.setdefault(NORMS[own["training"]["norm"]], []).append(name)
+    used = [f"{listed(names)} {'used ' * (not k)}{norm}" for k, (norm, names) in enumerate(norms.items())]
     if len(norms) == 1:
-        sentences.append(f"All used {next(iter(norms))}.")
-    else:
-        used = [f"{listed(names)} {'used ' * (not k)}{norm}" for k, (norm, names) in enumerate(norms.items())]
-        sentences.append(f"{listed(used)}.")
-    return " ".join(sentences)
+        used = [f"All used {next(iter(norms))}"]
+    return " ".join([*sentences, f"{listed(used)}."])
 
 
 def shared(given: Mapping[str, Any], settings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -210,36 +208,27 @@ def training(common: Mapping[str, Any], settings: Mapping[str, Mapping[str, Any]
     near = f"{share} of them near an organ, each organ as often" if common["foreground"] else "anywhere"
     decay = said(common, "weight_decay", f"weight decay {common['weight_decay']:g}", "a tuned weight decay")
     clip = said(common, "gradient_clip", f"a norm of {common['gradient_clip']:g}", "a tuned norm")
+    average = said(common, "ema", f"decay {common['ema']:g}", "a tuned decay, where 0 is none")
+    weight = f"with half the weight per level{CITED['deep_supervision']}"
+    seeds = f"with {len(common['seeds'])} seeds" if len(common["seeds"]) > 1 else "once"
     sentences = [
         f"Networks were trained for {common['steps']} steps on batches of {common['batch_size']} crops of {crops} "
         f"voxels{context}, {near}, all models of these settings on the same crops in the same order.",
+        "Crops were taken from the middle axial slice of each scan only." * (common["slices"] == "middle"),
         f"We minimised {said(common, 'loss', shown('loss', common['loss']), 'a tuned loss')} with "
         f"{said(common, 'optimizer', shown('optimizer', common['optimizer']), 'a tuned optimizer')} ({decay}, "
         f"gradients clipped to {clip}).",
         learning_rate(common),
         augmentation(common["augmentation"]),
-    ]
-    if common["slices"] == "middle":
-        sentences.insert(1, "Crops were taken from the middle axial slice of each scan only.")
-    if common["deep_supervision"]:
-        sentences.append(
-            "Coarser levels of the networks were supervised too, with half the weight per level"
-            f"{CITED['deep_supervision']}."
-        )
-    average = said(common, "ema", f"decay {common['ema']:g}", "a tuned decay, where 0 is none")
-    if average != "decay 0":
-        sentences.append(f"An exponential moving average of the weights ({average}) was kept{CITED['ema']}.")
-    sentences.append(
+        f"Coarser levels of the networks were supervised too, {weight}." if common["deep_supervision"] else "",
+        f"An exponential moving average of the weights ({average}) was kept{CITED['ema']}."
+        if average != "decay 0"
+        else "",
         "The weights after the last step were kept."
         if common["weights"] == "last"
-        else "The weights with the highest mean Dice on the validation cases, predicted like test cases, were kept."
-    )
-    seeds = common["seeds"]
-    sentences.append(
-        f"Every network was trained with {len(seeds)} seeds per fold."
-        if len(seeds) > 1
-        else "Every network was trained once per fold."
-    )
+        else "The weights with the highest mean Dice on the validation cases, predicted like test cases, were kept.",
+        f"Every network was trained {seeds} per fold.",
+    ]
     for name, own in settings.items():
         if other := differences(own["training"], common):
             sentences.append(f"For {name} it was {listed(other)}.")

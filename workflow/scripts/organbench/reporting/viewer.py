@@ -131,13 +131,9 @@ def ranking(shown: pd.DataFrame, agreements: pd.DataFrame) -> pd.DataFrame:
         `cohort.disagreement`). NaN where there is none.
     """
     dice = shown.groupby(["case", "organ"], sort=False)["dice"].agg(worst="min", mean="mean")
+    worst = shown.groupby("case", sort=False)["dice"].min()
     by_model = shown.groupby(["case", "model"], sort=False)["dice"].mean()
-    every = pd.DataFrame(
-        {
-            "worst": shown.groupby("case", sort=False)["dice"].min(),
-            "mean": by_model.groupby("case", sort=False).mean(),
-        }
-    )
+    every = pd.DataFrame({"worst": worst, "mean": by_model.groupby("case", sort=False).mean()})
     every.index = pd.MultiIndex.from_product([every.index, [ALL]], names=["case", "organ"])
     ranks = pd.concat([dice, every])
     return ranks.assign(disagreement=disagreement(agreements).reindex(ranks.index))
