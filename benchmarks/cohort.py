@@ -66,8 +66,6 @@ def train(work: Path, number: int) -> dict[str, float]:
     Each case is read once when training starts, to see that it is whole: milliseconds a case. Then twelve steps are
     done: milliseconds a step, with their batches and the making of the network. Both are the processor's.
     """
-    import logging
-
     import torch
 
     from organbench.data import cases
@@ -88,7 +86,6 @@ def train(work: Path, number: int) -> dict[str, float]:
         device=devices.prepare(threads=torch.get_num_threads(), gpus=0),
         checkpoint=work / "checkpoint.pt",
         stamp="",
-        logger=logging.getLogger("quiet"),
     ).train()
     ended = time.process_time()
     return {"ms_a_case": 1000 * (loaded - started) / number, "ms_a_step": 1000 * (ended - loaded) / STEPS}

@@ -4,7 +4,6 @@ All is made in the work folder, once, the same every time.
 """
 
 import json
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -138,7 +137,6 @@ def make_weights(work: Path, ct: Path, classes: int, steps: int = 150) -> None:
         device=devices.prepare(threads=torch.get_num_threads(), gpus=1),
         checkpoint=folder / "checkpoint.pt",
         stamp="",
-        logger=logging.getLogger("organbench"),
     ).train()
     weights.save(folder / "weights.pt", trained.network, trained.recipe)
 
@@ -147,7 +145,7 @@ def task(
     network: Mapping[str, Any], settings: Mapping[str, Any], window: Sequence[float], organs: Iterable[str]
 ) -> Any:
     """What a network is to learn, as a study with these settings has it; with the default study's way of predicting."""
-    from organbench.inference.prediction import Prediction
+    from organbench.inference.settings import Prediction
     from organbench.learning.settings import Task, Training
 
     prediction, (low, high) = Prediction.of(default_study()["prediction"]), window

@@ -21,10 +21,11 @@ def predict(work: Path, classes: int) -> dict[str, float]:
     from organbench.data import cases, conversion
     from organbench.hardware import devices
     from organbench.inference import prediction, predictor, weights
+    from organbench.inference.settings import Prediction
 
     folder = work / f"ct-{classes}"
     started = time.perf_counter()
-    settings = prediction.Prediction.of(inputs.default_study()["prediction"])
+    settings = Prediction.of(inputs.default_study()["prediction"])
     device = devices.prepare(threads=torch.get_num_threads(), gpus=1)
     network, recipe = weights.load(folder / "weights.pt", device)
     whole = predictor.Predictor(

@@ -37,8 +37,8 @@ def predictor(folder: Path) -> tuple[Any, Any]:
 
     from organbench.hardware import devices
     from organbench.inference import weights
-    from organbench.inference.prediction import Prediction
     from organbench.inference.predictor import Predictor
+    from organbench.inference.settings import Prediction
 
     settings = Prediction.of(inputs.default_study()["prediction"])
     device = devices.prepare(threads=torch.get_num_threads(), gpus=1)

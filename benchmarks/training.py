@@ -4,7 +4,6 @@ The network, patch and batch are the default study's U-Net's, the cases its pati
 steps that are not counted; reading and preparing the cases, validation and checkpoints are in nobody's time.
 """
 
-import logging
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -41,7 +40,6 @@ def organbench(work: Path) -> dict[str, float]:
         checkpoint=work / "checkpoint.pt",
         stamp="",
         workers=max(1, threads // 2),
-        logger=logging.getLogger("organbench"),
     ).train()
     told = {row["step"]: row["seconds"] for row in trained.rows}
     return rate(told[WARMUP + STEPS] - told[WARMUP])
@@ -77,8 +75,7 @@ def network_on_one_batch(work: Path) -> dict[str, float]:
 
     from organbench import networks
     from organbench.hardware import devices
-    from organbench.learning import losses, optimisation
-    from organbench.learning.settings import Training
+    from organbench.learning import choices
 
     options, settings = inputs.training_settings()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -87,8 +84,9 @@ def network_on_one_batch(work: Path) -> dict[str, float]:
     torch.manual_seed(0)
     network = networks.build(options, in_channels=channels, classes=classes, norm=settings["norm"])
     network = devices.place(network, device, 2).train()
-    optimizer = optimisation.make_optimizer(network, Training.of(settings))
-    loss_of = losses.loss(settings["loss"])
+    make_optimizer = choices.load("optimizer", settings["optimizer"])
+    optimizer = make_optimizer(network.parameters(), settings["learning_rate"], settings["weight_decay"])
+    loss_of = choices.load("loss", settings["loss"])
     shape = (settings["batch_size"], *settings["patch"])
     images = torch.rand(shape[0], channels, *shape[1:], device=device) * 2 - 1
     images = images.contiguous(memory_format=devices.memory_format(2))

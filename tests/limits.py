@@ -17,6 +17,7 @@ import yaml
 from snakemake.common.configfile import load_configfile
 
 from organbench.core.errors import InputError
+from organbench.core.jobs import LOGGER
 from organbench.data import cases, conversion, finding, splits
 from organbench.inference import weights
 from organbench.learning.checkpoint import Checkpoint
@@ -107,7 +108,8 @@ def load_weights(folder, path):
 def resume(folder, path):
     os.chdir(folder)
     lines = io.StringIO()
-    logger = logging.Logger("resume")
-    logger.addHandler(logging.StreamHandler(lines))
-    progress = Checkpoint(path, "s", {}).resume({}, logger)
+    to_lines = logging.StreamHandler(lines)
+    LOGGER.addHandler(to_lines)
+    progress = Checkpoint(path, "s", {}).resume({})
+    LOGGER.removeHandler(to_lines)
     return progress.step, lines.getvalue()

@@ -1,7 +1,6 @@
 """Tiny patients, settings and networks for the tests of what is trained and predicted."""
 
 import copy
-import logging
 
 import numpy as np
 import SimpleITK as sitk
@@ -10,7 +9,7 @@ from hypothesis import settings
 from torch import nn
 
 from organbench.data import cases, conversion
-from organbench.inference.prediction import Prediction
+from organbench.inference.settings import Prediction
 from organbench.inference.windows import scaled
 from organbench.learning.settings import Task, Training
 from organbench.learning.trainer import Trainer
@@ -69,17 +68,16 @@ def settings_of(**changes):
     return Training.of(training_settings(**changes))
 
 
+def task_of(settings=TRAINING, *, network=UNET, prediction=PREDICTION, window=WINDOW, seed=0):
+    """What a tiny network is to learn."""
+    settings = Training.of(settings)
+    return Task(network, settings, Prediction.of(prediction), window, organs=tuple(ORGANS), seed=seed)
+
+
 def train(patients, validation, checkpoint, *, network=UNET, prediction=PREDICTION, seed=0, settings=None, **options):
     """Train a tiny network on the patients."""
-    task = Task(
-        network=network,
-        settings=Training.of(settings or TRAINING),
-        prediction=Prediction.of(prediction),
-        window=WINDOW,
-        organs=tuple(ORGANS),
-        seed=seed,
-    )
-    options = {"device": torch.device("cpu"), "stamp": "stamp", "logger": logging.getLogger("organbench")} | options
+    task = task_of(settings or TRAINING, network=network, prediction=prediction, seed=seed)
+    options = {"device": torch.device("cpu"), "stamp": "stamp"} | options
     return Trainer(task, patients, validation, checkpoint=checkpoint, **options).train()
 
 

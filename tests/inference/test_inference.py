@@ -15,11 +15,13 @@ from torch import nn
 
 from organbench import networks
 from organbench.core.errors import InputError
+from organbench.core.files import tuples
 from organbench.data import conversion
 from organbench.hardware import devices
 from organbench.inference import weights as weights_file
-from organbench.inference.prediction import Specks, predict_case
+from organbench.inference.prediction import predict_case
 from organbench.inference.predictor import Ensemble, Predictor
+from organbench.inference.settings import Specks
 from organbench.inference.weights import Recipe
 from organbench.inference.windows import body_box, gaussian, starts
 
@@ -333,15 +335,15 @@ RECIPE = {
 def weights(tmp_path):
     torch.manual_seed(0)
     network = devices.place(networks.build(UNET, in_channels=1, classes=3), CPU, 2)
-    weights_file.save(tmp_path / "weights.pt", network, Recipe.of(RECIPE))
+    weights_file.save(tmp_path / "weights.pt", network, Recipe(**tuples(RECIPE)))
     return network, tmp_path / "weights.pt"
 
 
 def test_weights_come_back_with_their_recipe(weights):
     network, path = weights
     again, recipe = weights_file.load(path, CPU)
-    assert recipe == Recipe.of(RECIPE)
-    assert recipe.plain() == RECIPE
+    assert recipe == Recipe(**tuples(RECIPE))
+    assert weights_file.read_archive(path)["recipe"] == RECIPE
     ours, theirs = network.state_dict(), again.state_dict()
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[key], theirs[key]) for key in ours)

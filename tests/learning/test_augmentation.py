@@ -8,22 +8,24 @@ import pytest
 import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from tiny import AUGMENTATION, NO_AUGMENTATION, WINDOW, examples
+from tiny import AUGMENTATION, NO_AUGMENTATION, WINDOW, examples, settings_of, task_of, training_settings
 
 from organbench.inference.windows import scaled
 from organbench.learning import augmentation, choices
-from organbench.learning.augmentation import Augmentation, affine, warp
+from organbench.learning.augmentation import affine, warp
+from organbench.learning.settings import Augmentation
 
 PATCHES = [(12, 16), (6, 12, 10)]
 either_patch = pytest.mark.parametrize("patch", PATCHES, ids=["2d", "3d"])
 
 
 def margin(patch, options):
-    return augmentation.margin(patch, Augmentation.of(NO_AUGMENTATION | options))
+    return settings_of(patch=patch, augmentation=NO_AUGMENTATION | options).margin
 
 
-def augment(images, labels, patch, options, window, **draw):
-    return augmentation.augment(images, labels, patch, Augmentation.of(options), window, **draw)
+def augment(images, labels, patch, options, window, *, seed, step):
+    task = task_of(training_settings(patch=patch, augmentation=options), window=window, seed=seed)
+    return augmentation.augment(images, labels, task, step)
 
 
 def random_batch(patch, options, *, count=4, channels=1):

@@ -66,7 +66,8 @@ import sys
 sys.modules["torch"] = None
 from organbench.study import schema
 schema.load({str(SCHEMA)!r})
-from organbench.learning import choices, losses
+from organbench.learning import choices
+from organbench.learning.settings import Task, Training
 print(choices.phrases("loss")["ce"])
 """
     scripts = Path(schema_file.__file__).parents[2]

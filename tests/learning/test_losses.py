@@ -1,6 +1,7 @@
 """The losses, against plain numpy and by their properties."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ from hypothesis import strategies as st
 
 from organbench.evaluation.metrics import legacy_score
 from organbench.evaluation.overlaps import joint_histogram
-from organbench.learning.losses import loss
+from organbench.learning import choices
+
+loss = partial(choices.load, "loss")
 
 NAMES = ["dice_ce", "dice", "ce", "dice_legacy"]
 every_loss = pytest.mark.parametrize("name", NAMES)

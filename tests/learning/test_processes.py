@@ -12,14 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from tiny import AUGMENTATION as OPTIONS
-from tiny import ORGANS, PREDICTION, UNET, WINDOW, label_map, make_case, training_settings
+from tiny import AUGMENTATION, ORGANS, PREDICTION, UNET, WINDOW, label_map, make_case, task_of, training_settings
 
 from organbench.learning import augmentation, sampling
-from organbench.learning.augmentation import Augmentation
-from organbench.learning.sampling import Sampling, Shard, batch
+from organbench.learning.sampling import Shard, batch
 
-AUGMENTATION = Augmentation.of(OPTIONS)
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 LAUNCH = """
 import json, sys
@@ -42,7 +39,6 @@ def patients(tmp_path_factory):
 def start(patients, folder, processes, **changes):
     """Start a training in a process of its own."""
     folder.mkdir(exist_ok=True)
-    outputs = {name: str(folder / file) for name, file in (("weights", "weights.pt"), ("history", "history.csv"))}
     job = {
         "training": [str(patients / name) for name in "ab"],
         "validation": [str(patients / "c")],
@@ -58,10 +54,8 @@ def start(patients, folder, processes, **changes):
         "threads": 1,
         "gpus": 0,
         "code": "",
-        "checkpoint": str(folder / "checkpoint.pt"),
+        "folder": str(folder),
         "log": str(folder / "log"),
-        "cost": str(folder / "cost.json"),
-        **outputs,
     }
     (folder / "job.json").write_text(json.dumps(job))
     (folder / "launch.py").write_text(LAUNCH)
@@ -85,13 +79,13 @@ def test_the_shards_of_a_batch_are_the_batch(patients, patch, world):
     from organbench.data import cases
 
     read = [cases.load(patients / name) for name in "abc"]
-    margin = augmentation.margin(patch, AUGMENTATION)
-    plan = Sampling(seed=1, batch_size=8, patch=patch, margin=margin, context=0, foreground=0.5)
+    settings = training_settings(patch=patch, batch_size=8, foreground=0.5, augmentation=AUGMENTATION)
+    task = task_of(settings, seed=1)
 
     def fed(shard):
-        images, labels = batch(read, plan, 5, shard)
+        images, labels = batch(read, task, 5, shard)
         images, labels = torch.from_numpy(images), torch.from_numpy(labels)
-        return augmentation.augment(images, labels, patch, AUGMENTATION, WINDOW, seed=1, step=5, shard=shard)
+        return augmentation.augment(images, labels, task, 5, shard)
 
     images, labels = fed(sampling.WHOLE)
     for rank in range(world):

@@ -2,7 +2,6 @@
 
 import copy
 import runpy
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,7 +16,7 @@ from torch import nn
 
 from organbench import networks
 from organbench.core.errors import InputError
-from organbench.learning import building, losses, optimisation, rehearsal
+from organbench.learning import building, choices, optimisation, rehearsal
 from organbench.learning.settings import Training
 from organbench.study import configuration, kinds
 from organbench.study.kinds import network as network_kind
@@ -33,10 +32,6 @@ UNFIT = [
     ({"batch_size": 3, "norm": "instance"}, ONE_VOXEL),
     ({"batch_size": 1, "norm": "instance"}, ONE_VOXEL),
 ]
-
-
-def loss_of(settings):
-    return partial(optimisation.supervised, losses.loss(settings.loss))
 
 
 def unfit(options, dims, changes):
@@ -72,7 +67,7 @@ def test_an_error_of_training_that_shapes_do_not_explain_goes_on(tmp_path, monke
     def fail(*args, **options):
         raise RuntimeError("the device is broken")
 
-    monkeypatch.setattr(optimisation, "learn", fail)
+    monkeypatch.setattr(optimisation.Learner, "learn", fail)
     with pytest.raises(RuntimeError, match="the device is broken"):
         train(tmp_path, UNET, training_settings())
 
@@ -113,10 +108,9 @@ def test_the_studies_that_come_with_it_can_be_trained(path, schema, defaults):
         options, settings = network_kind.settings(model, config)
         settings = Training.of(settings)
         design = building.design(options, settings, list(config["dataset"]["organs"]))
-        network, loss = building.build(design), loss_of(settings)
-        assert rehearsal.shapes(network, loss, design, settings.batch_size).stored_bytes > 0
-        smaller, crops = rehearsal.affordable(network, loss, design, settings.batch_size)
-        assert rehearsal.shapes(network, loss, smaller, crops).small
+        network = building.build(design)
+        assert rehearsal.shapes(network, design, settings).stored_bytes > 0
+        assert rehearsal.shapes(network, *rehearsal.affordable(network, design, settings)).small
 
 
 class Faulty(nn.Module):
@@ -162,18 +156,19 @@ def test_a_rehearsal_leaves_no_trace():
     network = networks.build(UNET, in_channels=1, classes=3)
     before, state = copy.deepcopy(network.state_dict()), torch.random.get_rng_state()
     design = building.design(UNET, settings_of(), list(ORGANS))
-    rehearsal.shapes(network, loss_of(settings_of()), design, 3)
+    rehearsal.shapes(network, design, settings_of())
     assert torch.equal(torch.random.get_rng_state(), state)
     assert network.training
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
     assert all(parameter.grad is None for parameter in network.parameters())
 
 
-def test_what_a_step_needs_is_what_one_counts_by_hand():
+def test_what_a_step_needs_is_what_one_counts_by_hand(monkeypatch):
     """Convolutions keep inputs and weights for the backward pass; the ReLU's output is the second one's input."""
     network = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1, bias=False), nn.ReLU(), nn.Conv2d(4, 3, 1, bias=False))
-    design = building.design({}, settings_of(patch=[8, 8]), list(ORGANS))
-    need = rehearsal.shapes(network, lambda logits, labels: logits.sum(), design, 2)
+    settings = settings_of(patch=[8, 8], batch_size=2)
+    monkeypatch.setattr(choices, "load", lambda *_: lambda logits, labels: logits.sum())
+    need = rehearsal.shapes(network, building.design({}, settings, list(ORGANS)), settings)
     voxels, weights = 2 * 8 * 8, 4 * 9 + 4 * 3
     assert need.stored_bytes == 4 * (voxels * (1 + 4) + weights)
     forward = voxels * (4 * 9 + 4 * 3)

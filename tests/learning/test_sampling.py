@@ -7,17 +7,18 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny import examples, label_map, make_case
+from tiny import NO_AUGMENTATION, examples, label_map, make_case, task_of, training_settings
 
 from organbench.data.intensity import AIR_HU
 from organbench.inference.windows import neighbours
 from organbench.learning import sampling
-from organbench.learning.sampling import Sampling, batch, batches, centres, clamp, crop
+from organbench.learning.sampling import batch, batches, centres, clamp, crop
 
 
-def drawing(**changes):
-    options = {"seed": 3, "batch_size": 4, "patch": (8, 8), "margin": (2, 2), "context": 0, "foreground": 0.67}
-    return Sampling(**options | changes)
+def drawing(*, patch=(8, 8), margins=True, seed=3, **changes):
+    """A task whose margins, if it has any, are a quarter of the patch on each side."""
+    settings = training_settings(patch=patch, batch_size=4, augmentation=NO_AUGMENTATION | {"scale": margins * 0.5})
+    return task_of(settings | changes, seed=seed)
 
 
 @pytest.fixture(scope="module")
@@ -40,14 +41,14 @@ def test_a_batch_in_2d_has_channels_and_margins(patients):
 
 
 def test_a_batch_in_3d_has_one_channel_and_margins(patients):
-    images, labels = batch(patients, drawing(patch=(4, 8, 6), margin=(0, 2, 1)), 0)
-    assert images.shape == (4, 1, 4, 12, 8)
-    assert labels.shape == (4, 4, 12, 8)
+    images, labels = batch(patients, drawing(patch=(4, 8, 6)), 0)
+    assert images.shape == (4, 1, 6, 12, 10)
+    assert labels.shape == (4, 6, 12, 10)
 
 
 @pytest.mark.parametrize("patch", [(8, 8), (4, 8, 8)])
 def test_images_and_labels_are_the_same_voxels_of_the_chosen_case(patients, patch):
-    plan = drawing(patch=patch, margin=(0,) * len(patch), batch_size=20)
+    plan = drawing(patch=patch, margins=False, batch_size=20)
     images, labels = batch(patients, plan, 1)
     size = (1,) * (3 - len(patch)) + patch
     for image, label, (index, centre) in zip(images, labels, centres(patients, plan, 1), strict=True):
@@ -95,7 +96,7 @@ def test_reading_ahead_is_bounded_and_ends_with_the_loop(patients, monkeypatch):
 @given(foreground=st.sampled_from([0.0, 0.25, 0.5, 1.0]))
 @examples(4)
 def test_the_foreground_share_of_a_batch_is_near_an_organ(patients, foreground):
-    plan = drawing(batch_size=8, foreground=foreground, patch=(4, 8, 8), margin=(0, 0, 0))
+    plan = drawing(batch_size=8, foreground=foreground, patch=(4, 8, 8), margins=False)
     for step in range(10):
         shows_organ = batch(patients, plan, step)[1].any(axis=(1, 2, 3))
         assert shows_organ[: round(8 * foreground)].all()
@@ -117,7 +118,7 @@ def test_an_organs_voxel_lies_up_to_a_quarter_of_the_patch_off_the_crops_centre(
     labels = np.zeros((40, 60, 60), np.uint8)
     labels[20, 30, 30] = 1
     patient = make_case(tmp_path, "a", labels)
-    plan = drawing(foreground=1.0, batch_size=50, patch=patch, margin=(0,) * len(patch))
+    plan = drawing(foreground=1.0, batch_size=50, patch=patch, margins=False)
     drawn = np.array([centre for step in range(20) for _, centre in centres([patient], plan, step)])
     axes = range(3 - len(patch), 3)  # in 2D the slices have a test of their own
     for axis, size in zip(axes, patch, strict=True):
@@ -128,7 +129,7 @@ def test_an_organs_voxel_lies_up_to_a_quarter_of_the_patch_off_the_crops_centre(
 
 
 def test_the_middle_slice_alone_is_shown_where_that_is_asked(patients):
-    plan = drawing(foreground=1.0, middle=True)
+    plan = drawing(foreground=1.0, slices="middle")
     for step in range(20):
         assert all(z == len(patients[index].image) // 2 for index, (z, _, _) in centres(patients, plan, step))
 
@@ -136,10 +137,10 @@ def test_the_middle_slice_alone_is_shown_where_that_is_asked(patients):
 def test_organs_are_drawn_evenly_however_rare(patients):
     voxels = sum(np.bincount(case.label.ravel(), minlength=3) for case in patients)
     assert voxels[1] > 50 * voxels[2]  # the bladder is rare
-    plan = drawing(foreground=1.0, patch=(4, 8, 8), margin=(0, 0, 0), batch_size=16)
+    plan = drawing(foreground=1.0, patch=(4, 8, 8), margins=False, batch_size=16)
     with_bladder = [(batch(patients, plan, step)[1] == 2).any(axis=(1, 2, 3)) for step in range(100)]
     assert np.mean(with_bladder) == pytest.approx(0.5, abs=0.05)  # 4 standard deviations of 1600 draws
-    by_chance = drawing(foreground=0.0, margin=(0, 0), batch_size=16)
+    by_chance = drawing(foreground=0.0, margins=False, batch_size=16)
     with_bladder = [(batch(patients, by_chance, step)[1] == 2).any(axis=(1, 2)) for step in range(100)]
     assert np.mean(with_bladder) < 0.1
 
@@ -193,7 +194,7 @@ def test_a_small_volume_is_padded_with_air_and_background(tmp_path):
     organ = np.full((3, 5, 4), 1, np.uint8)
     organ[0, 0, 0] = 0  # air
     small = [make_case(tmp_path, "a", organ, noise=0.0)]
-    images, labels = batch(small, drawing(patch=(8, 8, 8), margin=(1, 1, 1)), 0)
+    images, labels = batch(small, drawing(patch=(8, 8, 8)), 0)
     assert ((images[:, 0] == 300) == (labels == 1)).all()
     assert ((images[:, 0] == AIR_HU) == (labels == 0)).all()
     assert (labels.sum(axis=(1, 2, 3)) == 3 * 5 * 4 - 1).all()  # all of it is there
@@ -207,7 +208,7 @@ def test_neighbours_repeat_the_outermost_slices():
 
 
 def test_context_brings_the_slices_below_and_above(patients):
-    plan = drawing(context=2, batch_size=40, margin=(0, 0))
+    plan = drawing(context=2, batch_size=40, margins=False)
     images, labels = batch(patients, plan, 0)
     seen = set()
     for image, label, (index, (z, y, x)) in zip(images, labels, centres(patients, plan, 0), strict=True):

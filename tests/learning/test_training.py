@@ -10,6 +10,7 @@ import platform
 import runpy
 import shutil
 import signal
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -29,6 +30,7 @@ from tiny import (
     label_map,
     make_case,
     settings_of,
+    task_of,
     training_settings,
 )
 from torch import nn
@@ -40,11 +42,12 @@ from organbench.evaluation import overlaps
 from organbench.hardware import devices
 from organbench.inference import weights as weights_file
 from organbench.inference import windows
-from organbench.inference.prediction import Prediction, predict_files
+from organbench.inference.prediction import predict_files
+from organbench.inference.settings import Prediction
 from organbench.learning import (
     augmentation,
     building,
-    losses,
+    choices,
     optimisation,
     sampling,
     trainer,
@@ -100,13 +103,23 @@ def history(rows):
     return json.dumps([{key: value for key, value in row.items() if key != "seconds"} for row in rows])
 
 
+def watch_choice(monkeypatch, key, watched):
+    """Call a function in place of what the config chooses under a key; it is given that, and its arguments."""
+    load = choices.load
+
+    def found(asked, name):
+        return partial(watched, load(asked, name)) if asked == key else load(asked, name)
+
+    monkeypatch.setattr(choices, "load", found)
+
+
 # The comparison is fair
 
 
 @pytest.fixture
 def fed(monkeypatch):
     """What networks and losses get in training, step by step, as bytes."""
-    inputs, targets, build, loss = [], [], networks.build, losses.loss
+    inputs, targets, build = [], [], networks.build
 
     def watched_network(*args, **options):
         network = build(*args, **options)
@@ -118,15 +131,12 @@ def fed(monkeypatch):
         network.register_forward_pre_hook(watch)
         return network
 
-    def watched_loss(name):
-        def call(logits, labels):
-            targets.append((labels.shape, labels.contiguous().numpy().tobytes()))
-            return loss(name)(logits, labels)
-
-        return call
+    def watched_loss(loss, logits, labels):
+        targets.append((labels.shape, labels.contiguous().numpy().tobytes()))
+        return loss(logits, labels)
 
     monkeypatch.setattr(networks, "build", watched_network)
-    monkeypatch.setattr(losses, "loss", watched_loss)
+    watch_choice(monkeypatch, "loss", watched_loss)
 
     def take():
         taken = list(inputs), list(targets)
@@ -159,36 +169,28 @@ def test_all_models_see_the_same_batches(patients, tmp_path, fed, models, change
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_step_trains_on_the_batch_of_its_seed_and_number(patients, tmp_path, fed, seed):
-    settings = settings_of()
-    plan = sampling.Sampling(
-        seed=seed,
-        batch_size=3,
-        patch=(16, 16),
-        margin=augmentation.margin((16, 16), settings.augmentation),
-        context=0,
-        foreground=0.67,
-    )
     train(patients, tmp_path / "none", seed=seed)
     for step, (inputs, targets) in enumerate(zip(*fed(), strict=True)):
-        images, labels = map(torch.from_numpy, sampling.batch(patients, plan, step))
-        expected = augmentation.augment(images, labels, (16, 16), settings.augmentation, WINDOW, seed=seed, step=step)
+        images, labels = map(torch.from_numpy, sampling.batch(patients, task_of(seed=seed), step))
+        expected = augmentation.augment(images, labels, task_of(seed=seed), step)
         assert inputs == (expected[0].shape, expected[0].numpy().tobytes())
         assert targets == (expected[1].shape, expected[1].numpy().tobytes())
 
 
 def test_the_first_weights_depend_on_the_seed_only(patients, tmp_path, monkeypatch):
-    first, make = [], optimisation.make_optimizer
+    first = []
 
-    def watched(network, settings):
-        first.append(weights_of(network))
-        return make(network, settings)
+    def watched(make, weights, *options):
+        weights = list(weights)
+        first.append([value.detach().clone() for value in weights])
+        return make(weights, *options)
 
-    monkeypatch.setattr(optimisation, "make_optimizer", watched)
+    watch_choice(monkeypatch, "optimizer", watched)
     for seed in (0, 0, 1):
         train(patients, tmp_path / "none", seed=seed, steps=1)
         torch.rand(7)  # something else used torch's random state
-    assert same_weights(first[0], first[1])
-    assert not same_weights(first[0], first[2])
+    assert all(map(torch.equal, first[0], first[1]))
+    assert not all(map(torch.equal, first[0], first[2]))
 
 
 def test_what_the_network_gets_is_in_range_and_in_its_memory_format(patients, tmp_path, monkeypatch):
@@ -259,10 +261,10 @@ def test_the_average_of_the_weights_is_kept_and_validated(patients, tmp_path, mo
 def test_deep_supervision_halves_the_weight_of_each_coarser_level():
     labels = torch.randint(3, (2, 8, 8))
     logits = [torch.randn(2, 3, n, n) for n in (8, 4, 2)]
-    one_by_one = [losses.loss("dice_ce")(part, labels[:, :: 2**k, :: 2**k]) for k, part in enumerate(logits)]
+    one_by_one = [choices.load("loss", "dice_ce")(part, labels[:, :: 2**k, :: 2**k]) for k, part in enumerate(logits)]
     expected = (one_by_one[0] + one_by_one[1] / 2 + one_by_one[2] / 4) / 1.75
-    torch.testing.assert_close(optimisation.supervised(losses.loss("dice_ce"), logits, labels), expected)
-    assert optimisation.supervised(losses.loss("dice_ce"), logits[0], labels) == one_by_one[0]
+    torch.testing.assert_close(optimisation.supervised(choices.load("loss", "dice_ce"), logits, labels), expected)
+    assert optimisation.supervised(choices.load("loss", "dice_ce"), logits[0], labels) == one_by_one[0]
 
 
 @pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated")
@@ -293,28 +295,28 @@ def test_what_a_network_does_not_allow_is_refused_in_one_line(patients, tmp_path
     ("name", "kind"), [("adamw", torch.optim.AdamW), ("adam", torch.optim.Adam), ("sgd", torch.optim.SGD)]
 )
 def test_the_optimizer_is_the_one_asked_for(name, kind):
-    optimizer = optimisation.make_optimizer(
-        nn.Conv2d(1, 1, 1), settings_of(optimizer=name, learning_rate=0.2, weight_decay=0.3)
-    )
+    settings = settings_of(optimizer=name, learning_rate=0.2, weight_decay=0.3)
+    optimizer = optimisation.Learner(nn.Conv2d(1, 1, 1), settings, device=CPU, precision="fp32").optimizer
     assert type(optimizer) is kind
     assert (optimizer.param_groups[0]["lr"], optimizer.param_groups[0]["weight_decay"]) == (0.2, 0.3)
 
 
 def test_the_optimizer_steps_at_the_rate_that_the_history_tells_with_clipped_gradients(patients, tmp_path, monkeypatch):
-    used, norms, make = [], [], optimisation.make_optimizer
+    used, norms = [], []
 
-    def watched(network, settings):
-        optimizer = make(network, settings)
+    def watched(make, weights, *options):
+        weights = list(weights)
+        optimizer = make(weights, *options)
 
         def watch(optimizer, args, kwargs):
             used.append(optimizer.param_groups[0]["lr"])
-            gradients = [parameter.grad.flatten() for parameter in network.parameters()]
+            gradients = [parameter.grad.flatten() for parameter in weights]
             norms.append(float(torch.cat(gradients).norm()))
 
         optimizer.register_step_pre_hook(watch)
         return optimizer
 
-    monkeypatch.setattr(optimisation, "make_optimizer", watched)
+    watch_choice(monkeypatch, "optimizer", watched)
     rows = train(patients, tmp_path / "none", gradient_clip=1e6)[2]
     assert used == [row["learning_rate"] for row in rows]
     assert used == [optimisation.learning_rate(step, settings_of()) for step in range(6)]
@@ -460,13 +462,13 @@ def test_the_weights_that_are_kept(patients, tmp_path, monkeypatch, weights, dic
 
 def watch_learning(monkeypatch, change):
     """Let something happen to the learner after each step, from its number on; it may give another loss."""
-    learn, steps = optimisation.learn, itertools.count(1)
+    learn, steps = optimisation.Learner.learn, itertools.count(1)
 
     def changed(learner, *args, **options):
         value = learn(learner, *args, **options)
         return change(next(steps), learner, value)
 
-    monkeypatch.setattr(optimisation, "learn", changed)
+    monkeypatch.setattr(optimisation.Learner, "learn", changed)
 
 
 @pytest.mark.parametrize("loss", [float("nan"), float("inf"), -float("inf")])
@@ -864,7 +866,7 @@ def test_a_checkpoint_that_cannot_be_read_now_stays(tmp_path, monkeypatch):
     checkpoint.write_bytes(b"good")
     monkeypatch.setattr(Path, "read_bytes", fail)
     with pytest.raises(OSError, match="Stale"):
-        Checkpoint(checkpoint, "stamp", {}).resume({}, logging.getLogger())
+        Checkpoint(checkpoint, "stamp", {}).resume({})
     with pytest.raises(OSError, match="Stale"):
         weights_file.load(checkpoint, torch.device("cpu"))
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
@@ -950,12 +952,8 @@ def test_a_gpu_is_used_where_it_is_granted_and_there(monkeypatch, there, granted
 
 
 def test_precision_decides_what_the_network_computes_in(patients, tmp_path, monkeypatch):
-    kinds, loss = [], losses.loss
-
-    def watched(name):
-        return lambda logits, labels: kinds.append(logits.dtype) or loss(name)(logits, labels)
-
-    monkeypatch.setattr(losses, "loss", watched)
+    kinds = []
+    watch_choice(monkeypatch, "loss", lambda loss, logits, *labels: kinds.append(logits.dtype) or loss(logits, *labels))
     for precision in ("fp32", "bf16"):
         train(patients, tmp_path / "none", steps=1, precision=precision)
     assert kinds == [torch.float32, torch.bfloat16]

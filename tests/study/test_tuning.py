@@ -15,8 +15,8 @@ from tiny import ORGANS, PREDICTION, UNET, WINDOW, make_case, training_settings
 from organbench.analysis import choosing, costs
 from organbench.core.errors import DivergedError, InputError
 from organbench.hardware import devices
-from organbench.learning import trainer, tuned
-from organbench.learning.run import Places, run, write_failure
+from organbench.learning import kept, trainer
+from organbench.learning.run import Job, run, write_failure
 from organbench.reporting import methods_of_tuning
 from organbench.reporting.figures import style
 from organbench.reporting.figures.tuning import tuning as draw
@@ -194,10 +194,9 @@ def test_where_nothing_can_be_chosen_that_is_said(assessed):
         choosing.choose(table.assign(failed=[True, False]), "unet in fold 3")
 
 
-def test_curves_are_the_validations_of_all_candidates(tmp_path):
+def test_curves_are_the_validations_of_all_candidates(job, tmp_path):
     write_candidate(tmp_path, "a", [(0.9, NAN), (0.5, 0.3)])
-    (tmp_path / "b").mkdir()
-    write_failure(failing(tmp_path / "b"), list(ORGANS), {}, DivergedError("loss is nan"), 1.0)
+    write_failure(Job.of(job("b")), DivergedError("loss is nan"), 1.0)
     found = choosing.curves(tmp_path, {"a": {}, "b": {}})
     assert list(found) == ["candidate", "step", "loss", "dice", "dice_liver", "dice_bladder"]
     assert found[["candidate", "step", "loss"]].values.tolist() == [[1, 2, 0.7], [1, 4, 0.5]]
@@ -205,14 +204,6 @@ def test_curves_are_the_validations_of_all_candidates(tmp_path):
 
 
 # --- trainings of candidates
-
-
-def failing(folder):
-    files = {kind: folder / file for kind, file in FILES.items()}
-    return Places(checkpoint=folder / "checkpoint.pt", log=folder / "log", **files)
-
-
-FILES = {"weights": "weights.pt", "history": "history.csv", "cost": "cost.json"}
 
 
 @pytest.fixture
@@ -235,9 +226,8 @@ def job(tmp_path):
             "threads": 1,
             "gpus": 0,
             "identity": {"sha256": f"{rate} {seed} {code}"},
-            "checkpoint": str(tmp_path / folder / "checkpoint.pt"),
+            "folder": str(tmp_path / folder),
             "log": str(tmp_path / folder / "log"),
-            **{kind: str(tmp_path / folder / file) for kind, file in FILES.items()},
             **others,
         }
 
@@ -295,11 +285,11 @@ def test_the_choice_is_part_of_the_settings(tmp_path):
     choice.write_text(json.dumps({"candidate": "learning_rate-0.1", "settings": {"learning_rate": 0.1}}))
     settings = {"network": UNET, "training": training_settings()}
     before = copy.deepcopy(settings)
-    found = tuned.settings_with(settings, choice)
+    found = kept.settings_with(settings, choice)
     assert found == {"network": UNET, "training": training_settings(learning_rate=0.1)}
-    assert tuned.folder_of(choice) == str(tmp_path / "learning_rate-0.1")
-    assert settings == before == tuned.settings_with(settings, [])
-    assert tuned.folder_of([]) is None
+    assert kept.folder_of(choice) == str(tmp_path / "learning_rate-0.1")
+    assert settings == before == kept.settings_with(settings, [])
+    assert kept.folder_of([]) is None
 
 
 def test_a_candidate_that_diverges_is_told_and_ends_nothing(job, tmp_path, monkeypatch):

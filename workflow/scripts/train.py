@@ -5,26 +5,24 @@ from pathlib import Path
 from organbench.core.jobs import job_log
 from organbench.data import cases
 from organbench.hardware import devices
-from organbench.learning import kept, processes, tuned
+from organbench.learning import kept, processes
 from organbench.learning.run import run
 from organbench.study import identity
 
 choice = getattr(snakemake.input, "tuned", None)  # none where nothing is tuned, and for a candidate
 job = dict(snakemake.params.job)
 job |= {
-    "settings": tuned.settings_with(job["settings"], choice),
+    "settings": kept.settings_with(job["settings"], choice),
     "threads": snakemake.threads,
     "gpus": snakemake.resources.gpu,
-    "checkpoint": f"{job['folder']}/checkpoint.pt",
     "log": snakemake.log[0],
-    "trained": tuned.folder_of(choice),
-    **{name: f"{job['folder']}/{file}" for name, file in kept.FILES.items()},
+    "trained": kept.folder_of(choice),
 }
-with job_log(job["log"]) as logger:
+with job_log(job["log"]):
     infos = [cases.read_info(Path(folder, "case.json")) for folder in (*job["training"], *job["validation"])]
     infos = {info["case"]: info for info in infos if "bad" not in info or not job["skip_bad"]}
     job["identity"] = identity.of_folders(job, infos)
-    there = kept.is_there(job, logger)
+    there = kept.is_there(job)
 if not there:
     count = devices.reserve(snakemake.resources.gpu)
     if count > 1:

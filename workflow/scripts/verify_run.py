@@ -12,26 +12,23 @@ from organbench.core.files import write_json
 from organbench.core.jobs import job_log
 from organbench.data import conversion
 from organbench.hardware import devices
-from organbench.inference.prediction import Prediction, predict_files
-from organbench.learning import tuned
+from organbench.inference.prediction import predict_files
+from organbench.inference.settings import Prediction
+from organbench.learning import kept
 from organbench.learning.run import Job, train_files
 from organbench.learning.trainer import FINGERPRINT_STEP
 
 CONDITIONS = ("device", "precision", "threads", "versions")  # of cost.json: what may move the last bits
 
-with job_log(snakemake.log[0]) as logger:
+with job_log(snakemake.log[0]):
     device = devices.prepare(threads=snakemake.threads, gpus=snakemake.resources.gpu)
     recorded = json.loads(Path(snakemake.input.cost).read_text())
     job = snakemake.params.job | {"validation": [], "threads": snakemake.threads, "gpus": snakemake.resources.gpu}
-    job["settings"] = tuned.settings_with(job["settings"], getattr(snakemake.input, "tuned", None))
+    job["settings"] = kept.settings_with(job["settings"], getattr(snakemake.input, "tuned", None))
     with tempfile.TemporaryDirectory() as folder:
+        job["folder"] = folder
         _, _, rows, cost = train_files(
-            Job.of(job),
-            Path(folder, "checkpoint.pt"),
-            device=device,
-            checkpoint_seconds=float("inf"),
-            until=FINGERPRINT_STEP,
-            logger=logger,
+            Job.of(job), device=device, checkpoint_seconds=float("inf"), until=FINGERPRINT_STEP
         )
         history = tables.read(snakemake.input.history)
         losses = [row["loss"] for row in rows] == history["loss"][: len(rows)].tolist()

@@ -5,7 +5,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,11 @@ def unchanged(*paths: str | Path) -> Iterator[None]:
     for path, then in zip(paths, before, strict=True):
         if look(path) != then:
             raise InputError(f"{path}: was changed while it was being read; run again when it is complete")
+
+
+def tuples(content: Mapping[str, Any]) -> dict[str, Any]:
+    """What JSON or YAML gave, as typed settings hold it: lists become tuples."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in content.items()}
 
 
 def write_json(content: Any, path: str | Path) -> None:

@@ -29,35 +29,33 @@ def job_log(path: str | Path, *, quiet: bool = False) -> Iterator[logging.Logger
     that started it; everything else with 1. The traceback of what is no `InputError` is in the log. A `quiet` process
     leaves all that to another process of the same job.
     """
-    logger = LOGGER
     if quiet:
-        yield logger
+        yield LOGGER
         return
-    logger.setLevel(logging.INFO)
+    LOGGER.setLevel(logging.INFO)
     to_file = logging.FileHandler(path, mode="w")
     to_file.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
     to_screen = logging.StreamHandler(sys.stderr)
     to_screen.setLevel(logging.WARNING)
-    handlers: list[logging.Handler] = [to_file, to_screen]
-    for handler in handlers:
-        logger.addHandler(handler)
+    for handler in (to_file, to_screen):
+        LOGGER.addHandler(handler)
     try:
-        with stopped_by_signals(), orphans.ended_with_workflow():
-            yield logger
+        with told_to_end(stop), orphans.ended_with_workflow():
+            yield LOGGER
     except InputError as error:
-        logger.error("error: %s", error)
+        LOGGER.error("error: %s", error)
         sys.exit(1)
     except StoppedError as stopped:
-        logger.error("stopped: %s", stopped)
+        LOGGER.error("stopped: %s", stopped)
         sys.exit(TERMINATED)
     except Exception as error:
         to_screen.setLevel(logging.CRITICAL)
-        logger.exception("the job failed")
-        logger.critical("failed: %s", remedy(error, path))
+        LOGGER.exception("the job failed")
+        LOGGER.critical("failed: %s", remedy(error, path))
         sys.exit(1)
     finally:
-        for handler in handlers:
-            logger.removeHandler(handler)
+        for handler in (to_file, to_screen):
+            LOGGER.removeHandler(handler)
             handler.close()
 
 
@@ -107,17 +105,18 @@ class Pace:
         return "  ".join(parts)
 
 
+def stop(*_: object) -> None:
+    """End a job that is told to, so that what it has begun to write is removed."""
+    raise StoppedError("told to end; the next run makes what is missing")
+
+
 @contextmanager
-def stopped_by_signals() -> Iterator[None]:
-    """Raise `StoppedError` on SIGTERM and Ctrl-C to remove what a job has begun to write; in the main thread only."""
-
-    def stop(*_: object) -> None:
-        raise StoppedError("told to end; the next run makes what is missing")
-
+def told_to_end(handle: Callable[[int, object], object]) -> Iterator[None]:
+    """Call a function on SIGTERM and Ctrl-C inside the block; only the main thread can, others go on as they were."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, stop) for number in ENDINGS}
+    before = {number: signal.signal(number, handle) for number in ENDINGS}
     try:
         yield
     finally:
@@ -131,18 +130,6 @@ def termination() -> Iterator[Callable[[], bool]]:
 
     The signals no longer end the process inside the block. Only the main thread can catch them; others are told False.
     """
-    came = False
-
-    def note(*_: object) -> None:
-        nonlocal came
-        came = True
-
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: came
-        return
-    before = {number: signal.signal(number, note) for number in ENDINGS}
-    try:
-        yield lambda: came
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    came: list[int] = []
+    with told_to_end(lambda number, _: came.append(number)):
+        yield lambda: bool(came)

@@ -1,8 +1,10 @@
 """Which run a file is of: its place says so."""
 
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 PLACE = re.compile(
     r"(?:.*/)?results/[^/]+/(?:learning_curve/share(\d+)/)?runs/([^/]+)/(?:tuning/)?fold(\d+)-seed(\d+)/.*"
@@ -41,3 +43,18 @@ class Run:
     def __str__(self) -> str:
         """Its folder, below runs/."""
         return f"{self.model}/fold{self.fold}-seed{self.seed}"
+
+
+def read_cost(folder: str | Path) -> dict[str, Any]:
+    """What the `cost.json` of a training holds; nothing where there is none, or it is damaged."""
+    try:
+        found = json.loads(Path(folder, "cost.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def name_of(folder: str | Path) -> str:
+    """The hash that a training was named by, as its `cost.json` tells; empty where that does not."""
+    identity = read_cost(folder).get("identity")
+    return str(identity.get("sha256", "")) if isinstance(identity, dict) else ""

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from io import StringIO
 from pathlib import Path
 from typing import TextIO
@@ -57,16 +58,12 @@ def metrics(path: str | Path, organs: Sequence[str], models: Collection[str]) ->
         InputError: they are not all there, or not of the case and run in whose place they lie.
     """
     path, run = Path(path), Run.of(path)
-    text, case, found = path.read_text(errors="replace"), path.stem, pd.DataFrame()
-    try:
+    text, case, found, names = path.read_text(errors="replace"), path.stem, pd.DataFrame(), set()
+    with suppress(ValueError, KeyError, AttributeError):
         found = read(StringIO(text))
-        whole = text.endswith("\n") and found["organ"].tolist() == list(organs)
-        told = {(row.model, row.fold, row.seed, row.case) for row in found.itertuples()}
-    except (ValueError, KeyError, AttributeError):
-        whole, told = False, set()
-    names = {name for name, *_ in told}
-    if not whole or not names or told != {(name, run.fold, run.seed, case) for name in names}:
-        names = set()
+        told = {(row.fold, row.seed, row.case) for row in found.itertuples()}
+        if text.endswith("\n") and found["organ"].tolist() == list(organs) and told == {(run.fold, run.seed, case)}:
+            names = set(found["model"])
     if names != {run.model} and (not names or names & set(models)):
         raise InputError(f"{path}: damaged, or not the metrics of {run}/{case}; delete it and run again")
     return found.assign(model=run.model)

@@ -2,8 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,57 +18,8 @@ from organbench.data.labels import remove_parts
 from organbench.hardware import devices
 from organbench.inference import weights
 from organbench.inference.predictor import Ensemble, Predictor, followed
+from organbench.inference.settings import NO_SPECKS, Prediction, Specks
 from organbench.inference.weights import Recipe
-
-
-@dataclass(frozen=True)
-class Specks:
-    """Which connected parts of a prediction become background.
-
-    Attributes:
-        smallest_ml: for each organ the volume (ml) below which a connected part of it is a speck.
-        only_largest: organ indices of which only the largest connected part stays.
-    """
-
-    smallest_ml: tuple[float, ...] = ()
-    only_largest: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The config's `prediction`: how the study predicts.
-
-    Attributes:
-        overlap: share of a window that the next one covers too.
-        mirror: average over all flips.
-        smallest_part: share of an organ's usual volume below which a connected part of it is a speck.
-        keep_largest: names of organs of which only the largest connected part stays.
-    """
-
-    overlap: float
-    mirror: bool
-    smallest_part: float
-    keep_largest: tuple[str, ...]
-
-    @classmethod
-    def of(cls, settings: Mapping[str, Any]) -> "Prediction":
-        """The settings of a checked config."""
-        return cls(**{**settings, "keep_largest": tuple(settings["keep_largest"])})
-
-    def specks(self, organ_ml: Sequence[float], organs: Sequence[str]) -> Specks:
-        """Which parts the study takes for specks.
-
-        Args:
-            organ_ml: each organ's usual volume in the training cases, ml.
-            organs: names of the organs, in order.
-        """
-        return Specks(
-            tuple(self.smallest_part * volume for volume in organ_ml),
-            tuple(organs.index(organ) + 1 for organ in self.keep_largest),
-        )
-
-
-NO_SPECKS = Specks()
 
 
 def predictor_of(network: nn.Module, recipe: Recipe, settings: Prediction, device: torch.device) -> Predictor:
@@ -136,13 +86,13 @@ def predict_files(
     Raises:
         InputError: weights are damaged, or of another run than the one in whose folder they lie.
     """
-    networks, recipes = zip(*(weights.load(path, device) for path in paths), strict=True)
-    for path, recipe in zip(paths, recipes, strict=True):
+    recipes, predictors = [], []
+    for path in paths:
+        network, recipe = weights.load(path, device)
         if not weights.belongs(path, recipe):
             raise InputError(f"{path}: holds the weights of {recipe.run}; put them back, or delete it to train again")
-    predictors = [
-        predictor_of(network, recipe, settings, device) for network, recipe in zip(networks, recipes, strict=True)
-    ]
+        recipes.append(recipe)
+        predictors.append(predictor_of(network, recipe, settings, device))
     organ_ml = np.median([recipe.organ_ml for recipe in recipes], axis=0).tolist()  # they differ from fold to fold
     case = cases.load(folder)
     started = time.monotonic()

@@ -1,8 +1,10 @@
 """Networks that turn a whole CT into probabilities, in bounded memory: one, or the mean of several."""
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import KW_ONLY, dataclass
 
 import numpy as np
 import torch
@@ -14,10 +16,11 @@ from organbench.hardware import devices
 from organbench.inference import windows
 
 
+@dataclass
 class Predictor:
     """A trained network and all it needs to turn a CT into probabilities.
 
-    Args:
+    Attributes:
         network: logits (batch, class, [z,] y, x) from images (batch, channel, [z,] y, x).
         patch: the size it was trained on, [z] y x. The network sees windows of just this size, moved over each slice
             or over the volume: what squeeze-excite averages over is then as large as in training.
@@ -28,25 +31,20 @@ class Predictor:
         overlap: share of a window that the next one covers too.
         mirror: average over all flips of the image's axes.
         batch_size: windows computed at once.
+        voxels: that the network has seen so far.
     """
 
-    def __init__(
-        self,
-        network: nn.Module,
-        *,
-        patch: Sequence[int],
-        context: int,
-        window: Sequence[float],
-        device: torch.device,
-        precision: str,
-        overlap: float = 0.5,
-        mirror: bool = False,
-        batch_size: int = 8,
-    ) -> None:
-        self.network, self.patch, self.context, self.window = network, tuple(patch), context, tuple(window)
-        self.device, self.precision = device, precision
-        self.overlap, self.mirror, self.batch_size = overlap, mirror, batch_size
-        self.voxels = 0  # that the network has seen so far
+    network: nn.Module
+    _: KW_ONLY
+    patch: tuple[int, ...]
+    context: int
+    window: tuple[float, float]
+    device: torch.device
+    precision: str
+    overlap: float = 0.5
+    mirror: bool = False
+    batch_size: int = 8
+    voxels: int = 0
 
     def probabilities(self, image: Array) -> Iterator[Array]:
         """Consecutive slabs of slices, each (class z y x) float32, that make up the image (int16 HU, z y x).
@@ -65,10 +63,6 @@ class Predictor:
         finally:
             self.network.train(was_training)
 
-    def labels(self, image: Array) -> Array:
-        """The most probable organ index of every voxel, uint8, on the image's own grid (z y x)."""
-        return np.concatenate([slab.argmax(axis=0).astype(np.uint8) for slab in self.probabilities(image)])
-
     @torch.inference_mode()
     def _softmax(self, images: Tensor) -> Tensor:
         """Probabilities (batch, class, [z,] y, x), float32, of images in HU (batch, channel, [z,] y, x)."""
@@ -77,13 +71,9 @@ class Predictor:
         axes = range(2, inputs.dim())
         flips = [f for n in range(len(axes) + 1) for f in itertools.combinations(axes, n)] if self.mirror else [()]
         self.voxels += len(flips) * len(inputs) * math.prod(inputs.shape[2:])
-        total: Tensor | None = None
         with devices.autocast(self.device, self.precision):
-            for flip in flips:
-                logits = self.network(inputs.flip(flip) if flip else inputs).float()
-                part = logits.softmax(dim=1).flip(flip) if flip else logits.softmax(dim=1)
-                total = part if total is None else total + part
-        assert total is not None
+            parts = (self.network(inputs.flip(flip)).float().softmax(dim=1).flip(flip) for flip in flips)
+            total: Tensor = functools.reduce(torch.add, parts)
         return total / len(flips)
 
     def _windows(self, image: Array) -> Iterator[Array]:

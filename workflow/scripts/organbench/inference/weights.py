@@ -1,6 +1,5 @@
 """Weights on disk, with the recipe that rebuilds their network."""
 
-import dataclasses
 import io
 import json
 import zipfile
@@ -14,6 +13,8 @@ from torch import nn
 
 from organbench import networks
 from organbench.core.errors import InputError
+from organbench.core.files import tuples
+from organbench.core.runs import name_of
 from organbench.hardware import devices
 
 
@@ -74,21 +75,6 @@ class Recipe(Design):
     run: str = ""
     training: str = ""
 
-    @classmethod
-    def of(cls, content: Mapping[str, Any]) -> "Recipe":
-        """The recipe that a file holds.
-
-        Raises:
-            TypeError: a key is missing, or unknown.
-        """
-        values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in content.items()}
-        return cls(**values)
-
-    def plain(self) -> dict[str, Any]:
-        """The recipe as a file holds it."""
-        values = ((field.name, getattr(self, field.name)) for field in dataclasses.fields(self))
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in values}
-
 
 def run_of(weights: str | Path) -> str:
     """The run, such as unet/fold0-seed0, in whose folder a file lies."""
@@ -100,17 +86,14 @@ def belongs(weights: str | Path, recipe: Recipe) -> bool:
 
     Where that does not tell, whether they were written into the folder of this name.
     """
-    try:
-        named = json.loads(Path(weights).with_name("cost.json").read_text())["identity"]["sha256"]
-    except (OSError, ValueError, KeyError, TypeError):
-        named = ""
+    named = name_of(Path(weights).parent)
     return recipe.training == named if named and recipe.training else recipe.run == run_of(weights)
 
 
 def save(path_or_file: Any, network: nn.Module, recipe: Recipe) -> None:
     """Write weights with all that is needed to rebuild the network: plain values only."""
     weights = {key: value.detach().cpu() for key, value in network.state_dict().items()}
-    torch.save({"recipe": recipe.plain(), "state_dict": weights}, path_or_file)
+    torch.save({"recipe": json.loads(json.dumps(vars(recipe))), "state_dict": weights}, path_or_file)
 
 
 def read_archive(path: str | Path) -> dict[str, Any]:
@@ -142,7 +125,7 @@ def load(path: str | Path, device: torch.device) -> tuple[nn.Module, Recipe]:
     """
     try:
         content = read_archive(path)
-        recipe = Recipe.of(content["recipe"])
+        recipe = Recipe(**tuples(content["recipe"]))
         network = recipe.build()
         network.load_state_dict(content["state_dict"])
     except (OSError, MemoryError):

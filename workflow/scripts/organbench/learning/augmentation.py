@@ -5,7 +5,7 @@ turned on the couch that way; flips are only those that the study allows, for an
 """
 
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,51 +17,11 @@ from torch import Tensor
 from organbench.data.grids import Array
 from organbench.inference.windows import scaled
 from organbench.learning.sampling import WHOLE, Shard
+from organbench.learning.settings import Task
 
 AXES = ("x", "y", "z")
 
 Change = Callable[..., Any]
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """The config's `training.augmentation`: the largest random change of each kind.
-
-    Attributes:
-        rotation: in the axial plane, degrees.
-        scale: of size, shard.
-        flip: axes (x, y, z) that may be flipped.
-        hu_shift: of all HU.
-        hu_scale: stretch of all HU, shard.
-        hu_noise: standard deviation of added noise, HU.
-        gamma: of the windowed image, shard.
-    """
-
-    rotation: float
-    scale: float
-    flip: tuple[str, ...]
-    hu_shift: float
-    hu_scale: float
-    hu_noise: float
-    gamma: float
-
-    @classmethod
-    def of(cls, settings: Mapping[str, Any]) -> "Augmentation":
-        """The settings of a checked config."""
-        return cls(**{**settings, "flip": tuple(settings["flip"])})
-
-
-def margin(patch: Sequence[int], changes: Augmentation) -> tuple[int, ...]:
-    """Voxels to read beyond the patch on every side of each axis, so that its corners stay in the crop ([z] y x)."""
-    largest, grow = np.deg2rad(changes.rotation), 1.0 + changes.scale
-
-    def reach(along: int, across: int) -> float:
-        angle = min(largest, np.arctan2(across, along))  # where the turned patch is longest
-        return float(along * np.cos(angle) + across * np.sin(angle))
-
-    y, x = patch[-2:]
-    reaches = [*map(float, patch[:-2]), reach(y, x), reach(x, y)]
-    return tuple(int(np.ceil((grow * r - n) / 2)) for r, n in zip(reaches, patch, strict=True))
 
 
 @dataclass(frozen=True)
@@ -165,11 +125,7 @@ IN_SPACE, IN_HU, IN_WINDOW = (rotation, scale, flip), (hu_scale, hu_shift, hu_no
 def augment(
     images: Tensor,
     labels: Tensor,
-    patch: Sequence[int],
-    changes: Augmentation,
-    window: Sequence[float],
-    *,
-    seed: int,
+    task: Task,
     step: int,
     shard: Shard = WHOLE,
 ) -> tuple[Tensor, Tensor]:
@@ -178,24 +134,22 @@ def augment(
     Args:
         images: HU, any number type (batch, channel, [z,] y, x), patch plus margins in size.
         labels: organ indices, uint8 (batch, [z,] y, x).
-        patch: size of what is returned, [z] y x.
-        changes: the largest of each kind.
-        window: HU that become -1 and 1.
-        seed: of the whole training.
+        task: patch, largest changes, window and seed.
         step: of the batch.
         shard: what of the whole batch is given; it is changed as it would be within the whole.
 
     Returns:
         Images, float32 from -1 to 1 (batch, channel, [z,] y, x), and labels, int64 (batch, [z,] y, x).
     """
-    count, dims = len(images), len(patch)
+    patch, count = task.settings.patch, len(images)
+    dims = len(patch)
 
     def wanted(kind: Iterable[Change]) -> Iterator[tuple[Change, Any, Draw]]:
         """Those that are not turned off, with their largest change and their draw."""
         for change in kind:
             name = change.__name__
-            if largest := getattr(changes, name):
-                yield change, largest, Draw.of(name, seed, step, count * shard.world, shard)
+            if largest := getattr(task.settings.augmentation, name):
+                yield change, largest, Draw.of(name, task.seed, step, count * shard.world, shard)
 
     matrices = np.tile(np.eye(dims), (count, 1, 1))
     for change, largest, draw in wanted(IN_SPACE):
@@ -204,7 +158,7 @@ def augment(
     images, labels = warp(images.float(), labels, theta.to(images.device), patch)
     for change, largest, draw in wanted(IN_HU):
         images = change(images, largest, draw)
-    images = (scaled(images, window) + 1.0) / 2.0
+    images = (scaled(images, task.window) + 1.0) / 2.0
     for change, largest, draw in wanted(IN_WINDOW):
         images = change(images, largest, draw)
     return images * 2.0 - 1.0, labels

@@ -2,7 +2,6 @@
 
 import io
 import itertools
-import logging
 import os
 import platform
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor
 
 from organbench.core.files import atomic
+from organbench.core.jobs import LOGGER
 from organbench.hardware import devices
 from organbench.inference.weights import read_archive
 from organbench.learning.sampling import Shard
@@ -63,7 +63,7 @@ class Checkpoint:
         with atomic(self.path) as temporary:
             temporary.write_bytes(buffer.getbuffer())
 
-    def resume(self, states: Mapping[str, Any], logger: logging.Logger) -> Progress:
+    def resume(self, states: Mapping[str, Any]) -> Progress:
         """Load the file into `states`, if it is there; one that is damaged or of another training is set aside.
 
         Under other conditions training goes on, says so, and remembers it.
@@ -81,24 +81,25 @@ class Checkpoint:
         if reason:
             aside = unused(self.path.with_name(f"{self.path.name}.set-aside"))
             self.path.replace(aside)
-            logger.warning("%s: set aside as %s, because %s; training starts anew", self.path, aside.name, reason)
+            LOGGER.warning("%s: set aside as %s, because %s; training starts anew", self.path, aside.name, reason)
             return Progress()
         for name, part in states.items():
             part.load_state_dict(content[name])
-        logger.info("resumed at step %d, from %s", progress.step, self.path)
-        self._compare(before, progress, logger)
+        LOGGER.info("resumed at step %d, from %s", progress.step, self.path)
+        self._compare(before, progress)
         return progress
 
-    def _compare(self, before: Mapping[str, Any], progress: Progress, logger: logging.Logger) -> None:
+    def _compare(self, before: Mapping[str, Any], progress: Progress) -> None:
         """Tell what has changed since a checkpoint was written, and note it."""
-        now = {
-            name: value for name, value in self.conditions.items() if name != "host"
-        }  # another of a kind is no change
-        changed = {name: [before.get(name), value] for name, value in now.items() if before.get(name) != value}
+        changed = {
+            name: [before.get(name), value]
+            for name, value in self.conditions.items()
+            if name != "host" and before.get(name) != value  # another host of a kind is no change
+        }
         if not changed:
             return
         progress.resumed.append({"step": progress.step, "changed": changed})
-        logger.warning(
+        LOGGER.warning(
             "%s: was written on %s under other conditions (%s); training goes on from step %d, but its result is no "
             "longer to the last bit that of a training without interruption",
             self.path,

@@ -1,7 +1,6 @@
 """How weights change: the learning rate, the optimizer, and one step of gradient descent."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,50 +10,15 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from organbench.core.errors import InputError
 from organbench.hardware import devices
-from organbench.learning import choices, losses
-from organbench.learning.sampling import Shard
+from organbench.learning import choices
+from organbench.learning.sampling import WHOLE, Shard
 from organbench.learning.settings import Training
 
+Loss = Callable[[Tensor, Tensor], Tensor]
 
-@dataclass(frozen=True)
+
 class Learner:
     """A network and what changes its weights.
-
-    Attributes:
-        network: what is trained, on its device.
-        computed: the network as it is called: over several processes, compiled.
-        kept: whose weights are validated and kept: the network, or the moving average of its weights.
-        optimizer: of the network's weights.
-        scaler: of the loss, for fp16.
-        averaged: the moving average, if one is wanted.
-        loss_of: the loss.
-        clip: largest norm of all gradients together.
-        precision: `fp32`, `bf16` or `fp16`.
-        shard: what of every batch this process computes.
-    """
-
-    network: nn.Module
-    computed: Callable[[Tensor], Tensor | list[Tensor]]
-    kept: nn.Module
-    optimizer: torch.optim.Optimizer
-    scaler: torch.amp.GradScaler
-    averaged: AveragedModel | None
-    loss_of: losses.Loss
-    clip: float
-    precision: str
-    shard: Shard
-
-    @property
-    def states(self) -> dict[str, Any]:
-        """What has a state that a checkpoint holds, by name."""
-        parts = {name: getattr(self, name) for name in ("network", "optimizer", "scaler", "averaged")}
-        return {name: part for name, part in parts.items() if part is not None}
-
-
-def make_learner(
-    network: nn.Module, settings: Training, *, device: torch.device, precision: str, shard: Shard
-) -> Learner:
-    """All that a training changes, for a network that was just built.
 
     Args:
         network: with its first weights, on the CPU.
@@ -63,45 +27,83 @@ def make_learner(
         precision: `fp32`, `bf16` or `fp16`.
         shard: what of every batch this process computes.
 
+    Attributes:
+        network: what is trained, on its device.
+        computed: the network as it is called: over several processes, compiled.
+        averaged: the moving average of its weights, if one is wanted.
+        kept: whose weights are validated and kept: the network, or the moving average.
+
     Raises:
         InputError: a setting does not allow several processes.
     """
-    cuda = device.type == "cuda"
-    if settings.batch_size % shard.world:
-        raise InputError(
-            f"config, training.batch_size: {settings.batch_size} is not a multiple of the {shard.world} devices"
-        )
-    if shard.world > 1 and settings.norm == "batch":
-        if not cuda:
+
+    def __init__(
+        self, network: nn.Module, settings: Training, *, device: torch.device, precision: str, shard: Shard = WHOLE
+    ) -> None:
+        cuda = device.type == "cuda"
+        if settings.batch_size % shard.world:
             raise InputError(
-                "config, training.norm: batch norm over several processes needs GPUs; use instance or group"
+                f"config, training.batch_size: {settings.batch_size} is not a multiple of the {shard.world} devices"
             )
-        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # statistics of the whole batch; the same weights
-    network = devices.place(network, device, len(settings.patch)).train()
-    averaged = None
-    if settings.ema:
-        averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings.ema), use_buffers=True)
-    computed: Callable[[Tensor], Tensor | list[Tensor]] = network
-    if shard.world > 1:
-        computed = DistributedDataParallel(network, device_ids=[device] if cuda else None)
-    return Learner(
-        network=network,
-        computed=torch.compile(computed) if settings.compile else computed,
-        kept=averaged.module if averaged else network,
-        optimizer=make_optimizer(network, settings),
-        scaler=torch.amp.GradScaler(device.type, enabled=precision == "fp16"),
-        averaged=averaged,
-        loss_of=losses.loss(settings.loss),
-        clip=settings.gradient_clip,
-        precision=precision,
-        shard=shard,
-    )
+        if shard.world > 1 and settings.norm == "batch":
+            if not cuda:
+                raise InputError(
+                    "config, training.norm: batch norm over several processes needs GPUs; use instance or group"
+                )
+            network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # statistics of the whole batch; same weights
+        self.settings, self.precision, self.shard = settings, precision, shard
+        self.network = devices.place(network, device, len(settings.patch)).train()
+        self.averaged = None
+        if settings.ema:
+            update = get_ema_multi_avg_fn(settings.ema)
+            self.averaged = AveragedModel(self.network, multi_avg_fn=update, use_buffers=True)
+        self.kept = self.averaged.module if self.averaged else self.network
+        self.computed: Callable[[Tensor], Tensor | list[Tensor]] = self.network
+        if shard.world > 1:
+            self.computed = DistributedDataParallel(self.network, device_ids=[device] if cuda else None)
+        if settings.compile:
+            self.computed = torch.compile(self.computed)
+        make_optimizer = choices.load("optimizer", settings.optimizer)
+        self.optimizer = make_optimizer(self.network.parameters(), settings.learning_rate, settings.weight_decay)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
+        self.loss_of: Loss = choices.load("loss", settings.loss)
 
+    @property
+    def states(self) -> dict[str, Any]:
+        """What has a state that a checkpoint holds, by name."""
+        parts = {name: getattr(self, name) for name in ("network", "optimizer", "scaler", "averaged")}
+        return {name: part for name, part in parts.items() if part is not None}
 
-def make_optimizer(network: nn.Module, settings: Training) -> torch.optim.Optimizer:
-    """The study's optimizer."""
-    make: Callable[..., torch.optim.Optimizer] = choices.load("optimizer", settings.optimizer)
-    return make(network.parameters(), settings.learning_rate, settings.weight_decay)
+    def learn(self, images: Tensor, labels: Tensor, step: int) -> Tensor:
+        """Take one step of gradient descent.
+
+        Args:
+            images: what the network sees (batch, channel, [z,] y, x).
+            labels: organ indices, int64 (batch, [z,] y, x).
+            step: from 0; the learning rate depends on it.
+
+        Returns:
+            The loss of the whole batch, which may still be under way on the device.
+        """
+        rate = learning_rate(step, self.settings)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.zero_grad(set_to_none=True)
+        with devices.autocast(images.device, self.precision):
+            logits = self.computed(images.contiguous(memory_format=devices.memory_format(images.dim() - 2)))
+        loss = supervised(self.loss_of, logits, labels)
+        self.scaler.scale(loss).backward()
+        self.scaler.unscale_(self.optimizer)
+        nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.gradient_clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        if self.averaged:
+            self.averaged.update_parameters(self.network)
+        value = loss.detach()
+        if self.shard.world > 1:
+            distributed.all_reduce(value)
+            value = value / self.shard.world
+        return value
 
 
 def learning_rate(step: int, settings: Training) -> float:
@@ -109,43 +111,11 @@ def learning_rate(step: int, settings: Training) -> float:
     if step < settings.warmup:
         return settings.learning_rate * (step + 1) / settings.warmup
     done = (step - settings.warmup) / max(1, settings.steps - settings.warmup)
-    schedule: Callable[[float], float] = choices.load("schedule", settings.schedule)
-    return settings.learning_rate * schedule(done)
+    left: float = choices.load("schedule", settings.schedule)(done)
+    return settings.learning_rate * left
 
 
-def learn(learner: Learner, images: Tensor, labels: Tensor, rate: float) -> Tensor:
-    """Take one step of gradient descent.
-
-    Args:
-        learner: what learns.
-        images: what the network sees (batch, channel, [z,] y, x).
-        labels: organ indices, int64 (batch, [z,] y, x).
-        rate: the learning rate.
-
-    Returns:
-        The loss of the whole batch, which may still be under way on the device.
-    """
-    for group in learner.optimizer.param_groups:
-        group["lr"] = rate
-    learner.optimizer.zero_grad(set_to_none=True)
-    with devices.autocast(images.device, learner.precision):
-        logits = learner.computed(images.contiguous(memory_format=devices.memory_format(images.dim() - 2)))
-    loss = supervised(learner.loss_of, logits, labels)
-    learner.scaler.scale(loss).backward()
-    learner.scaler.unscale_(learner.optimizer)
-    nn.utils.clip_grad_norm_(learner.network.parameters(), learner.clip)
-    learner.scaler.step(learner.optimizer)
-    learner.scaler.update()
-    if learner.averaged:
-        learner.averaged.update_parameters(learner.network)
-    value = loss.detach()
-    if learner.shard.world > 1:
-        distributed.all_reduce(value)
-        value = value / learner.shard.world
-    return value
-
-
-def supervised(loss_of: losses.Loss, logits: Tensor | Sequence[Tensor], labels: Tensor) -> Tensor:
+def supervised(loss_of: Loss, logits: Tensor | Sequence[Tensor], labels: Tensor) -> Tensor:
     """The loss of a network's logits; of several sizes the mean, each size with half the weight of the one before.
 
     Args:

@@ -6,12 +6,10 @@ normalisation of a single value.
 """
 
 import copy
-import logging
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import torch
@@ -20,11 +18,10 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
 from organbench.core.errors import InputError
+from organbench.core.jobs import LOGGER
 from organbench.hardware import devices
 from organbench.inference.weights import Design
-from organbench.learning import building, losses, optimisation
-from organbench.learning.building import Size
-from organbench.learning.sampling import WHOLE
+from organbench.learning import building, choices, optimisation
 from organbench.learning.settings import Training
 
 MOST_BYTES = 1 << 30  # that a real step on a small node may keep for its backward pass
@@ -51,7 +48,7 @@ class Need:
         return self.stored_bytes < MOST_BYTES and self.multiply_adds < MOST_MULTIPLY_ADDS
 
 
-def rehearse(network: Mapping[str, Any], settings: Training, organs: Sequence[str]) -> Size:
+def rehearse(network: Mapping[str, Any], settings: Training, organs: Sequence[str]) -> building.Size:
     """Take a study's first training step before hours are spent on it; on the CPU, in a moment and in little memory.
 
     The shapes are the study's own. A step on random values follows, on fewer or smaller crops where the study's own are
@@ -70,14 +67,13 @@ def rehearse(network: Mapping[str, Any], settings: Training, organs: Sequence[st
     """
     design = building.design(network, settings, organs)
     built = building.build(design)
-    loss_of = partial(optimisation.supervised, losses.loss(settings.loss))
-    part = affordable(built, loss_of, design, settings.batch_size)
+    part = affordable(built, design, settings)
     if part is not None:
-        step_on_random_crops(built, *part, settings)
+        step_on_random_crops(built, *part)
     return building.count(built, design.in_channels, design.patch)
 
 
-def step_on_random_crops(network: nn.Module, design: Design, batch_size: int, settings: Training) -> None:
+def step_on_random_crops(network: nn.Module, design: Design, settings: Training) -> None:
     """Take one step of gradient descent on the CPU, on random images and labels.
 
     Raises:
@@ -85,28 +81,24 @@ def step_on_random_crops(network: nn.Module, design: Design, batch_size: int, se
     """
     cpu, wanted = torch.device("cpu"), settings.precision
     precision = devices.precision("auto" if wanted == "fp16" else wanted, cpu)  # which needs the GPU that trains
-    with torch.random.fork_rng(devices=[]), refusing(design, batch_size):
-        plain = replace(settings, compile=False)
-        learner = optimisation.make_learner(network, plain, device=cpu, precision=precision, shard=WHOLE)
-        images = 2 * torch.rand(batch_size, design.in_channels, *design.patch) - 1
-        labels = torch.randint(design.classes, (batch_size, *design.patch))
-        loss = optimisation.learn(learner, images, labels, optimisation.learning_rate(0, settings))
+    with torch.random.fork_rng(devices=[]), refusing(design, settings.batch_size):
+        learner = optimisation.Learner(network, replace(settings, compile=False), device=cpu, precision=precision)
+        images = 2 * torch.rand(settings.batch_size, design.in_channels, *design.patch) - 1
+        labels = torch.randint(design.classes, (settings.batch_size, *design.patch))
+        loss = learner.learn(images, labels, step=0)
         if not math.isfinite(loss):
             raise ValueError(f"the loss of a first step on random images is {float(loss)}")
         if not building.all_numbers(learner.network):
             raise ValueError("the weights are no numbers after a first step on random images")
 
 
-def shapes(
-    network: nn.Module, loss: Callable[[Logits, Tensor], Tensor], design: Design, batch_size: int
-) -> Need | None:
+def shapes(network: nn.Module, design: Design, settings: Training) -> Need | None:
     """Take a training step, and predict a window, without values.
 
     Args:
         network: with its weights; stays as it is, and so does torch's global random state.
-        loss: of logits and labels.
         design: of the network.
-        batch_size: crops of a step.
+        settings: how it is trained.
 
     Returns:
         What the step needs; None where the network does what only values allow, so that nothing is known.
@@ -115,8 +107,8 @@ def shapes(
         InputError: the step fails, or the logits are not of the crops' size; one line says what to change.
     """
     actor = copy.deepcopy(network).to("meta").train()
-    crops = (batch_size, design.in_channels, *design.patch)
-    images = torch.zeros(crops, device="meta")
+    batch_size, loss_of = settings.batch_size, choices.load("loss", settings.loss)
+    images = torch.zeros((batch_size, design.in_channels, *design.patch), device="meta")
     labels = torch.zeros((batch_size, *design.patch), dtype=torch.int64, device="meta")
     stored: dict[int, Tensor] = {}  # by the identity of their storage; held, so that none is given again
 
@@ -130,42 +122,39 @@ def shapes(
             with saved_tensors_hooks(keep, lambda tensor: tensor), counter:
                 logits = actor(images)
                 check_logits(logits, (batch_size, design.classes, *design.patch))
-                loss(logits, labels).backward()
+                optimisation.supervised(loss_of, logits, labels).backward()
             with torch.no_grad(), refusing(design, 1, "window"):
                 actor.eval()(images[:1])
     except UnknownShapesError as error:
-        logging.getLogger("organbench").info("%s: known only once there are values (%s)", design.network, error)
+        LOGGER.info("%s: known only once there are values (%s)", design.network, error)
         return None
     held = sum(tensor.untyped_storage().nbytes() for tensor in stored.values())
     return Need(held, counter.get_total_flops() // 2)
 
 
-def affordable(
-    network: nn.Module, loss: Callable[[Logits, Tensor], Tensor], design: Design, batch_size: int
-) -> tuple[Design, int] | None:
+def affordable(network: nn.Module, design: Design, settings: Training) -> tuple[Design, Training] | None:
     """What a small machine can take a real step on, as much like the study's own as possible.
 
     Args:
         network: with its attribute `divisor`.
-        loss: of logits and labels.
         design: of the network.
-        batch_size: crops of the study's step.
+        settings: how it is trained.
 
     Returns:
-        The design, with a smaller patch where need be, and a number of crops; None where even few small crops are too
-        much.
+        The design, with a smaller patch where need be, and the settings, with fewer crops; None where even few small
+        crops are too much.
 
     Raises:
         InputError: the study's own step fails.
     """
-    need = shapes(network, loss, design, batch_size)
+    need = shapes(network, design, settings)
     if need and need.small:
-        return design, batch_size
-    few, divisor = min(batch_size, 2), building.divisor_of(network)
+        return design, settings
+    few, divisor = replace(settings, batch_size=min(settings.batch_size, 2)), building.divisor_of(network)
     small = replace(design, patch=tuple(min(length, 2 * divisor) for length in design.patch))
     for part in (design, small) if need else (small,):
         try:
-            need = shapes(network, loss, part, few)
+            need = shapes(network, part, few)
         except InputError:
             continue  # it is made for its own patch
         if need is None or need.small:
@@ -174,18 +163,18 @@ def affordable(
 
 
 @contextmanager
-def explained(explain: Callable[[], None]) -> Iterator[None]:
+def explained(design: Design, settings: Training) -> Iterator[None]:
     """Ask, where the block fails, whether the study's shapes are at fault; if they are not, its own error goes on.
 
-    Args:
-        explain: raises `InputError` if they are, as `shapes` does.
+    Raises:
+        InputError: they are, as `shapes` says.
     """
     try:
         yield
     except (InputError, MemoryError, torch.OutOfMemoryError):
         raise
     except Exception:
-        explain()
+        shapes(building.build(design), design, settings)
         raise
 
 

@@ -14,33 +14,10 @@ from organbench.data.cases import Case
 from organbench.data.grids import Array
 from organbench.data.intensity import AIR_HU
 from organbench.inference.windows import neighbours
+from organbench.learning.settings import Task
 
 JITTER = 0.25  # an organ's voxel lies at most this share of the patch off its centre
 BEYOND_MM = 30.0  # and a 2D crop at most this far above or below it: what an organ's ends look like is learned, too
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How batches are drawn.
-
-    Attributes:
-        seed: of the whole training.
-        batch_size: crops in a batch.
-        patch: voxels of a crop that the network sees, y x or z y x.
-        margin: more voxels on every side of each axis, so that augmentation turns in real data.
-        context: slices on each side that a 2D crop brings as channels.
-        foreground: share of the batch that is centred near an organ. Organs are drawn evenly, however rare, then one of
-            the cases that have it; the rest of the batch is anywhere in any case.
-        middle: take all crops from the middle axial slice of a case, as the original project did.
-    """
-
-    seed: int
-    batch_size: int
-    patch: tuple[int, ...]
-    margin: tuple[int, ...]
-    context: int
-    foreground: float
-    middle: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,29 +38,34 @@ WHOLE = Shard()
 Batch = tuple[Array, Array]
 
 
-def centres(cases: Sequence[Case], sampling: Sampling, step: int) -> list[tuple[int, tuple[int, int, int]]]:
-    """What the batch of a step is made of: for each crop the case's position in `cases` and the centre voxel, z y x."""
-    random = np.random.default_rng([sampling.seed, step])
-    patch = (1,) * (3 - len(sampling.patch)) + sampling.patch
+def centres(cases: Sequence[Case], task: Task, step: int) -> list[tuple[int, tuple[int, int, int]]]:
+    """What the batch of a step is made of: for each crop the case's position in `cases` and the centre voxel, z y x.
+
+    The share `foreground` of the batch is centred near an organ. Organs are drawn evenly, however rare, then one of the
+    cases that have it; the rest of the batch is anywhere in any case.
+    """
+    random, settings = np.random.default_rng([task.seed, step]), task.settings
+    patch = (1,) * (3 - len(settings.patch)) + settings.patch
+    middle = settings.slices == "middle"  # as the original project did
     having = [
         [i for i, case in enumerate(cases) if case.points[organ, 0, 0] >= 0] for organ in range(len(cases[0].points))
     ]
     organs = [organ for organ, members in enumerate(having) if members]
-    near_organs = round(sampling.batch_size * sampling.foreground) if organs and not sampling.middle else 0
+    near_organs = round(settings.batch_size * settings.foreground) if organs and not middle else 0
     drawn = []
-    for position in range(sampling.batch_size):
+    for position in range(settings.batch_size):
         if position < near_organs:
             organ = organs[random.integers(len(organs))]
             index = having[organ][random.integers(len(having[organ]))]
             points = cases[index].points[organ]
             reach = JITTER * np.array(patch)
-            if len(sampling.patch) == 2:
+            if len(settings.patch) == 2:
                 reach[0] = BEYOND_MM / cases[index].working.spacing[2]
             voxel = points[random.integers(len(points))] + np.rint(random.uniform(-1, 1, 3) * reach)
         else:
             index = int(random.integers(len(cases)))
             voxel = np.asarray(random.integers(cases[index].image.shape))
-            if sampling.middle:
+            if middle:
                 voxel[0] = len(cases[index].image) // 2
         shape = cases[index].image.shape
         z, y, x = (int(clamp(v, n, p)) for v, n, p in zip(voxel, shape, patch, strict=True))
@@ -110,36 +92,28 @@ def crop(array: Array, centre: Sequence[int], size: Sequence[int], fill: float) 
     return result
 
 
-def batch(cases: Sequence[Case], sampling: Sampling, step: int, shard: Shard = WHOLE) -> Batch:
+def batch(cases: Sequence[Case], task: Task, step: int, shard: Shard = WHOLE) -> Batch:
     """The crops of a step, or a process's shard of them, before augmentation.
 
     Returns:
         Images, int16 HU (batch, channel, [z,] y, x), and labels, uint8 organ indices (batch, [z,] y, x); patch plus
         margins in size.
     """
-    size = [n + 2 * m for n, m in zip(sampling.patch, sampling.margin, strict=True)]
+    size = tuple(n + 2 * m for n, m in zip(task.settings.patch, task.settings.margin, strict=True))
+    box = (1,) * (3 - len(size)) + size
     images, labels = [], []
-    for index, centre in centres(cases, sampling, step)[shard.part]:
+    for index, (z, *centre) in centres(cases, task, step)[shard.part]:
         case = cases[index]
-        if len(size) == 3:
-            images.append(crop(case.image, centre, size, AIR_HU)[None])
-            labels.append(crop(case.label, centre, size, 0))
-        else:
-            images.append(
-                np.concatenate(
-                    [
-                        crop(case.image, (z, *centre[1:]), (1, *size), AIR_HU)
-                        for z in neighbours(centre[0], sampling.context, len(case.image))
-                    ]
-                )
-            )
-            labels.append(crop(case.label, centre, (1, *size), 0)[0])
+        slices = neighbours(z, task.settings.context, len(case.image))
+        crops = [crop(case.image, (near, *centre), box, AIR_HU) for near in slices]
+        images.append(np.concatenate(crops).reshape(-1, *size))
+        labels.append(crop(case.label, (z, *centre), box, 0).reshape(size))
     return np.stack(images), np.stack(labels)
 
 
 def batches(
     cases: Sequence[Case],
-    sampling: Sampling,
+    task: Task,
     start: int,
     stop: int,
     *,
@@ -153,7 +127,7 @@ def batches(
         try:
             for step in range(start, stop):
                 while len(waiting) < ahead and step + len(waiting) < stop:
-                    waiting.append(pool.submit(batch, cases, sampling, step + len(waiting), shard))
+                    waiting.append(pool.submit(batch, cases, task, step + len(waiting), shard))
                 yield waiting.pop(0).result()
         finally:
             for future in waiting:

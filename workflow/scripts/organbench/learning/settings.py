@@ -4,8 +4,33 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from organbench.inference.prediction import Prediction
-from organbench.learning.augmentation import Augmentation
+import numpy as np
+
+from organbench.core.files import tuples
+from organbench.inference.settings import Prediction
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """The config's `training.augmentation`: the largest random change of each kind.
+
+    Attributes:
+        rotation: in the axial plane, degrees.
+        scale: of size, shard.
+        flip: axes (x, y, z) that may be flipped.
+        hu_shift: of all HU.
+        hu_scale: stretch of all HU, shard.
+        hu_noise: standard deviation of added noise, HU.
+        gamma: of the windowed image, shard.
+    """
+
+    rotation: float
+    scale: float
+    flip: tuple[str, ...]
+    hu_shift: float
+    hu_scale: float
+    hu_noise: float
+    gamma: float
 
 
 @dataclass(frozen=True)
@@ -37,8 +62,21 @@ class Training:
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> "Training":
         """The settings of a checked config, with the model's own applied."""
-        augmentation = Augmentation.of(settings["augmentation"])
-        return cls(**{**settings, "patch": tuple(settings["patch"]), "augmentation": augmentation})
+        augmentation = Augmentation(**tuples(settings["augmentation"]))
+        return cls(**tuples(settings) | {"augmentation": augmentation})
+
+    @property
+    def margin(self) -> tuple[int, ...]:
+        """Voxels to read beyond the patch on each side, so that its corners stay in the crop ([z] y x)."""
+        largest, grow = np.deg2rad(self.augmentation.rotation), 1.0 + self.augmentation.scale
+
+        def reach(along: int, across: int) -> float:
+            angle = min(largest, np.arctan2(across, along))  # where the turned patch is longest
+            return float(along * np.cos(angle) + across * np.sin(angle))
+
+        y, x = self.patch[-2:]
+        reaches = [*map(float, self.patch[:-2]), reach(y, x), reach(x, y)]
+        return tuple(int(np.ceil((grow * r - n) / 2)) for r, n in zip(reaches, self.patch, strict=True))
 
 
 @dataclass(frozen=True)
@@ -61,3 +99,15 @@ class Task:
     window: tuple[float, float]
     organs: tuple[str, ...]
     seed: int
+
+    @classmethod
+    def of(cls, job: Mapping[str, Any]) -> "Task":
+        """The task of a job that a script was given as plain values."""
+        return cls(
+            network=job["settings"]["network"],
+            settings=Training.of(job["settings"]["training"]),
+            prediction=Prediction.of(job["prediction"]),
+            window=tuple(job["window"]),
+            organs=tuple(job["organs"]),
+            seed=job["seed"],
+        )

@@ -1,12 +1,9 @@
 """The loop that trains a model's network on one fold with one seed."""
 
 import copy
-import logging
 import math
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,13 +12,13 @@ import torch
 from torch import Tensor, distributed, nn
 
 from organbench.core.errors import DivergedError, StoppedError
-from organbench.core.jobs import Pace, termination
+from organbench.core.jobs import LOGGER, Pace, termination
 from organbench.data.cases import Case
 from organbench.data.grids import Array
 from organbench.hardware import devices
 from organbench.inference.prediction import predictor_of
 from organbench.inference.weights import Recipe
-from organbench.learning import augmentation, building, losses, optimisation, rehearsal, sampling, validation
+from organbench.learning import augmentation, building, optimisation, rehearsal, sampling, validation
 from organbench.learning.checkpoint import Checkpoint, Progress, conditions
 from organbench.learning.sampling import WHOLE, Shard
 from organbench.learning.settings import Task
@@ -64,7 +61,6 @@ class Trainer:
         checkpoint_seconds: time between checkpoints.
         until: stop after this many steps of the schedule.
         shard: what of every batch this process computes; the first process alone validates and writes.
-        logger: gets a line a moment.
 
     Raises:
         InputError: the network does not allow an option's value or the patch.
@@ -83,18 +79,17 @@ class Trainer:
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
         until: int | None = None,
         shard: Shard = WHOLE,
-        logger: logging.Logger,
     ) -> None:
         self.task, self.settings = task, task.settings
         self.training_cases, self.validation_cases = training_cases, validation_cases
-        self.device, self.shard, self.workers, self.logger = device, shard, workers, logger
+        self.device, self.shard, self.workers = device, shard, workers
         self.first = shard.rank == 0
         self.steps = min(until or task.settings.steps, task.settings.steps)
         self.precision = devices.precision(task.settings.precision, device)
         self.checkpoint = Checkpoint(checkpoint, stamp, conditions(device, self.precision, shard))
         self.checkpoint_seconds = checkpoint_seconds
         self.progress = Progress()
-        self.waiting: list[tuple[int, float, Tensor]] = []  # losses that are still on the device
+        self.waiting: list[tuple[int, Tensor]] = []  # losses that are still on the device
         self._build()
 
     def _build(self) -> None:
@@ -103,7 +98,7 @@ class Trainer:
         usual_ml = organ_ml(self.training_cases, self.task.organs)
         torch.manual_seed(self.task.seed)
         network = building.build(self.design)
-        with self._explained():
+        with rehearsal.explained(self.design, self.settings):
             size = building.count(network, self.design.in_channels, self.design.patch)
         self.recipe = Recipe(
             **vars(self.design),
@@ -112,19 +107,10 @@ class Trainer:
             organ_ml=usual_ml,
             **vars(size),
         )
-        self.learner = optimisation.make_learner(
+        self.learner = optimisation.Learner(
             network, self.settings, device=self.device, precision=self.precision, shard=self.shard
         )
         self.predictor = predictor_of(self.learner.kept, self.recipe, self.task.prediction, self.device)
-
-    def _explained(self) -> AbstractContextManager[None]:
-        """A block whose failure is told as the study's fault where its shapes are at fault."""
-
-        def explain() -> None:
-            loss_of = partial(optimisation.supervised, losses.loss(self.settings.loss))
-            rehearsal.shapes(building.build(self.design), loss_of, self.design, self.settings.batch_size)
-
-        return rehearsal.explained(explain)
 
     def train(self) -> Trained:
         """Take all steps that are left.
@@ -141,7 +127,7 @@ class Trainer:
         self.before = copy.copy(self.progress)
         with termination() as self.ending, devices.energy_meter(self.device) as self.meter:
             if self.first and self.progress.validation_due:
-                self.logger.info(f"step {self.progress.step}/{self.steps}{self._validate()}")
+                LOGGER.info(f"step {self.progress.step}/{self.steps}{self._validate()}")
             for images, labels in self._batches():
                 self._take_step(images, labels)
                 if self.first and self._is_time_to_tell():
@@ -155,42 +141,25 @@ class Trainer:
         """Go on from the checkpoint; the first process decides whether it is good."""
         if not self.first:
             distributed.barrier()
-        self.progress = self.checkpoint.resume(self.learner.states, self.logger)
+        self.progress = self.checkpoint.resume(self.learner.states)
         if self.shard.world > 1 and self.first:
             distributed.barrier()
 
     def _batches(self) -> Iterator[sampling.Batch]:
         """The batches of the steps that are left."""
-        plan = sampling.Sampling(
-            seed=self.task.seed,
-            batch_size=self.settings.batch_size,
-            patch=self.settings.patch,
-            margin=augmentation.margin(self.settings.patch, self.settings.augmentation),
-            context=self.settings.context,
-            foreground=self.settings.foreground,
-            middle=self.settings.slices == "middle",
-        )
         start, stop = self.progress.step, self.steps
-        return sampling.batches(self.training_cases, plan, start, stop, shard=self.shard, workers=self.workers)
+        return sampling.batches(self.training_cases, self.task, start, stop, shard=self.shard, workers=self.workers)
 
     def _take_step(self, images: Array, labels: Array) -> None:
         """Learn from a batch as it was read."""
         step = self.progress.step
-        rate = optimisation.learning_rate(step, self.settings)
         inputs, targets = augmentation.augment(
-            to_device(images, self.device),
-            to_device(labels, self.device),
-            self.settings.patch,
-            self.settings.augmentation,
-            self.task.window,
-            seed=self.task.seed,
-            step=step,
-            shard=self.shard,
+            to_device(images, self.device), to_device(labels, self.device), self.task, step, self.shard
         )
-        with self._explained():
-            loss = optimisation.learn(self.learner, inputs, targets, rate)
+        with rehearsal.explained(self.design, self.settings):
+            loss = self.learner.learn(inputs, targets, step)
         if self.first:
-            self.waiting.append((step, rate, loss))
+            self.waiting.append((step, loss))
         self.progress.step = self.pace.done = step + 1
         if self.progress.step == min(FINGERPRINT_STEP, self.settings.steps):
             sha256 = building.fingerprint(self.learner.network)
@@ -215,7 +184,7 @@ class Trainer:
         self.progress.validation_due = bool(self.validation_cases) and (last or self._is_time_to_validate())
         if self.progress.validation_due:
             message += self._validate()
-        self.logger.info(message)
+        LOGGER.info(message)
         if not last and self._is_time_to_save():
             self._save()
             self.saved = time.monotonic()
@@ -227,7 +196,8 @@ class Trainer:
         progress.joules = {
             counter: added(self.before.joules[counter], now) for counter, now in self.meter.joules().items()
         }
-        for step, rate, value in self.waiting:
+        for step, value in self.waiting:
+            rate = optimisation.learning_rate(step, self.settings)
             row = {"step": step + 1, "learning_rate": rate, "loss": float(value)}
             dice = {f"dice_{organ}": math.nan for organ in self.task.organs}
             progress.rows.append({**row, **dice, "seconds": round(progress.seconds, 3)})
@@ -282,7 +252,7 @@ class Trainer:
         if self.first:
             self._check_weights()
         if progress.only_background:
-            self.logger.warning(
+            LOGGER.warning(
                 f"warning: the weights predict nothing but background in all {len(self.validation_cases)} validation "
                 "cases; before you compare them, train for more steps, or with another learning_rate or loss, and see "
                 "that preprocessing.window and prediction.smallest_part leave something to find"

@@ -8,8 +8,9 @@ import pandas as pd
 
 from organbench.data.cases import Case
 from organbench.evaluation import overlaps
-from organbench.inference.prediction import NO_SPECKS, Specks, predict_case
+from organbench.inference.prediction import predict_case
 from organbench.inference.predictor import Ensemble, Predictor
+from organbench.inference.settings import NO_SPECKS, Specks
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from organbench.core import provenance
+from organbench.core.runs import read_cost
 
 SHAPING = ("networks", "learning", "hardware/devices.py")  # of the library: what is computed in a training step,
-BRINGING_ABOUT = tuple(f"learning/{name}.py" for name in ("run", "kept", "tuned", "choices", "checkpoint", "rehearsal"))
+BRINGING_ABOUT = tuple(f"learning/{name}.py" for name in ("run", "kept", "choices", "checkpoint", "rehearsal"))
 CHOOSING = ("inference", "evaluation", "data")  # where validation cases choose the weights
 ONLY_SHOWN = ("validate_every",)  # of the settings: what the last weights do not depend on
 SHOWN = 5  # that many names are told
@@ -202,15 +203,6 @@ def outdated(finished: Sequence[tuple[str, Mapping[str, Any]]], infos: Mapping[s
         if then and now and (why := differences(then, now)):
             lines.append(f"{folder}: {'; '.join(why)}")
     return lines
-
-
-def read_cost(folder: str | Path) -> dict[str, Any]:
-    """What the `cost.json` of a training holds; nothing where there is none, or it is damaged."""
-    try:
-        found = json.loads(Path(folder, "cost.json").read_text())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def flat(settings: Mapping[str, Any], key: str) -> dict[str, Any]:

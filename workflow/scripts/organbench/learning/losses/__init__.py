@@ -4,28 +4,4 @@ A file defines `loss`, a function of logits (batch, class, [z,] y, x) and labels
 0, the background, to class - 1. It works in float32 whatever the precision of the logits (float64 stays as it is), and
 returns one number to minimise. It raises ValueError if the shapes do not fit, and RuntimeError if a label is not a
 class (on a CPU; CUDA reports a device-side assertion).
-
-Importing this package does not import torch; asking for a loss does.
 """
-
-from __future__ import annotations
-
-from collections.abc import Callable
-from typing import TYPE_CHECKING
-
-from organbench.learning import choices
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-Loss = Callable[["Tensor", "Tensor"], "Tensor"]
-
-
-def loss(name: str) -> Loss:
-    """Find a loss by the name it has in the config.
-
-    Raises:
-        ValueError: if there is no such loss.
-    """
-    found: Loss = choices.load("loss", name)
-    return found
