@@ -74,18 +74,18 @@ def test_steps_and_seeds_differ(patients):
 def test_any_number_of_workers_reads_the_same_batches_in_order(patients):
     expected = [batch(patients, drawing(), step) for step in range(9)]
     for workers in (1, 3):
-        assert equal(expected, list(batches(patients, drawing(), 0, 9, workers=workers)))
+        assert equal(expected, list(batches(patients, drawing(), range(9), workers=workers)))
 
 
 def test_batches_do_not_depend_on_where_training_started(patients):
-    whole = list(batches(patients, drawing(), 0, 9, workers=2))
-    assert equal(whole[5:], list(batches(patients, drawing(), 5, 9, workers=2)))
+    whole = list(batches(patients, drawing(), range(9), workers=2))
+    assert equal(whole[5:], list(batches(patients, drawing(), range(5, 9), workers=2)))
 
 
 def test_reading_ahead_is_bounded_and_ends_with_the_loop(patients, monkeypatch):
     asked, before = [], threading.active_count()
     monkeypatch.setattr(sampling, "batch", lambda cases, plan, step, shard: asked.append(step))
-    reading = batches(patients, drawing(), 0, 1000, workers=2, ahead=4)
+    reading = batches(patients, drawing(), range(1000), workers=2, ahead=4)
     next(reading)
     time.sleep(0.05)  # enough to read hundreds of these
     reading.close()

@@ -2,10 +2,12 @@
 
 import ast
 import hashlib
+import itertools
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
+IMPORTS = ("Import", "ImportFrom")
 WITHOUT = {"ctx", "kind", "type_comment", "type_ignores"}  # fields of a syntax tree that say nothing of what is done
 
 
@@ -124,11 +126,6 @@ def is_text(node: object) -> bool:
 def in_order(statements: list[object]) -> list[object]:
     """Statements with each run of imports sorted."""
     found: list[object] = []
-    run: list[object] = []
-    for statement in [*statements, None]:
-        if isinstance(statement, tuple) and statement[0] in ("Import", "ImportFrom"):
-            run.append(statement)
-        else:
-            found += [*sorted(run, key=repr), statement]
-            run = []
-    return found[:-1]
+    for is_import, run in itertools.groupby(statements, lambda s: isinstance(s, tuple) and s[0] in IMPORTS):
+        found += sorted(run, key=repr if is_import else lambda _: "")
+    return found

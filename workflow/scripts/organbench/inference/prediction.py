@@ -11,18 +11,15 @@ import torch
 from torch import nn
 
 from organbench.core.errors import InputError
-from organbench.data import cases, resampling
-from organbench.data.cases import Case
+from organbench.data import cases, labels, resampling
 from organbench.data.grids import Array, Grid
-from organbench.data.labels import remove_parts
 from organbench.hardware import devices
 from organbench.inference import weights
 from organbench.inference.predictor import Ensemble, Predictor, followed
-from organbench.inference.settings import NO_SPECKS, Prediction, Specks
-from organbench.inference.weights import Recipe
+from organbench.inference.settings import Prediction, Specks
 
 
-def predictor_of(network: nn.Module, recipe: Recipe, settings: Prediction, device: torch.device) -> Predictor:
+def predictor_of(network: nn.Module, recipe: weights.Recipe, settings: Prediction, device: torch.device) -> Predictor:
     """A network, which is on the device, as the study predicts with it."""
     return Predictor(
         network,
@@ -38,8 +35,8 @@ def predictor_of(network: nn.Module, recipe: Recipe, settings: Prediction, devic
 
 def predict_case(
     predictor: Predictor | Ensemble,
-    case: Case,
-    specks: Specks = NO_SPECKS,
+    case: cases.Case,
+    specks: Specks | None = None,
     *,
     grid: Grid | None = None,
     what: str = "slice",
@@ -57,10 +54,10 @@ def predict_case(
     """
     grid = grid or case.oriented
     prediction = resampling.restore(followed(predictor, case.image, what, between), case.working, grid)
-    voxels = {organ: math.ceil(ml / grid.voxel_ml - 1e-6) for organ, ml in enumerate(specks.smallest_ml, start=1)}
-    for organ in sorted({organ for organ, smallest in voxels.items() if smallest > 1} | set(specks.only_largest)):
-        smallest = max(1, voxels.get(organ, 1))
-        remove_parts(prediction, organ, smallest=smallest, only_largest=organ in specks.only_largest)
+    for organ, (ml, only_largest) in (specks or {}).items():
+        smallest = max(1, math.ceil(ml / grid.voxel_ml - 1e-6))
+        if smallest > 1 or only_largest:
+            labels.remove_parts(prediction, organ, smallest=smallest, only_largest=only_largest)
     return prediction
 
 
@@ -70,7 +67,7 @@ def predict_files(
     settings: Prediction,
     device: torch.device,
     organs: Sequence[str] = (),
-) -> tuple[Array, Case, dict[str, Any]]:
+) -> tuple[Array, cases.Case, dict[str, Any]]:
     """Predict a prepared case with the network of one `weights.pt`, or the mean of several.
 
     Args:

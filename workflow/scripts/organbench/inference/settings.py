@@ -6,18 +6,9 @@ from typing import Any
 
 from organbench.core.files import tuples
 
-
-@dataclass(frozen=True)
-class Specks:
-    """Which connected parts of a prediction become background.
-
-    Attributes:
-        smallest_ml: for each organ the volume (ml) below which a connected part of it is a speck.
-        only_largest: organ indices of which only the largest connected part stays.
-    """
-
-    smallest_ml: tuple[float, ...] = ()
-    only_largest: tuple[int, ...] = ()
+Specks = Mapping[int, tuple[float, bool]]
+"""Which connected parts of a prediction become background: per organ index those below a volume (ml), and whether all
+but the largest."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +39,5 @@ class Prediction:
             organ_ml: each organ's usual volume in the training cases, ml.
             organs: names of the organs, in order.
         """
-        return Specks(
-            tuple(self.smallest_part * volume for volume in organ_ml),
-            tuple(organs.index(organ) + 1 for organ in self.keep_largest),
-        )
-
-
-NO_SPECKS = Specks()
+        largest = [organs.index(organ) for organ in self.keep_largest]
+        return {k + 1: (self.smallest_part * volume, k in largest) for k, volume in enumerate(organ_ml)}

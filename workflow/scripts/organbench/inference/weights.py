@@ -12,9 +12,8 @@ import torch
 from torch import nn
 
 from organbench import networks
+from organbench.core import files, runs
 from organbench.core.errors import InputError
-from organbench.core.files import tuples
-from organbench.core.runs import name_of
 from organbench.hardware import devices
 
 
@@ -86,7 +85,7 @@ def belongs(weights: str | Path, recipe: Recipe) -> bool:
 
     Where that does not tell, whether they were written into the folder of this name.
     """
-    named = name_of(Path(weights).parent)
+    named = runs.name_of(Path(weights).parent)
     return recipe.training == named if named and recipe.training else recipe.run == run_of(weights)
 
 
@@ -125,7 +124,7 @@ def load(path: str | Path, device: torch.device) -> tuple[nn.Module, Recipe]:
     """
     try:
         content = read_archive(path)
-        recipe = Recipe(**tuples(content["recipe"]))
+        recipe = Recipe(**files.tuples(content["recipe"]))
         network = recipe.build()
         network.load_state_dict(content["state_dict"])
     except (OSError, MemoryError):

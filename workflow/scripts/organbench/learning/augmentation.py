@@ -122,13 +122,7 @@ def gamma(images: Tensor, largest: float, draw: Draw) -> Tensor:
 IN_SPACE, IN_HU, IN_WINDOW = (rotation, scale, flip), (hu_scale, hu_shift, hu_noise), (gamma,)  # in this order
 
 
-def augment(
-    images: Tensor,
-    labels: Tensor,
-    task: Task,
-    step: int,
-    shard: Shard = WHOLE,
-) -> tuple[Tensor, Tensor]:
+def augment(images: Tensor, labels: Tensor, task: Task, step: int, shard: Shard = WHOLE) -> tuple[Tensor, Tensor]:
     """Change a batch at random and cut it to the patch.
 
     Args:

@@ -94,7 +94,12 @@ def run(job_values: Mapping[str, Any]) -> None:
 
 
 def train_files(
-    job: Job, *, device: torch.device, checkpoint_seconds: float, until: int | None = None, shard: Shard = WHOLE
+    job: Job,
+    *,
+    device: torch.device,
+    checkpoint_seconds: float,
+    until: int | None = None,
+    shard: Shard = WHOLE,
 ) -> Trained:
     """Train a model from prepared cases, or take over what a candidate of tuning has learned; see `Trainer`."""
     training, validation = (cases.load_all(role, skip_bad=job.skip_bad) for role in (job.training, job.validation))

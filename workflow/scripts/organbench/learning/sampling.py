@@ -4,6 +4,7 @@ What is drawn for a step depends on nothing that happened before and not on the 
 cases, crops and augmentations in the same order, and training resumes exactly without a saved random state.
 """
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -112,23 +113,18 @@ def batch(cases: Sequence[Case], task: Task, step: int, shard: Shard = WHOLE) ->
 
 
 def batches(
-    cases: Sequence[Case],
-    task: Task,
-    start: int,
-    stop: int,
-    *,
-    shard: Shard = WHOLE,
-    workers: int = 1,
-    ahead: int = 4,
+    cases: Sequence[Case], task: Task, steps: range, shard: Shard = WHOLE, workers: int = 1, ahead: int = 4
 ) -> Iterator[Batch]:
-    """The batches of steps start to stop, read ahead by threads; the same for any number of workers."""
+    """The batches of some steps, read ahead by threads; the same for any number of workers."""
     with ThreadPoolExecutor(workers) as pool:
-        waiting: list[Future[Batch]] = []
+        waiting: deque[Future[Batch]] = deque()
         try:
-            for step in range(start, stop):
-                while len(waiting) < ahead and step + len(waiting) < stop:
-                    waiting.append(pool.submit(batch, cases, task, step + len(waiting), shard))
-                yield waiting.pop(0).result()
+            for step in steps:
+                waiting.append(pool.submit(batch, cases, task, step, shard))
+                if len(waiting) == ahead:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
         finally:
             for future in waiting:
                 future.cancel()

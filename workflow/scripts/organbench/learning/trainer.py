@@ -3,7 +3,7 @@
 import copy
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,11 +16,9 @@ from organbench.core.jobs import LOGGER, Pace, termination
 from organbench.data.cases import Case
 from organbench.data.grids import Array
 from organbench.hardware import devices
-from organbench.inference.prediction import predictor_of
-from organbench.inference.weights import Recipe
+from organbench.inference import prediction, weights
 from organbench.learning import augmentation, building, optimisation, rehearsal, sampling, validation
 from organbench.learning.checkpoint import Checkpoint, Progress, conditions
-from organbench.learning.sampling import WHOLE, Shard
 from organbench.learning.settings import Task
 
 CHECKPOINT_SECONDS = 300.0  # between checkpoints
@@ -39,7 +37,7 @@ class Trained(NamedTuple):
     """
 
     network: nn.Module
-    recipe: Recipe
+    recipe: weights.Recipe
     rows: list[dict[str, float]]
     cost: dict[str, Any]
 
@@ -78,7 +76,7 @@ class Trainer:
         workers: int = 1,
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
         until: int | None = None,
-        shard: Shard = WHOLE,
+        shard: sampling.Shard = sampling.WHOLE,
     ) -> None:
         self.task, self.settings = task, task.settings
         self.training_cases, self.validation_cases = training_cases, validation_cases
@@ -95,22 +93,21 @@ class Trainer:
     def _build(self) -> None:
         """Make what learns and what validates, with the weights of the seed."""
         self.design = building.design(self.task.network, self.settings, self.task.organs)
-        usual_ml = organ_ml(self.training_cases, self.task.organs)
         torch.manual_seed(self.task.seed)
         network = building.build(self.design)
         with rehearsal.explained(self.design, self.settings):
             size = building.count(network, self.design.in_channels, self.design.patch)
-        self.recipe = Recipe(
+        self.recipe = weights.Recipe(
             **vars(self.design),
             window=self.task.window,
             precision=self.precision,
-            organ_ml=usual_ml,
+            organ_ml=organ_ml(self.training_cases, self.task.organs),
             **vars(size),
         )
         self.learner = optimisation.Learner(
             network, self.settings, device=self.device, precision=self.precision, shard=self.shard
         )
-        self.predictor = predictor_of(self.learner.kept, self.recipe, self.task.prediction, self.device)
+        self.predictor = prediction.predictor_of(self.learner.kept, self.recipe, self.task.prediction, self.device)
 
     def train(self) -> Trained:
         """Take all steps that are left.
@@ -128,7 +125,8 @@ class Trainer:
         with termination() as self.ending, devices.energy_meter(self.device) as self.meter:
             if self.first and self.progress.validation_due:
                 LOGGER.info(f"step {self.progress.step}/{self.steps}{self._validate()}")
-            for images, labels in self._batches():
+            steps = range(self.progress.step, self.steps)
+            for images, labels in sampling.batches(self.training_cases, self.task, steps, self.shard, self.workers):
                 self._take_step(images, labels)
                 if self.first and self._is_time_to_tell():
                     self._tell()
@@ -144,11 +142,6 @@ class Trainer:
         self.progress = self.checkpoint.resume(self.learner.states)
         if self.shard.world > 1 and self.first:
             distributed.barrier()
-
-    def _batches(self) -> Iterator[sampling.Batch]:
-        """The batches of the steps that are left."""
-        start, stop = self.progress.step, self.steps
-        return sampling.batches(self.training_cases, self.task, start, stop, shard=self.shard, workers=self.workers)
 
     def _take_step(self, images: Array, labels: Array) -> None:
         """Learn from a batch as it was read."""
@@ -222,9 +215,9 @@ class Trainer:
         if better or not keep_best or progress.best_weights is None:
             progress.only_background = found.only_background
         if better and keep_best:
-            weights = self.learner.kept.state_dict()
+            best = self.learner.kept.state_dict()
             progress.best_dice = found.mean
-            progress.best_weights = {key: value.detach().cpu().clone() for key, value in weights.items()}
+            progress.best_weights = {key: value.detach().cpu().clone() for key, value in best.items()}
         return "  Dice " + ", ".join(f"{organ} {value:.3f}" for organ, value in found.dice.items())
 
     def _check_for_end(self) -> None:

@@ -10,7 +10,7 @@ from organbench.data.cases import Case
 from organbench.evaluation import overlaps
 from organbench.inference.prediction import predict_case
 from organbench.inference.predictor import Ensemble, Predictor
-from organbench.inference.settings import NO_SPECKS, Specks
+from organbench.inference.settings import Specks
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def validate(
     cases: Sequence[Case],
     organs: Sequence[str],
     *,
-    specks: Specks = NO_SPECKS,
+    specks: Specks | None = None,
     between: Callable[[], None] = lambda: None,
 ) -> Validation:
     """Predict validation cases as test cases are predicted, and score them on the working grid, the one of `label.npy`.

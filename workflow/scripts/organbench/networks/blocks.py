@@ -180,13 +180,12 @@ class UShape(nn.Module):
 
     def __init__(
         self,
-        *,
         block: Callable[[int, int], nn.Module],
         in_channels: int,
         classes: int,
         features: Sequence[int],
         dims: int,
-        deep_supervision: bool = False,
+        deep_supervision: bool,
     ) -> None:
         super().__init__()
         check_dims(dims, features)

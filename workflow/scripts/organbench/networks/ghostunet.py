@@ -9,6 +9,7 @@ the way up, and a 1x1 head.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -140,16 +141,7 @@ class Network(UShape):
         def ghosts(in_chs: int, out_chs: int) -> nn.Module:
             if block == "bottleneck":
                 return GhostBottleneck(in_chs=in_chs, out_chs=out_chs, dims=dims, norm=norm, ratio=ratio)
-            return nn.Sequential(
-                GhostModule(in_chs=in_chs, out_chs=out_chs, dims=dims, norm=norm, kernel=3, ratio=ratio),
-                GhostModule(in_chs=out_chs, out_chs=out_chs, dims=dims, norm=norm, kernel=3, ratio=ratio),
-            )
+            module = partial(GhostModule, out_chs=out_chs, dims=dims, norm=norm, kernel=3, ratio=ratio)
+            return nn.Sequential(module(in_chs=in_chs), module(in_chs=out_chs))
 
-        super().__init__(
-            block=ghosts,
-            in_channels=in_channels,
-            classes=classes,
-            features=features,
-            dims=dims,
-            deep_supervision=deep_supervision,
-        )
+        super().__init__(ghosts, in_channels, classes, features, dims, deep_supervision)

@@ -49,11 +49,5 @@ class Network(UShape):
         norm: str = "batch",
         deep_supervision: bool = False,
     ) -> None:
-        super().__init__(
-            block=partial(double_convolution, dims=dims, norm=norm),
-            in_channels=in_channels,
-            classes=classes,
-            features=features,
-            dims=dims,
-            deep_supervision=deep_supervision,
-        )
+        block = partial(double_convolution, dims=dims, norm=norm)
+        super().__init__(block, in_channels, classes, features, dims, deep_supervision)
