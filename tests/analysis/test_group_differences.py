@@ -8,7 +8,7 @@ from scipy import stats
 from organbench.analysis.group_differences import group_differences, group_summaries, interaction, interactions, t_test
 from organbench.analysis.verdicts import compare, holm
 from organbench.core.errors import InputError
-from organbench.data.groups import read
+from organbench.data.groups import read as read_groups
 from organbench.study import configuration
 
 NAN = np.nan
@@ -48,6 +48,10 @@ def write(folder, text, encoding="utf-8"):
     path = folder / "groups.csv"
     path.write_text(text, encoding=encoding)
     return path
+
+
+def read(path, cases, *, incomplete=(), selected=False, patient=None):
+    return read_groups({"group": path, "cases": cases if selected else None}, cases, incomplete, patient)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
@@ -98,7 +102,7 @@ def test_cases_that_the_study_does_not_use_may_be_there(tmp_path):
     path = write(tmp_path, "case,group\n1,A\n2,B\n3,A\n4,B\n5,B\n")
     assert set(read(path, CASES, selected=True)) == set(CASES)
     path = write(tmp_path, "case,group\n1,A\n2,B\n3,A\n")
-    assert set(read(path, CASES, unusable=["4"])) == {"1", "2", "3"}
+    assert set(read(path, CASES, incomplete=["4"])) == {"1", "2", "3"}
 
 
 def test_a_patient_is_in_one_group(tmp_path):
@@ -112,8 +116,9 @@ def test_a_patient_is_in_one_group(tmp_path):
 def test_the_study_knows_its_groups(tmp_path, defaults, schema):
     path = write(tmp_path, "case,group\n0,A\n1,B\n2,B\n3,A\n")
     resolved = configuration.resolve({"dataset": {"group": str(path)}}, defaults, schema)
-    assert configuration.group_of(resolved, ["0", "1", "2", "3"], []) == {"0": "A", "1": "B", "2": "B", "3": "A"}
-    assert configuration.group_of(configuration.resolve({}, defaults, schema), ["0"], []) == {}
+    found = read_groups(resolved["dataset"], ["0", "1", "2", "3"], [], None)
+    assert found == {"0": "A", "1": "B", "2": "B", "3": "A"}
+    assert read_groups(configuration.resolve({}, defaults, schema)["dataset"], ["0"], [], None) == {}
 
 
 # --- statistics

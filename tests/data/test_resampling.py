@@ -16,7 +16,7 @@ from organbench.data.resampling import Resampler
 
 def resample(array, source, target):
     resampler = Resampler.between(source, target)
-    return np.concatenate([resampler.slab(array[resampler.needs(*span)], *span) for span in resampler.spans()])
+    return np.concatenate([resampler.slab(array[resampler.needs(span)], span) for span in resampler.spans()])
 
 
 @quick

@@ -22,7 +22,7 @@ from organbench.learning import choices
 from organbench.evaluation import registry
 from organbench.study import configuration, identity, kinds, schema, tuning, written
 from organbench.study.kinds import network
-from organbench.data import finding, names, splits
+from organbench.data import finding, groups, names, splits
 from organbench.data.sources.openkbp.patients import FETCHING, absent, patients
 from organbench.data.sources.phantoms.folder import GENERATED, check_phantoms
 from organbench.core import dates, failures, provenance
@@ -97,7 +97,9 @@ def resolve_study():
         if resolved["dataset"]["source"] == "phantom":
             configuration.check_folder(Path(resolved["dataset"]["root"]))
             check_phantoms(resolved["dataset"], cases)
-        grouped = configuration.group_of(resolved, cases, incomplete)
+        grouped = groups.read(
+            resolved["dataset"], cases, incomplete, resolved["split"]["patient"]
+        )
         usable = [case for case in cases if case not in incomplete]
         return resolved, usable, incomplete, folds, grouped
     except InputError as error:

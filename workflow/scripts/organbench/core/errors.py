@@ -1,4 +1,7 @@
-"""The exceptions that a job ends with in one line."""
+"""The exceptions that a job ends with in one line, and the words of such lines."""
+
+import difflib
+from collections.abc import Iterable
 
 
 class StoppedError(BaseException):
@@ -17,3 +20,9 @@ def plain(value: object) -> str:
     """A value in a line of text: cut, and quoted where it would break the line."""
     text = str(value)
     return text[:80] if text.isprintable() else repr(text[:80])
+
+
+def suggestion(name: str, known: Iterable[str], otherwise: str) -> str:
+    """Which known name was meant by one that is not known; another hint where none is like it."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"did you mean {near[0]}?" if near else otherwise

@@ -1,7 +1,6 @@
 """The prepared case on disk: memory-mapped arrays on the working grid, and the geometry that leads back."""
 
 import json
-import math
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -259,4 +258,4 @@ def survey(infos: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def disk_bytes(info: Mapping[str, Any]) -> int:
     """What the arrays of a case take on disk: image, label and points."""
-    return math.prod(Grid.from_json(info["working"]).size) * 3 + len(info["organs"]) * POINTS * 6
+    return Grid.from_json(info["working"]).voxels * 3 + len(info["organs"]) * POINTS * 6

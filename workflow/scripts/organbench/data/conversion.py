@@ -1,6 +1,5 @@
 """From a CT volume and its labels to a prepared case, and from its prediction back to the scanner's grid."""
 
-import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -42,10 +41,10 @@ def prepare(
         InputError: the volume or the labels are unfit; see `images`.
     """
     scanned = images.read_grid(volume_path)
-    size = scanned.with_spacing(spacing).size
-    if max(size) > LARGEST_SIZE or math.prod(size) * 2 > LARGEST_BYTES:
+    wanted = scanned.with_spacing(spacing)
+    if max(wanted.size) > LARGEST_SIZE or wanted.voxels * 2 > LARGEST_BYTES:
         raise InputError(
-            f"{volume_path}: at preprocessing.spacing it would have {' x '.join(map(str, size))} voxels; "
+            f"{volume_path}: at preprocessing.spacing it would have {' x '.join(map(str, wanted.size))} voxels; "
             "choose a coarser one, or export the volume with its true spacing"
         )
 

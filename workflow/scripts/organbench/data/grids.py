@@ -52,6 +52,11 @@ class Grid:
         return z, y, x
 
     @property
+    def voxels(self) -> int:
+        """Their number."""
+        return math.prod(self.size)
+
+    @property
     def voxel_ml(self) -> float:
         """Volume of a voxel in ml."""
         return float(np.prod(self.spacing)) / 1000.0
@@ -61,25 +66,15 @@ class Grid:
 
         None keeps an axis. Asking for the spacing that is there gives this very grid.
         """
-        wanted = [old if new is None else float(new) for old, new in zip(self.spacing, spacing, strict=True)]
-        size = [
-            n if np.isclose(old, new, rtol=1e-6) else max(1, round(n * old / new))
-            for n, old, new in zip(self.size, self.spacing, wanted, strict=True)
-        ]
         wanted = [
-            old if np.isclose(old, new, rtol=1e-6) else new for old, new in zip(self.spacing, wanted, strict=True)
+            old if new is None or np.isclose(old, new, rtol=1e-6) else float(new)
+            for old, new in zip(self.spacing, spacing, strict=True)
         ]
-        first = [
-            ((n - 1) * old - (m - 1) * new) / 2
-            for n, m, old, new in zip(self.size, size, self.spacing, wanted, strict=True)
-        ]
+        axes = list(zip(self.size, self.spacing, wanted, strict=True))
+        size = [max(1, round(n * old / new)) for n, old, new in axes]
+        first = [((n - 1) * old - (m - 1) * new) / 2 for m, (n, old, new) in zip(size, axes, strict=True)]
         origin = np.asarray(self.origin) + np.reshape(self.direction, (3, 3)) @ np.asarray(first)
-        return Grid(
-            (size[0], size[1], size[2]),
-            (wanted[0], wanted[1], wanted[2]),
-            tuple(float(value) for value in origin),  # type: ignore[arg-type]
-            self.direction,
-        )
+        return Grid.from_json({"size": size, "spacing": wanted, "origin": origin, "direction": self.direction})
 
 
 def check_grid(path: Path, grid: Grid, voxel_bytes: int) -> None:
@@ -97,10 +92,7 @@ def check_grid(path: Path, grid: Grid, voxel_bytes: int) -> None:
     axes = np.reshape(grid.direction, (3, 3))
     if not all(low <= spacing <= high for spacing in grid.spacing):  # also where it is NaN
         found = f"a spacing of {rounded(grid.spacing)} mm"
-    elif not (
-        1 <= min(grid.size) <= max(grid.size) <= LARGEST_SIZE
-        and math.prod(grid.size) * voxel_bytes <= 2 * LARGEST_BYTES
-    ):
+    elif min(grid.size) < 1 or max(grid.size) > LARGEST_SIZE or grid.voxels * voxel_bytes > 2 * LARGEST_BYTES:
         found = f"{' x '.join(map(str, grid.size))} voxels"
     elif not np.isfinite(grid.origin).all() or np.abs(grid.origin).max() > FARTHEST_MM:
         found = f"its origin at {rounded(grid.origin)} mm"
@@ -135,6 +127,18 @@ def slabs(array: Array) -> Iterator[Array]:
     """The array's slices (axis z), a few at a time, as views."""
     for start in range(0, len(array), SLAB):
         yield array[start : start + SLAB]
+
+
+def span(array: Array, axis: int) -> slice:
+    """From the first to the last place of an axis where an array holds anything but 0; of length 0 where none is."""
+    others = {*range(array.ndim)} - {axis}
+    places = np.flatnonzero(array.any(axis=tuple(others)))
+    return slice(int(places[0]), int(places[-1]) + 1) if len(places) else slice(0)
+
+
+def box(mask: Array) -> tuple[slice, ...]:
+    """The smallest box around a mask, a slice an axis; empty where the mask is."""
+    return tuple(span(mask, axis) for axis in range(mask.ndim))
 
 
 def orientation(image: sitk.Image) -> str:

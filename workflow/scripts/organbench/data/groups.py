@@ -3,8 +3,8 @@
 Plain Python, because the workflow checks it while it is parsed.
 """
 
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from organbench.core.errors import InputError
 from organbench.data.given import csv_rows
@@ -13,36 +13,35 @@ from organbench.data.splits import patients
 
 
 def read(
-    path: str | Path,
-    cases: Sequence[str],
-    *,
-    unusable: Iterable[str] = (),
-    selected: bool = False,
-    patient: str | None = None,
+    dataset: Mapping[str, Any], cases: Sequence[str], incomplete: Iterable[str], patient: str | None
 ) -> dict[str, str]:
-    """Read the group of each case from a CSV with the columns case and group.
+    """The group of each of a study's cases; none where its `dataset.group` names no table.
+
+    The table is a CSV with the columns case and group. Where the study is about some of a data set's cases only
+    (`dataset.cases`), it may name others, too.
 
     Args:
-        path: of the table.
+        dataset: the config's `dataset`.
         cases: names of the study's cases.
-        unusable: those that lack a file; they need no group.
-        selected: the study is about some of a data set's cases (`dataset.cases`); the table may name others, too.
+        incomplete: those that lack a file, and so need no group.
         patient: what finds the patient in a case's name, see `splits.patients`.
 
     Returns:
-        The group of each of the study's cases, in the order of the table.
+        The group of each case, in the order of the table.
 
     Raises:
         InputError: the file or a column is missing, a case is unknown, is there twice or has no group, a group's name
             cannot be told from an empty cell or cannot be shown, scans of a patient are in several groups, or all cases
             are in one.
     """
-    known, found = set(cases), dict[str, str]()
-    lines = dict[str, int]()
+    path = dataset["group"]
+    if path is None:
+        return {}
+    known, found, lines = set(cases), dict[str, str](), dict[str, int]()
     for number, (case, group) in csv_rows(path, ("case", "group"), "table of groups", "dataset.group"):
         where = f"{path}, line {number}"
         if case not in known:
-            if selected:
+            if dataset["cases"] is not None:
                 continue
             raise InputError(
                 f"{where}: there is no case {case[:80]!r} in the data set; correct the name or remove the line"
@@ -57,7 +56,7 @@ def read(
                 f"{where}: group {group[:80]!r} cannot be shown; use up to {LONGEST_NAME} printable characters"
             )
         found[case], lines[case] = group, number
-    lacking = [case for case in cases if case not in found and case not in set(unusable)]
+    lacking = [case for case in cases if case not in found and case not in set(incomplete)]
     if lacking:
         others = f", nor for {len(lacking) - 1} others" if len(lacking) > 1 else ""
         raise InputError(f"{path}: has no line for case {lacking[0]}{others}; add its group")

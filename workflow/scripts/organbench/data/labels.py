@@ -7,6 +7,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from organbench.core.errors import InputError
+from organbench.data import grids
 from organbench.data.grids import Array
 
 MAX_LABEL = 65535
@@ -61,10 +62,7 @@ def remove_parts(labels: Array, organ: int, *, smallest: int = 1, only_largest: 
         only_largest: all but the largest go.
     """
     found = labels == organ
-    box = tuple(
-        slice(lines[0], lines[-1] + 1) if len(lines) else slice(0)
-        for lines in (np.flatnonzero(found.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1)))
-    )
+    box = grids.box(found)
     if not found[box].size:
         return
     mask = sitk.GetImageFromArray(found[box].astype(np.uint8))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from organbench.data.grids import SLAB, Array, Grid
+from organbench.data.grids import SLAB, Array, Grid, box, span
 from organbench.data.intensity import AIR_HU
 
 BAND = 32  # voxels of an axis resampled at a time
@@ -48,27 +48,26 @@ class Resampler:
         x, y, z = (axis_weights(source, target, axis) for axis in range(3))
         return cls(z, y, x)
 
-    def needs(self, start: int, stop: int) -> slice:
-        """The source slices that the target slices start to stop are made of."""
-        return used(self.z[start:stop])
+    def needs(self, slices: slice) -> slice:
+        """The source slices that some target slices are made of."""
+        return used(self.z[slices])
 
     def part(self, rows: slice, columns: slice) -> tuple["Resampler", slice, slice]:
         """The resampler of some target rows and columns alone, and the source rows and columns that it works on."""
         y, x = self.y[rows], self.x[columns]
         return Resampler(self.z, y[:, used(y)], x[:, used(x)]), used(y), used(x)
 
-    def slab(self, block: Array, start: int, stop: int) -> Array:
-        """The target slices start to stop, float32, from the source slices that they need, `block` (z y x)."""
-        weights = self.z[start:stop, self.needs(start, stop)]
+    def slab(self, block: Array, slices: slice) -> Array:
+        """Some target slices, float32, from the source slices that they need, `block` (z y x)."""
+        weights = self.z[slices, self.needs(slices)]
         block = block.astype(np.float32, copy=False)
         if len(weights) < len(block):  # the fewer slices, the less there is to do in their planes
             return within(across(block, weights), self.y, self.x)
         return across(within(block, self.y, self.x), weights)
 
-    def spans(self) -> Iterator[tuple[int, int]]:
-        """First and past-last of the target slices that are worked on together."""
-        for start in range(0, len(self.z), SLAB):
-            yield start, min(start + SLAB, len(self.z))
+    def spans(self) -> Iterator[slice]:
+        """The target slices that are worked on together."""
+        return (slice(start, start + SLAB) for start in range(0, len(self.z), SLAB))
 
 
 def is_identity(weights: Array) -> bool:
@@ -78,14 +77,12 @@ def is_identity(weights: Array) -> bool:
 
 def used(weights: Array) -> slice:
     """The source voxels, from the first to the last, that some target voxels of an axis are made of."""
-    found = np.flatnonzero(weights.any(axis=0))
-    return slice(int(found[0]), int(found[-1]) + 1)
+    return span(weights, 1)
 
 
-def reached(weights: Array, low: int, high: int) -> slice:
-    """The target voxels of an axis that the source voxels low to high contribute to."""
-    found = np.flatnonzero(weights[:, low:high].any(axis=1))
-    return slice(int(found[0]), int(found[-1]) + 1) if len(found) else slice(0)
+def reached(weights: Array, source: slice) -> slice:
+    """The target voxels of an axis, from the first to the last, that some source voxels contribute to."""
+    return span(weights[:, source], 0)
 
 
 def across(block: Array, z: Array) -> Array:
@@ -121,9 +118,9 @@ def resample_volume(volume: Array, source: Grid, target: Grid) -> Array:
     result = np.empty(target.shape, np.int16)
     resampler = Resampler.between(source, target)
     top = np.iinfo(np.int16).max
-    for start, stop in resampler.spans():
-        block = np.clip(volume[resampler.needs(start, stop)], AIR_HU, top, dtype=np.float32)
-        result[start:stop] = np.rint(resampler.slab(block, start, stop))
+    for slices in resampler.spans():
+        block = np.clip(volume[resampler.needs(slices)], AIR_HU, top, dtype=np.float32)
+        result[slices] = np.rint(resampler.slab(block, slices))
     return result
 
 
@@ -135,15 +132,10 @@ def resample_labels(labels: Array, source: Grid, target: Grid, organs: int) -> A
     """
     result = np.zeros(target.shape, np.uint8)
     resampler = Resampler.between(source, target)
-    for start, stop in resampler.spans():
-        block = labels[resampler.needs(start, stop)]
-
-        def share(organ: int, rows: slice, columns: slice, block: Array = block) -> Array:
-            result: Array = (block[:, rows, columns] == organ).astype(np.float32)
-            return result
-
+    for slices in resampler.spans():
+        block = labels[resampler.needs(slices)]
         able = {organ: (block == organ).any(axis=0) for organ in range(1, organs + 1)}
-        elect(result[start:stop], resampler, start, stop, able, share)
+        elect(result, resampler, slices, block, able, lambda block, organ, y, x: block[:, y, x] == organ)
     return result
 
 
@@ -164,55 +156,50 @@ def restore(probabilities: Iterable[Array], source: Grid, target: Grid) -> Array
     arriving = iter(probabilities)
     kept: Array | None = None  # source slices from `first_kept` on
     first_kept = 0
-    for start, stop in resampler.spans():
-        needed = resampler.needs(start, stop)
+    for slices in resampler.spans():
+        needed = resampler.needs(slices)
         while kept is None or first_kept + kept.shape[1] < needed.stop:
             slab = next(arriving)
             kept = slab if kept is None else np.concatenate([kept, slab], axis=1)
         kept, first_kept = kept[:, needed.start - first_kept :], needed.start
         block = kept[:, : needed.stop - first_kept]
-
-        def share(k: int, rows: slice, columns: slice, block: Array = block) -> Array:
-            result: Array = block[k][:, rows, columns]
-            return result
-
         # to win, a class needs 1 / classes somewhere among the voxels that are averaged
         able = {k: (block[k] >= 1.0 / len(block)).any(axis=0) for k in range(1, len(block))}
-        elect(result[start:stop], resampler, start, stop, able, share)
+        elect(result, resampler, slices, block, able, lambda block, k, y, x: block[k, :, y, x])
     return result
 
 
 def elect(
     result: Array,
     resampler: Resampler,
-    start: int,
-    stop: int,
+    slices: slice,
+    block: Array,
     able: Mapping[int, Array],
-    share: Callable[[int, slice, slice], Array],
+    share: Callable[[Array, int, slice, slice], Array],
 ) -> None:
-    """Write the organs that have the largest share in target slices start to stop into `result` (z y x, zeros).
+    """Write the organs that have the largest share in some slices of `result` (z y x, zeros).
 
     Args:
-        result: the target slices.
+        result: the target grid's voxels.
         resampler: from the source grid to the target grid.
-        start: first target slice.
-        stop: past-last target slice.
+        slices: of the target grid.
+        block: the source slices that these need.
         able: for each organ the source rows and columns (mask y x) where its share is large enough to win somewhere.
-        share: the share of an organ, or of background (0), in some rows and columns of the source slices that are
-            needed, float32 (z y x).
+        share: the share of an organ, or of background (0), in some rows and columns of the block (z y x), numbers or
+            truth values.
     """
     areas = {}
     for organ, mask in able.items():
-        if mask.any():
-            y0, y1, x0, x1 = box(mask)
-            areas[organ] = reached(resampler.y, y0, y1), reached(resampler.x, x0, x1)
-    areas = {organ: area for organ, area in areas.items() if all(axis.stop for axis in area)}
+        rows, columns = box(mask)
+        area = reached(resampler.y, rows), reached(resampler.x, columns)
+        if all(axis.stop for axis in area):
+            areas[organ] = area
     if not areas:
         return
 
     def resampled(organ: int, rows: slice, columns: slice) -> Array:
         part, *source = resampler.part(rows, columns)
-        return part.slab(share(organ, *source), start, stop)
+        return part.slab(share(block, organ, *source), slices)
 
     low = [min(area[axis].start for area in areas.values()) for axis in (0, 1)]
     high = [max(area[axis].stop for area in areas.values()) for axis in (0, 1)]
@@ -221,11 +208,5 @@ def elect(
         mine = resampled(organ, rows, columns)
         there = best[:, rows.start - low[0] : rows.stop - low[0], columns.start - low[1] : columns.stop - low[1]]
         wins = mine > there
-        result[:, rows, columns][wins] = organ
+        result[slices, rows, columns][wins] = organ
         np.copyto(there, mine, where=wins)
-
-
-def box(mask: Array) -> tuple[int, int, int, int]:
-    """First and past-last row and column (y0, y1, x0, x1) of a mask (y x) that is not empty."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1

@@ -21,14 +21,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from organbench.evaluation.metrics import Pair
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Metric:
     """A column of the metrics tables: how it is computed, and how it is compared, told and drawn.
 
@@ -47,9 +48,10 @@ class Metric:
         shown: its place in the viewer's table; 0: it is not there.
     """
 
-    of: Callable[[Pair], float] = field(kw_only=False)
+    of: Callable[[Pair], float]
     name: str
     label: str
+    _: KW_ONLY
     unit: str = ""
     points: str = ""
     decimals: int = 3
@@ -109,79 +111,49 @@ def volume_error(pair: Pair) -> float:
     return (pair.counted["predicted_ml"] - volume) / volume if volume else math.nan
 
 
+share = partial(Metric, best=1)
+length = partial(Metric, unit="mm", best=0)
+amount = partial(Metric, unit="ml", decimals=1)
 MEASURED: Mapping[str, Metric] = {
-    "dice": Metric(
-        counted("dice"),
-        name="Dice coefficient",
-        label="Dice",
-        points="Dice points",
-        best=1,
-        citation="dice1945",
-        drawn=1,
-        shown=1,
+    "dice": share(
+        counted("dice"), "Dice coefficient", "Dice", points="Dice points", citation="dice1945", drawn=1, shown=1
     ),
-    "iou": Metric(counted("iou"), name="intersection over union", label="IoU", points="IoU points", best=1, shown=8),
-    "precision": Metric(
-        counted("precision"), name="precision", label="precision", points="points of precision", best=1, shown=9
+    "iou": share(counted("iou"), "intersection over union", "IoU", points="IoU points", shown=8),
+    "precision": share(counted("precision"), "precision", "precision", points="points of precision", shown=9),
+    "recall": share(counted("recall"), "recall", "recall", points="points of recall", shown=10),
+    "hd": length(hd, "Hausdorff distance", "HD", points="mm of HD", decimals=1, shown=6),
+    "hd95": length(
+        hd95, "95th percentile Hausdorff distance", "HD95", points="mm of HD95", decimals=1, drawn=3, shown=2
     ),
-    "recall": Metric(counted("recall"), name="recall", label="recall", points="points of recall", best=1, shown=10),
-    "hd": Metric(hd, name="Hausdorff distance", label="HD", unit="mm", points="mm of HD", decimals=1, best=0, shown=6),
-    "hd95": Metric(
-        hd95,
-        name="95th percentile Hausdorff distance",
-        label="HD95",
-        unit="mm",
-        points="mm of HD95",
-        decimals=1,
-        best=0,
-        drawn=3,
-        shown=2,
-    ),
-    "assd": Metric(
-        assd,
-        name="mean surface distance",
-        label="ASSD",
-        unit="mm",
-        points="mm of mean surface distance",
-        decimals=2,
-        best=0,
-        shown=5,
-    ),
-    "nsd": Metric(
+    "assd": length(assd, "mean surface distance", "ASSD", points="mm of mean surface distance", decimals=2, shown=5),
+    "nsd": share(
         nsd,
-        name="surface Dice at the organ's tolerance",
-        label="NSD",
+        "surface Dice at the organ's tolerance",
+        "NSD",
         points="points of surface Dice",
-        best=1,
         citation="nikolov2021",
         drawn=2,
         shown=3,
     ),
-    "apl": Metric(
+    "apl": length(
         apl,
-        name="added path length in axial slices",
-        label="APL",
-        unit="mm",
+        "added path length in axial slices",
+        "APL",
         points="mm of added path length",
         decimals=0,
-        best=0,
         citation="vaassen2020",
         shown=7,
     ),
     "volume_error": Metric(
         volume_error,
-        name="relative volume error",
-        label="volume error",
+        "relative volume error",
+        "volume error",
         points="percentage points of volume error",
         best=0,
         lowest=-1,
     ),
-    "reference_ml": Metric(
-        counted("reference_ml"), name="volume of the reference", label="reference volume", unit="ml", decimals=1
-    ),
-    "predicted_ml": Metric(
-        counted("predicted_ml"), name="predicted volume", label="volume", unit="ml", decimals=1, shown=4
-    ),
+    "reference_ml": amount(counted("reference_ml"), "volume of the reference", "reference volume"),
+    "predicted_ml": amount(counted("predicted_ml"), "predicted volume", "volume", shown=4),
 }
 """What is measured of an organ of a case: the columns of a metrics table, in their order."""
 

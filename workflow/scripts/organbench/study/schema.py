@@ -4,7 +4,6 @@ Plain Python, because the workflow needs it while it is parsed.
 """
 
 import copy
-import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import jsonschema
 import yaml
 
-from organbench.core.errors import InputError, plain
+from organbench.core.errors import InputError, plain, suggestion
 from organbench.data import splits
 from organbench.evaluation.registry import METRICS
 from organbench.learning import choices
@@ -139,9 +138,8 @@ def describe(error: jsonschema.ValidationError, schema: Mapping[str, Any]) -> st
     if error.validator == "additionalProperties" and isinstance(error.instance, Mapping):
         known = sorted(error.schema.get("properties", {}))
         unknown = sorted(str(key) for key in error.instance if key not in known)
-        near = difflib.get_close_matches(unknown[0], known, n=1) if unknown else []
         if unknown:
-            hint = f"did you mean {near[0]}?" if near else f"known keys: {', '.join(known)}"
+            hint = suggestion(unknown[0], known, f"known keys: {', '.join(known)}")
             return f"config, {where}: unknown key {plain(unknown[0])}; {hint}"
     message = error.message  # a value, and at the end what is wrong with it
     message = message if len(message) < 200 else f"{message[:100]}...{message[-100:]}"

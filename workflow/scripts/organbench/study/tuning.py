@@ -3,13 +3,13 @@
 Plain Python, because the workflow needs it while it is parsed; which candidate is taken is decided by `choosing`.
 """
 
-import difflib
 import itertools
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from organbench.core.errors import InputError
+from organbench.core.errors import InputError, suggestion
 from organbench.data import splits
 
 MOST_CANDIDATES = 40  # each is a whole training for every network and fold, and a row of the figure
@@ -59,8 +59,7 @@ def check_keys(given: Any, schema: Mapping[str, Any]) -> None:
                 f"config, training.tune: {key} cannot be tuned, as it changes the network, what it is shown, how long "
                 f"it trains or how it is chosen; make it another entry of models, or tune one of {', '.join(known)}"
             )
-        near = difflib.get_close_matches(key, known, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"what can be tuned: {', '.join(known)}"
+        hint = suggestion(key, known, f"what can be tuned: {', '.join(known)}")
         raise InputError(f"config, training.tune: unknown key {key[:80]!r}; {hint}")
 
 
@@ -76,9 +75,7 @@ def check(config: Mapping[str, Any]) -> None:
     tune = config["training"]["tune"]
     if not tune:
         return
-    count = 1
-    for values in tune.values():
-        count *= len(values)
+    count = math.prod(map(len, tune.values()))
     if count > MOST_CANDIDATES:
         raise InputError(
             f"config, training.tune: has {count} combinations, each a training of every network in every fold; "

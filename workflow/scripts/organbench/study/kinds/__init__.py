@@ -19,13 +19,13 @@ Config = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Kind:
-    """What a kind of segmenter is made from, and what is said of it.
+    """What a kind of segmenter is made from, and what is said of it; where it does not say, as of a network.
 
     Attributes:
         key: of an entry in `models` that makes it one of this kind.
+        check: refuses what the schema cannot; given the model's name and the configuration.
         trains: whether it is trained by this workflow; if not it is judged as the fixed thing that it is.
         complete: an entry with its short forms written out.
-        check: refuses what the schema cannot; given the model's name and the configuration.
         seeds: of its runs; given the configuration.
         reads: the runs whose weights predict a case; given the configuration, the folds, the model's run and the case.
         members: the models whose networks it predicts with and whose trainings it costs; given its name and the
@@ -34,13 +34,13 @@ class Kind:
     """
 
     key: str
-    trains: bool
-    complete: Callable[[Config], dict[str, Any]]
     check: Callable[[str, Config], None]
-    seeds: Callable[[Config], list[int]]
-    reads: Callable[[Config, Sequence[Fold], Run, str], list[Run]]
-    members: Callable[[str, Config], list[str]]
-    words: Callable[[str, Config], str]
+    trains: bool = True
+    complete: Callable[[Config], dict[str, Any]] = dict
+    seeds: Callable[[Config], list[int]] = lambda config: list(config["training"]["seeds"])
+    reads: Callable[[Config, Sequence[Fold], Run, str], list[Run]] = lambda config, folds, run, case: [run]
+    members: Callable[[str, Config], list[str]] = lambda name, config: [name]
+    words: Callable[[str, Config], str] = lambda name, config: ""
 
 
 def known() -> dict[str, Kind]:

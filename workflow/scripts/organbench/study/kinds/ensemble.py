@@ -1,10 +1,9 @@
 """The mean of the probabilities of several trained networks: `{ensemble: [unet, ghostunet]}`."""
 
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from organbench.core.errors import InputError
+from organbench.core.errors import InputError, suggestion
 from organbench.core.runs import Run
 from organbench.data import splits
 from organbench.study import kinds
@@ -28,8 +27,7 @@ def check(name: str, config: Config) -> None:
     trained = kinds.trained(config)
     for member in entry["ensemble"]:
         if member not in config["models"]:
-            near = difflib.get_close_matches(member, trained, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"known models: {', '.join(trained) or 'none'}"
+            hint = suggestion(member, trained, f"known models: {', '.join(trained) or 'none'}")
             raise InputError(f"config, models.{name}.ensemble: there is no model {member}; {hint}")
         if member not in trained:
             raise InputError(
@@ -70,13 +68,4 @@ def words(name: str, config: Config) -> str:
     return f"{name} averaged the probabilities of all runs of {named} that had not learned from the case."
 
 
-KIND = Kind(
-    key="ensemble",
-    trains=False,
-    complete=complete,
-    check=check,
-    seeds=seeds,
-    reads=reads,
-    members=members,
-    words=words,
-)
+KIND = Kind("ensemble", check, trains=False, complete=complete, seeds=seeds, reads=reads, members=members, words=words)

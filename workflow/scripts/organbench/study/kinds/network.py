@@ -1,14 +1,10 @@
 """A network that this workflow trains: `{network: unet, features: [32, 64]}`."""
 
 import copy
-import difflib
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from organbench import networks
-from organbench.core.errors import InputError, plain
-from organbench.core.runs import Run
-from organbench.data.splits import Fold
+from organbench.core.errors import InputError, plain, suggestion
 from organbench.study import merging
 from organbench.study.kinds import Config, Kind
 
@@ -35,17 +31,11 @@ def settings(name: str, config: Config) -> tuple[dict[str, Any], dict[str, Any]]
         elif key in training:
             merging.merge(training, {key: value})
         else:
-            near = difflib.get_close_matches(str(key), sorted(options | set(training)), n=1)
-            hint = f"did you mean {near[0]}?" if near else f"its options: {', '.join(sorted(options))}"
+            hint = suggestion(str(key), options | set(training), f"its options: {', '.join(sorted(options))}")
             raise InputError(f"config, models.{name}: unknown key {plain(key)}; {hint}")
     if network.get("dims", 2) == 3 and not entry.get("context"):
         training["context"] = 0  # a 3D network sees its neighbouring slices anyway
     return network, training
-
-
-def complete(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """The entry as it is."""
-    return dict(entry)
 
 
 def check(name: str, config: Config) -> None:
@@ -61,33 +51,4 @@ def check(name: str, config: Config) -> None:
         raise InputError(f"config, models.{name}: context is for 2D networks; set it to 0 for this model")
 
 
-def seeds(config: Config) -> list[int]:
-    """All of them: a training each."""
-    return list(config["training"]["seeds"])
-
-
-def reads(config: Config, folds: Sequence[Fold], run: Run, case: str) -> list[Run]:
-    """Its own run."""
-    return [run]
-
-
-def members(name: str, config: Config) -> list[str]:
-    """Itself."""
-    return [name]
-
-
-def words(name: str, config: Config) -> str:
-    """Nothing more than is said of every network."""
-    return ""
-
-
-KIND = Kind(
-    key="network",
-    trains=True,
-    complete=complete,
-    check=check,
-    seeds=seeds,
-    reads=reads,
-    members=members,
-    words=words,
-)
+KIND = Kind("network", check)

@@ -101,8 +101,7 @@ def read(folder: str | Path) -> tuple[sitk.Image, sitk.Image]:
     known = ct != 0
     if not known.any():
         raise InputError(f"{folder / 'ct.csv'}: has no voxels; remove it and run again")
-    lines = [np.flatnonzero(known.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1))]
-    box = tuple(slice(max(line[0] - MARGIN, 0), line[-1] + 1 + MARGIN) for line in lines)
+    box = tuple(slice(max(side.start - MARGIN, 0), side.stop + MARGIN) for side in grids.box(known))
     depth, height, width = ct[box].shape
     grid = Grid(
         (width, height, depth), (x, y, z), (-width * x / 2, -height * y / 2, 0.0), tuple(np.eye(3).ravel().tolist())
