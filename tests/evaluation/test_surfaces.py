@@ -54,10 +54,7 @@ def package(reference, prediction, spacing):
 def check(reference, prediction, spacing):
     """Compare everything with the package."""
     ours, theirs = surfaces.distances(reference, prediction, spacing), package(reference, prediction, spacing)
-    for name, mm, mm2 in (
-        ("gt_to_pred", ours.reference_mm, ours.reference_mm2),
-        ("pred_to_gt", ours.predicted_mm, ours.predicted_mm2),
-    ):
+    for name, (mm, mm2) in zip(("gt_to_pred", "pred_to_gt"), ours.directions, strict=True):
         their_mm = theirs[f"distances_{name}"]
         areas = theirs["surfel_areas_" + name.split("_to_")[0]]
         order = np.lexsort((mm2, mm))
@@ -119,7 +116,7 @@ def test_single_voxels():
     reference, prediction = np.zeros((2, 5, 5, 5), bool)
     reference[2, 2, 2], prediction[2, 2, 3] = True, True
     found = surfaces.distances(reference, prediction, (0.5, 1.0, 2.0))
-    assert len(found.reference_mm) == len(found.predicted_mm) == 8
+    assert [len(mm) for mm, _ in found.directions] == [8, 8]
     assert found.hausdorff() == found.hausdorff_95() == 0.5
     assert found.mean() == 0.25
     assert found.share_within(0.4) == pytest.approx(0.5)
@@ -131,14 +128,14 @@ def test_a_balls_surface_has_its_area():
     z, y, x = np.indices((70, 70, 140)) * np.array([1.0, 1.0, 0.5]).reshape(3, 1, 1, 1) - 34.7
     ball = z**2 + y**2 + x**2 < 30**2
     found = surfaces.distances(ball, ball, (0.5, 1.0, 1.0))
-    assert 1.05 < found.reference_mm2.sum() / (4 * np.pi * 30**2) < 1.15
+    assert 1.05 < found.directions[0][1].sum() / (4 * np.pi * 30**2) < 1.15
 
 
 def test_swapping_the_masks_swaps_the_directions():
     a, b = blobs((8, 30, 30), 2), blobs((8, 30, 30), 3)
     forth, back = surfaces.distances(a, b, (1.0, 0.8, 3.0)), surfaces.distances(b, a, (1.0, 0.8, 3.0))
-    np.testing.assert_array_equal(forth.reference_mm, back.predicted_mm)
-    np.testing.assert_array_equal(forth.predicted_mm2, back.reference_mm2)
+    np.testing.assert_array_equal(forth.directions[0][0], back.directions[1][0])
+    np.testing.assert_array_equal(forth.directions[1][1], back.directions[0][1])
 
 
 @pytest.mark.parametrize("axis", range(3))

@@ -2,8 +2,8 @@
 
 import pandas as pd
 
+from organbench.core import tables
 from organbench.core.errors import InputError
-from organbench.core.files import atomic
 from organbench.core.jobs import job_log
 from organbench.data import cases, splits
 from organbench.study import identity
@@ -30,10 +30,5 @@ with job_log(snakemake.log[0]) as logger:
             f"{len(lines)} finished trainings are not what the study asks for any more; mend the data, or train anew "
             "by --config replace_trainings=true, which sets aside the weights that are replaced"
         )
-    tables = {
-        snakemake.output.cases: pd.DataFrame([cases.overview(info) for info in usable]),
-        snakemake.output.bad: pd.DataFrame(excluded.items(), columns=["case", "reason"]),
-    }
-    for output, table in tables.items():
-        with atomic(output) as path:
-            table.to_csv(path, index=False)
+    tables.write(pd.DataFrame([cases.overview(info) for info in usable]), snakemake.output.cases)
+    tables.write(pd.DataFrame(excluded.items(), columns=["case", "reason"]), snakemake.output.bad)

@@ -6,16 +6,16 @@ from organbench.core.jobs import job_log
 from organbench.data import conversion
 
 with job_log(snakemake.log[0]) as logger:
+    name, originals, params = (
+        snakemake.wildcards.case,
+        (snakemake.input.volume, snakemake.input.labels),
+        snakemake.params,
+    )
     try:
         _, _, info = conversion.prepare(
-            snakemake.wildcards.case,
-            snakemake.input.volume,
-            snakemake.input.labels,
-            organs=snakemake.params.organs,
-            ignored=snakemake.params.ignored,
-            spacing=snakemake.params.spacing,
+            name, *originals, organs=params.organs, ignored=params.ignored, spacing=params.spacing
         )
     except InputError as error:
         logger.info("error: %s", error)
-        info = {"case": snakemake.wildcards.case, "bad": str(error)}
+        info = {"case": name, "bad": str(error)}
     write_json(info, snakemake.output[0])

@@ -2,8 +2,8 @@
 
 import pandas as pd
 
-from organbench.core.files import atomic
+from organbench.core import tables
 from organbench.core.jobs import job_log
 
-with job_log(snakemake.log[0]), atomic(snakemake.output[0]) as path:
-    pd.DataFrame(snakemake.params.rows, columns=["case", "fold", "role"]).to_csv(path, index=False)
+with job_log(snakemake.log[0]):
+    tables.write(pd.DataFrame(snakemake.params.rows, columns=["case", "fold", "role"]), snakemake.output[0])

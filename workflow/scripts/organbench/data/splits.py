@@ -248,15 +248,17 @@ def read(path: str | Path, cases: Sequence[str]) -> list[Fold]:
         members[case] = role
     if sorted(folds) != list(range(len(folds))) or not folds:
         raise InputError(f"{path}: folds must be numbered 0, 1, ... without a gap; found {ranges(folds)[:80]}")
-    result = []
-    for number in sorted(folds):
-        fold_cases = folds[number]
-        roles = {role: sorted((c for c, r in fold_cases.items() if r == role), key=natural) for role in ROLES}
+    for number, members in sorted(folds.items()):
         for role in ("train", "test"):
-            if not roles[role]:
+            if role not in members.values():
                 raise InputError(f"{path}: fold {number} has no {role} case; add one")
-        result.append(roles)
-    return result
+    return [
+        {
+            role: sorted((case for case, theirs in folds[number].items() if theirs == role), key=natural)
+            for role in ROLES
+        }
+        for number in range(len(folds))
+    ]
 
 
 def ranges(numbers: Iterable[int]) -> str:

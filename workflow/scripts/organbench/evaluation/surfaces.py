@@ -48,28 +48,27 @@ class Distances:
     """The distance of every surface element to the nearest element of the other surface.
 
     Attributes:
-        reference_mm: distances from the reference's elements to the prediction's surface, mm.
-        reference_mm2: areas of the reference's elements, mm².
-        predicted_mm: distances from the prediction's elements to the reference's surface, mm.
-        predicted_mm2: areas of the prediction's elements, mm².
+        directions: from the reference's elements to the prediction's surface, and from the prediction's to the
+            reference's: the distances (mm), and the elements' areas (mm²).
     """
 
-    reference_mm: Array
-    reference_mm2: Array
-    predicted_mm: Array
-    predicted_mm2: Array
+    directions: tuple[tuple[Array, Array], tuple[Array, Array]]
+
+    @property
+    def area(self) -> float:
+        """Of both surfaces, mm²."""
+        return float(sum(mm2.sum() for _, mm2 in self.directions))
 
     def hausdorff(self) -> float:
         """The largest distance of a surface element to the other surface, in mm (Hausdorff distance)."""
-        return float(max(self.reference_mm.max(), self.predicted_mm.max()))
+        return float(max(mm.max() for mm, _ in self.directions))
 
     def hausdorff_95(self) -> float:
         """The larger of the two directions' 95th percentiles over surface area, in mm.
 
         A direction's percentile is the smallest distance such that 95 % of the surface's area lies no farther.
         """
-        directions = (self.reference_mm, self.reference_mm2), (self.predicted_mm, self.predicted_mm2)
-        return max(percentile(mm, mm2, 0.95) for mm, mm2 in directions)
+        return max(percentile(mm, mm2, 0.95) for mm, mm2 in self.directions)
 
     def mean(self) -> float:
         """The mean distance over the area of both surfaces together, in mm (average symmetric surface distance).
@@ -77,16 +76,11 @@ class Distances:
         The sum of distance times area over all elements of both surfaces, divided by the area of both. (The mean of the
         two directions' means is another thing: there a small surface counts as much as a large one.)
         """
-        moment = self.reference_mm @ self.reference_mm2 + self.predicted_mm @ self.predicted_mm2
-        return float(moment / (self.reference_mm2.sum() + self.predicted_mm2.sum()))
+        return float(sum(mm @ mm2 for mm, mm2 in self.directions) / self.area)
 
     def share_within(self, tolerance_mm: float) -> float:
         """The share of the area of both surfaces that lies within the tolerance of the other one, 0 to 1 (NSD)."""
-        within = (
-            self.reference_mm2[self.reference_mm <= tolerance_mm].sum()
-            + self.predicted_mm2[self.predicted_mm <= tolerance_mm].sum()
-        )
-        return float(within / (self.reference_mm2.sum() + self.predicted_mm2.sum()))
+        return float(sum(mm2[mm <= tolerance_mm].sum() for mm, mm2 in self.directions) / self.area)
 
 
 def percentile(mm: Array, mm2: Array, share: float) -> float:
@@ -118,12 +112,8 @@ def distances(reference: Array, prediction: Array, spacing: Sequence[float], *, 
     offsets = offsets_within(reach, sides)
     areas = lookup_tables.create_table_neighbour_code_to_surface_area(sides)
     ours, theirs = (elements(mask, margin=offsets.max(axis=1), axes=3) for mask in (reference, prediction))
-    return Distances(
-        nearest(ours, theirs, offsets, sides, workers),
-        areas[ours.codes],
-        nearest(theirs, ours, offsets, sides, workers),
-        areas[theirs.codes],
-    )
+    forth, back = (nearest(*pair, offsets, sides, workers) for pair in ((ours, theirs), (theirs, ours)))
+    return Distances(((forth, areas[ours.codes]), (back, areas[theirs.codes])))
 
 
 def added_path_length(reference: Array, prediction: Array, spacing: Sequence[float], tolerance_mm: float) -> float:

@@ -12,9 +12,9 @@ from typing import Any
 from organbench.core import provenance
 from organbench.core.runs import read_cost
 
-SHAPING = ("networks", "learning", "hardware/devices.py")  # of the library: what is computed in a training step,
+SHAPING = ("networks/", "learning/", "hardware/devices.py")  # of the library: what is computed in a training step,
 BRINGING_ABOUT = tuple(f"learning/{name}.py" for name in ("run", "kept", "choices", "checkpoint", "rehearsal"))
-CHOOSING = ("inference", "evaluation", "data")  # where validation cases choose the weights
+CHOOSING = ("inference/", "evaluation/", "data/")  # where validation cases choose the weights
 ONLY_SHOWN = ("validate_every",)  # of the settings: what the last weights do not depend on
 SHOWN = 5  # that many names are told
 UNKNOWN = "it does not say what shaped it"
@@ -33,15 +33,10 @@ def code_of(files: Sequence[Path], root: Path, *, chosen: bool) -> dict[str, str
         root: the folder from which modules are imported.
         chosen: whether validation cases choose the weights (`weights: best`).
     """
-    folders = SHAPING + CHOOSING if chosen else SHAPING
-    names = {
-        path.relative_to(root / "organbench").as_posix(): path for path in files if root / "organbench" in path.parents
-    }
-    return {
-        name: provenance.file_fingerprint(path)
-        for name, path in names.items()
-        if any(name == folder or name.startswith(f"{folder}/") for folder in folders) and name not in BRINGING_ABOUT
-    }
+    library, counted = root / "organbench", SHAPING + CHOOSING if chosen else SHAPING
+    names = {path.relative_to(library).as_posix(): path for path in files if library in path.parents}
+    shaping = [name for name in names if name.startswith(counted) and name not in BRINGING_ABOUT]
+    return {name: provenance.file_fingerprint(names[name]) for name in shaping}
 
 
 def of(
@@ -88,9 +83,10 @@ def shaping(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def digest(parts: Mapping[str, Any]) -> str:
-    """A hash of the parts; cases count by their arrays and order, not by their names."""
+    """A hash of the parts but `sha256`; cases count by their arrays and order, not by their names."""
     cases = {role: list(found.values()) for role, found in parts["cases"].items()}
-    return hashlib.sha256(json.dumps({**parts, "cases": cases}, sort_keys=True).encode()).hexdigest()
+    counted = {key: part for key, part in {**parts, "cases": cases}.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(counted, sort_keys=True).encode()).hexdigest()
 
 
 def arrays_of(info: Mapping[str, Any]) -> str:
@@ -102,9 +98,7 @@ def recorded(cost: Mapping[str, Any]) -> Identity | None:
     """What a finished training was named by, from what its `cost.json` holds; None where that does not tell."""
     try:
         found = cost["identity"]
-        return (
-            found if found["sha256"] == digest({key: part for key, part in found.items() if key != "sha256"}) else None
-        )
+        return found if found["sha256"] == digest(found) else None
     except (KeyError, TypeError, AttributeError):
         return None
 
@@ -121,9 +115,8 @@ def differences(then: Identity | None, now: Identity) -> list[str]:
     if then["sha256"] == now["sha256"]:
         return []
     found = []
-    changed = sorted({*then["code"], *now["code"]} - {f for f, h in now["code"].items() if then["code"].get(f) == h})
-    if changed:
-        found.append(f"the code of {listed(changed)} is another")
+    if changed := {file for file, _ in then["code"].items() ^ now["code"].items()}:
+        found.append(f"the code of {listed(sorted(changed))} is another")
     for key in ("network", "training", "prediction"):
         before, after = (flat(part.get(key, {}), key) for part in (then, now))
         for name in dict.fromkeys([*before, *after]):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from organbench.core.errors import InputError
-from organbench.core.files import atomic
+from organbench.core.files import write_json
 
 FILE = "protocol.json"  # in a study's folder of results
 RESULTS = ("runs/*/*/predictions/*.nii.gz", "runs/*/*/metrics/*.csv", "tables/per_case.csv")
@@ -87,8 +87,7 @@ def register(study: Path, values: Values) -> Protocol:
             "written": datetime.date.today().isoformat(),
             "results_before": results_before,
         }
-        with atomic(path) as temporary:
-            temporary.write_text(json.dumps(content, indent=1) + "\n")
+        write_json(content, path)
     return read(path)
 
 
@@ -146,19 +145,16 @@ def words(protocol: Protocol | None, now: Values) -> str:
     """
     margins = ", ".join(f"{margin:g} ({metric})" for metric, margin in now.margin.items()) or "none"
     what = f"The deciding metric ({now.decides}), the margins of equivalence ({margins}) and the tolerances"
-    if protocol is None:
-        return f"{what} were fixed before the first test case was predicted (`{FILE}`)."
-    if protocol.edited:
+    if protocol and protocol.edited:
         return (
             f"`{FILE}`, in which the deciding metric, margins and tolerances were written down, was edited afterwards; "
             "so nothing shows that they were chosen before results were seen."
         )
-    changed = changes(protocol, now)
-    if changed:
+    if protocol and (changed := changes(protocol, now)):
         first = f"What was fixed in `{FILE}` was changed after results could be seen."
         late = [" It had itself been written down after test cases had been predicted."] * protocol.results_before
         return " ".join([first + "".join(late), *changed])
-    if protocol.results_before:
+    if protocol and protocol.results_before:
         return (
             f"{what} were written down (`{FILE}`) only after test cases had been predicted; so nothing shows that they "
             "were chosen before results were seen."

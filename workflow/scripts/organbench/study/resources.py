@@ -87,7 +87,7 @@ def phantom_scan(size: Sequence[int]) -> Scan:
 
 def make_phantom(scan: Scan) -> dict[str, int]:
     """To make a phantom, slab by slab."""
-    return {"mem_mb": megabytes(STARTED, 18 * scan.voxels), "runtime": minutes(10, scan.voxels / 2e5)}
+    return request(STARTED, 18 * scan.voxels, 10, scan.voxels / 2e5)
 
 
 def convert(scan: Scan, spacing: Sequence[float | None]) -> dict[str, int]:
@@ -96,7 +96,7 @@ def convert(scan: Scan, spacing: Sequence[float | None]) -> dict[str, int]:
     Volume and labels are in memory as they are stored and oriented; a network drive needs its time.
     """
     voxels = scan.voxels + scan.at(spacing).voxels
-    return {"mem_mb": megabytes(STARTED, 14 * voxels), "runtime": minutes(10, voxels / 5e5)}
+    return request(STARTED, 14 * voxels, 10, voxels / 5e5)
 
 
 def train(
@@ -129,10 +129,7 @@ def train(
     )
     states = 4 * 4 * parameters(network, training)  # weights, gradients and two moments, float32
     seconds = 3 * training["steps"] * crops * multiply_adds(network) / speed(gpu)  # backward takes twice as long
-    return {
-        "mem_mb": megabytes(TORCH + CUDA * gpu, arrays + batches + activations + validation + states),
-        "runtime": minutes(60, seconds),
-    }
+    return request(TORCH + CUDA * gpu, arrays + batches + activations + validation + states, 60, seconds)
 
 
 def predict(
@@ -161,23 +158,17 @@ def predict(
         dims = len(training["patch"])
         windows = (1 - prediction["overlap"]) ** -dims * (2**dims if prediction["mirror"] else 1)  # that see a voxel
         seconds += windows * working.voxels * multiply_adds(network) / speed(gpu)
-    return {
-        "mem_mb": megabytes(TORCH + CUDA * gpu, memory),
-        "runtime": minutes(10, seconds + scan.voxels * classes / 5e6),
-    }
+    return request(TORCH + CUDA * gpu, memory, 10, seconds + scan.voxels * classes / 5e6)
 
 
 def evaluate(scan: Scan, *, classes: int) -> dict[str, int]:
     """To measure a prediction on the scanner's grid; surfaces are measured within each organ's box."""
-    return {"mem_mb": megabytes(STARTED, 7 * scan.voxels), "runtime": minutes(10, scan.voxels * classes / 1e6)}
+    return request(STARTED, 7 * scan.voxels, 10, scan.voxels * classes / 1e6)
 
 
 def show(scan: Scan, *, classes: int, models: int) -> dict[str, int]:
     """To write a case for the viewer: the volume, its labels and a prediction of each contender."""
-    return {
-        "mem_mb": megabytes(STARTED, (14 + 2 * models) * scan.voxels),
-        "runtime": minutes(10, scan.voxels * classes * (models + 1) / 5e6),
-    }
+    return request(STARTED, (14 + 2 * models) * scan.voxels, 10, scan.voxels * classes * (models + 1) / 5e6)
 
 
 def slab(working: Scan, network: Mapping[str, Any], training: Mapping[str, Any], *, classes: int, gpu: bool) -> int:
@@ -218,11 +209,14 @@ def speed(gpu: bool) -> float:
     return MULTIPLY_ADDS_PER_SECOND * (GPU_SPEEDUP if gpu else 1)
 
 
-def megabytes(base: int, needed: float) -> int:
-    """Memory to ask for: a base in MB and what is needed in bytes, with a third on top, in steps of 100 MB."""
-    return 100 * math.ceil((base + needed / MB) * 4 / 3 / 100)
+def request(base_mb: int, memory: float, base_minutes: int, seconds: float) -> dict[str, int]:
+    """Memory and time to ask for.
 
-
-def minutes(base: int, seconds: float) -> int:
-    """Time to ask for: a base in minutes, in which drives may be slow and imports take their time, and seconds."""
-    return base + math.ceil(seconds / 60)
+    Args:
+        base_mb: memory of a job that does nothing.
+        memory: what it needs beside that, bytes; with a third on top it is asked for in steps of 100 MB.
+        base_minutes: in which drives may be slow and imports take their time.
+        seconds: that it needs beside these.
+    """
+    mem_mb = 100 * math.ceil((base_mb + memory / MB) * 4 / 3 / 100)
+    return {"mem_mb": mem_mb, "runtime": base_minutes + math.ceil(seconds / 60)}

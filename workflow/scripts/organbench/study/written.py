@@ -86,7 +86,5 @@ def check_size(given: Any) -> None:
                 f"config: has more than {LARGEST_CONFIG} values, or more than {DEEPEST_CONFIG} in one another; "
                 "are there aliases (&, *) that repeat themselves?"
             )
-        if isinstance(value, Mapping):
-            waiting += [(item, depth + 1) for item in value.values()]
-        elif isinstance(value, list):
-            waiting += [(item, depth + 1) for item in value]
+        items = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+        waiting += [(item, depth + 1) for item in items]

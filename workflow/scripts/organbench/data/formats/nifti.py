@@ -42,6 +42,8 @@ class Fields:
 
     Attributes:
         order: `<` or `>`, the byte order of header and voxels.
+        slope: by which stored values are multiplied; 0 or NaN: not at all.
+        intercept: that is added then.
         quaternion: b, c, d, and the origin.
         rows: of the matrix of `sform`, 3 x 4.
     """
@@ -78,31 +80,21 @@ class Header:
     """What a NIfTI file's header claims.
 
     Attributes:
-        order: `<` or `>`, the byte order of header and voxels.
-        datatype: NIfTI's number for the voxels' type.
-        bits: of a voxel.
+        fields: that were checked.
         voxels: how many there are.
-        start: bytes before the first voxel.
-        slope: by which stored values are multiplied; 0 or NaN: not at all.
-        intercept: that is added then.
         file: that holds the voxels.
         packed: whether it is compressed by gzip.
     """
 
-    order: str
-    datatype: int
-    bits: int
+    fields: Fields
     voxels: int
-    start: int
-    slope: float
-    intercept: float
     file: Path
     packed: bool
 
     @property
     def stop(self) -> int:
         """Bytes up to the last voxel."""
-        return self.start + self.voxels * self.bits // 8
+        return int(self.fields.vox_offset) + self.voxels * self.fields.bits // 8
 
     def check_voxels(self, voxels: NDArray[Any]) -> None:
         """Check that all voxels are there, undamaged, and numbers.
@@ -123,8 +115,8 @@ class Header:
             file.seek(-8, os.SEEK_END)
             checksum = int.from_bytes(file.read(4), "little")
         with whole(self.file), gzip.open(self.file) if self.packed else self.file.open("rb") as stream:
-            before = stream.read(self.start)
-            if self.packed and checksum == stored_checksum(voxels, self, zlib.crc32(before)):
+            before = stream.read(int(self.fields.vox_offset))
+            if self.packed and checksum == stored_checksum(voxels, self.fields, zlib.crc32(before)):
                 return
             self.check_stream(stream, len(before))
 
@@ -132,7 +124,8 @@ class Header:
         """Read the voxels once more, behind the bytes that were found, to the end, where gzip compares its checksum."""
         import numpy as np
 
-        kind = np.dtype(self.order + FLOATS[self.datatype]) if self.datatype in FLOATS else None
+        order, datatype = self.fields.order, self.fields.datatype
+        kind = np.dtype(order + FLOATS[datatype]) if datatype in FLOATS else None
         while block := stream.read(min(1 << 20, self.stop - found)):
             found += len(block)
             if kind and not np.isfinite(np.frombuffer(block, kind, len(block) // kind.itemsize)).all():
@@ -148,11 +141,11 @@ class Header:
             raise InputError(f"{self.file}: cut short, {found} of {self.stop} bytes are there; copy the file again")
 
 
-def stored_checksum(voxels: NDArray[Any], header: Header, checksum: int) -> int:
+def stored_checksum(voxels: NDArray[Any], fields: Fields, checksum: int) -> int:
     """Go on with the checksum of a file's first bytes over its voxels, as they must be stored to be read like this."""
     import numpy as np
 
-    kind, slope, intercept = INTEGERS.get(header.datatype), header.slope, header.intercept
+    kind, slope, intercept = INTEGERS.get(fields.datatype), fields.slope, fields.intercept
     for image in voxels:  # a slice at a time: what it becomes stays in the cache
         if kind and image.dtype.kind == "f" and slope:  # integers that were rescaled to HU
             with np.errstate(all="ignore"):  # where it is not so, the checksum tells
@@ -189,7 +182,8 @@ def read_header(path: Path, but: str = "whatever its name says") -> Header:
     if not (together or pair):
         raise InputError(f"{path}: is no NIfTI file, {but}; copy or export it again")
     voxels = path if together else path.with_suffix(".img")
-    header = check(path, Fields.of(content), packed=packed, file=voxels)
+    fields = Fields.of(content)
+    header = Header(fields, check(path, fields, together), voxels, packed)
     if not voxels.is_file():
         raise InputError(f"{path}: its voxels are not there; put {voxels.name} beside it, or export one .nii.gz")
     size = voxels.stat().st_size
@@ -200,14 +194,13 @@ def read_header(path: Path, but: str = "whatever its name says") -> Header:
     return header
 
 
-def check(path: Path, fields: Fields, *, packed: bool, file: Path) -> Header:
-    """Check the fields of a header one by one.
+def check(path: Path, fields: Fields, together: bool) -> int:
+    """Check the fields of a header one by one; the number of voxels.
 
     Args:
         path: the file, for the message.
         fields: of its header.
-        packed: whether the file is compressed.
-        file: that holds the voxels.
+        together: whether it holds the voxels, too.
 
     Raises:
         InputError: the sizes, the spacing, the voxels' type, their place or the orientation cannot be.
@@ -228,7 +221,7 @@ def check(path: Path, fields: Fields, *, packed: bool, file: Path) -> Header:
             f"{path}: its header claims {' x '.join(map(str, size))} voxels of {bits} bits; more than {LARGEST_SIZE} "
             f"along an axis, or {LARGEST_BYTES >> 30} GiB in all, are not read; crop the volume or export it again"
         )
-    least = LENGTH + 4 if file == path else 0
+    least = LENGTH + 4 if together else 0
     if not (math.isfinite(start) and start.is_integer() and least <= start <= LARGEST_HEADER):
         raise InputError(f"{path}: its header puts the first voxel at byte {start:g}; export the volume again")
     slope, intercept = fields.slope, fields.intercept
@@ -236,7 +229,7 @@ def check(path: Path, fields: Fields, *, packed: bool, file: Path) -> Header:
     if not scaled and not (nothing(slope) and nothing(intercept)):
         raise InputError(f"{path}: its header rescales voxels by {slope:g} and {intercept:g}; export the volume again")
     check_orientation(path, fields)
-    return Header(fields.order, datatype, bits, voxels, int(start), slope, intercept, file, packed)
+    return voxels
 
 
 def check_orientation(path: Path, fields: Fields) -> None:
