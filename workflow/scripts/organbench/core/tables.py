@@ -1,4 +1,4 @@
-"""The tables of a study: written, and read so that names stay names, also where they are digits."""
+"""The tables of a study: names stay names, also where they are digits."""
 
 import json
 from collections.abc import Collection, Iterable, Sequence
@@ -18,12 +18,6 @@ NAMES = (
     *("take", "best", "groups", "worse_on", "used_by", "software", "version", "device"),
 )
 """The columns that hold names, or words made of names. A network may be called 007, and a patient nearly always is."""
-
-
-def write(table: pd.DataFrame, path: str | Path) -> None:
-    """Write a table as CSV; whole or not at all."""
-    with atomic(path) as temporary:
-        table.to_csv(temporary, index=False)
 
 
 def read(table: str | Path | TextIO) -> pd.DataFrame:

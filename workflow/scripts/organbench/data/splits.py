@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -200,10 +200,8 @@ def unseen(folds: Sequence[Fold], case: str, pattern: str | None = None) -> list
         pattern: what finds the patient in a case's name, see `patients`.
     """
     everyone = sorted({member for fold in folds for members in fold.values() for member in members})
-    scans = next(scans for scans in patients(everyone, pattern).values() if case in scans)
-    return [
-        number for number, fold in enumerate(folds) if not {*fold["train"], *fold["validation"]}.intersection(scans)
-    ]
+    scans = next({*scans} for scans in patients(everyone, pattern).values() if case in scans)
+    return [number for number, fold in enumerate(folds) if not scans & {*fold["train"], *fold["validation"]}]
 
 
 def part(fold: Fold, percent: float, seed: int, pattern: str | None = None) -> Fold:
@@ -263,12 +261,8 @@ def read(path: str | Path, cases: Sequence[str]) -> list[Fold]:
 
 def ranges(numbers: Iterable[int]) -> str:
     """Whole numbers as a person lists them: `0, 3-7, 9`."""
-    runs: list[list[int]] = []
-    for number in sorted(numbers):
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
+    placed = enumerate(sorted(numbers))  # in a run, numbers are as far apart as their places
+    runs = [[number for _, number in run] for _, run in groupby(placed, lambda pair: pair[1] - pair[0])]
     return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
 
 

@@ -17,6 +17,9 @@ from typing import Any
 
 from organbench.data.formats import nifti
 
+Settings = Mapping[str, Any]
+Spacing = Sequence[float | None]  # mm, x y z; None keeps an axis
+
 MB = 1024**2
 STARTED = 300  # MB of a job that has loaded SimpleITK and pandas, and no scan yet
 TORCH = 800  # MB of a job that has loaded torch
@@ -38,7 +41,7 @@ class Scan:
         """Their number."""
         return math.prod(self.size)
 
-    def at(self, spacing: Sequence[float | None]) -> "Scan":
+    def at(self, spacing: Spacing) -> "Scan":
         """The same box at another spacing (mm, x y z); None keeps an axis."""
         wanted = [old if new is None else float(new) for old, new in zip(self.spacing, spacing, strict=True)]
         size = [max(1, round(n * old / new)) for n, old, new in zip(self.size, self.spacing, wanted, strict=True)]
@@ -90,7 +93,7 @@ def make_phantom(scan: Scan) -> dict[str, int]:
     return request(STARTED, 18 * scan.voxels, 10, scan.voxels / 2e5)
 
 
-def convert(scan: Scan, spacing: Sequence[float | None]) -> dict[str, int]:
+def convert(scan: Scan, spacing: Spacing) -> dict[str, int]:
     """To check a scan and its labels and bring them to the working grid (mm, x y z).
 
     Volume and labels are in memory as they are stored and oriented; a network drive needs its time.
@@ -102,8 +105,8 @@ def convert(scan: Scan, spacing: Sequence[float | None]) -> dict[str, int]:
 def train(
     trained: Sequence[Scan],
     validated: Sequence[Scan],
-    network: Mapping[str, Any],
-    training: Mapping[str, Any],
+    network: Settings,
+    training: Settings,
     *,
     classes: int,
     gpu: bool,
@@ -133,13 +136,7 @@ def train(
 
 
 def predict(
-    scan: Scan,
-    spacing: Sequence[float | None],
-    members: Sequence[Mapping[str, Mapping[str, Any]]],
-    prediction: Mapping[str, Any],
-    *,
-    classes: int,
-    gpu: bool,
+    scan: Scan, spacing: Spacing, members: Sequence[Settings], prediction: Settings, *, classes: int, gpu: bool
 ) -> dict[str, int]:
     """To predict a case with one network, or with all those of an ensemble at once.
 
@@ -171,7 +168,7 @@ def show(scan: Scan, *, classes: int, models: int) -> dict[str, int]:
     return request(STARTED, (14 + 2 * models) * scan.voxels, 10, scan.voxels * classes * (models + 1) / 5e6)
 
 
-def slab(working: Scan, network: Mapping[str, Any], training: Mapping[str, Any], *, classes: int, gpu: bool) -> int:
+def slab(working: Scan, network: Settings, training: Settings, *, classes: int, gpu: bool) -> int:
     """Bytes that a network takes up while it predicts: probabilities of the slices at hand, and its activations.
 
     Probabilities are float32 in five places: sums of windows and their weights, the slab that is handed on, what waits
@@ -184,12 +181,12 @@ def slab(working: Scan, network: Mapping[str, Any], training: Mapping[str, Any],
     return probabilities + (0 if gpu else 8 * 4 * 8 * width(network) * rows * columns * math.prod(depth))
 
 
-def width(network: Mapping[str, Any]) -> int:
+def width(network: Settings) -> int:
     """Feature maps at full size: the first of a network's `features`; 32 where it has no such option."""
     return int(network.get("features", [32])[0])
 
 
-def multiply_adds(network: Mapping[str, Any]) -> float:
+def multiply_adds(network: Settings) -> float:
     """A U-Net's multiply-adds a voxel, about: five convolutions of 3 x 3 (x 3) a level, four levels that cost the same.
 
     In 2D a level has a quarter of the voxels and twice the maps of the one above it; in 3D levels get cheaper, but each
@@ -198,7 +195,7 @@ def multiply_adds(network: Mapping[str, Any]) -> float:
     return 200.0 * width(network) ** 2
 
 
-def parameters(network: Mapping[str, Any], training: Mapping[str, Any]) -> int:
+def parameters(network: Settings, training: Settings) -> int:
     """A U-Net's parameters, about: its deepest level has most of them, and in 3D three times as many."""
     deepest = int(network.get("features", [512])[-1])
     return int(30 * deepest**2 * 3 ** (len(training["patch"]) - 2))

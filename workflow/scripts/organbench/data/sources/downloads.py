@@ -91,17 +91,13 @@ def receive(connection: requests.Session, address: str, part: Path, limit: int) 
     start = size_of(part)
     wanted = {"Range": f"bytes={start}-"} if start else {}
     with connection.get(address, headers=wanted, stream=True, timeout=TIMEOUT) as response:
-        if response.status_code == 206:
-            span = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", response.headers.get("Content-Range", ""))
-            if span is None or int(span[1]) != start:
-                part.unlink()  # it sends something else than what was asked for: begin anew
-                return False
+        span = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", response.headers.get("Content-Range", ""))
+        if response.status_code == 206 and span and int(span[1]) == start:
             total = int(span[2])
         elif response.status_code == 200:
-            start = 0  # all of it
-            total = int(response.headers.get("Content-Length", -1))
-        elif response.status_code == 416:
-            part.unlink()  # there is no such rest, so the part belongs to another file
+            start, total = 0, int(response.headers.get("Content-Length", -1))  # all of it
+        elif response.status_code in (206, 416):
+            part.unlink()  # it has another rest, or none, so the part belongs to another file: begin anew
             return False
         else:
             hint = "run again later" if response.status_code in BUSY else "check dataset.openkbp.address"
