@@ -16,9 +16,7 @@ def settings(name: str, config: Config) -> tuple[dict[str, Any], dict[str, Any]]
         InputError: the model is of an unknown network, or sets a key that is neither.
     """
     entry = dict(config["models"][name])
-    training = copy.deepcopy(config["training"])
-    for common in ("seeds", "tune"):
-        training.pop(common)
+    training = copy.deepcopy({key: value for key, value in config["training"].items() if key not in ("seeds", "tune")})
     if entry["network"] not in networks.available():
         raise InputError(
             f"config: there is no network {entry['network']!r}; available: {', '.join(networks.available())}"
