@@ -49,3 +49,19 @@ def copy_of(folder, target, *options):
     """A copy with the dates of all files, or as `cp` makes it with other options."""
     subprocess.run(["cp", *(options or ["-a"]), folder, target], check=True)
     return target
+
+
+def stub_of_conda(folder):
+    """A folder with a `conda` that answers what Snakemake asks of it, and can do nothing else."""
+    script = folder / "bin" / "conda"
+    script.parent.mkdir()
+    script.write_text(
+        "#!/bin/sh\n"
+        'case "$*" in\n'
+        "--version) echo conda 25.1.0 ;;\n"
+        """"config --get"*) echo '{"get": {"channel_priority": "strict"}}' ;;\n"""
+        """*) echo '{"platform": "linux-64", "conda_prefix": "/opt/conda"}' ;;\n"""
+        "esac\n"
+    )
+    script.chmod(0o755)
+    return script.parent

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import ROOT
+from smoke import stub_of_conda
 from test_environments import environment, requirements
 
 TINY = {
@@ -143,18 +144,7 @@ def test_the_catalog_finds_what_it_asks_for():
 @pytest.fixture
 def conda(tmp_path):
     """A PATH with a `conda` that answers what Snakemake asks before it prints a container's recipe."""
-    script = tmp_path / "bin/conda"
-    script.parent.mkdir()
-    script.write_text(
-        "#!/bin/sh\n"
-        'case "$*" in\n'
-        "--version) echo conda 25.1.0 ;;\n"
-        """"config --get"*) echo '{"get": {"channel_priority": "strict"}}' ;;\n"""
-        """*) echo '{"platform": "linux-64", "conda_prefix": "/opt/conda"}' ;;\n"""
-        "esac\n"
-    )
-    script.chmod(0o755)
-    return f"{script.parent}:{os.environ['PATH']}"
+    return f"{stub_of_conda(tmp_path)}:{os.environ['PATH']}"
 
 
 def test_the_container_has_every_environment_with_the_same_pins(conda):

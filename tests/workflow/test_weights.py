@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import SimpleITK as sitk
-from smoke import CLONED, copy_of, jobs_to_run, snakemake
+from smoke import CLONED, copy_of, jobs_to_run, snakemake, stub_of_conda
 
 RESULTS = Path("results/smoke")
 LIBRARY = Path("workflow/scripts/organbench")
@@ -26,18 +26,7 @@ def study(smoke_study, tmp_path):
 @pytest.fixture
 def conda(tmp_path, monkeypatch):
     """A `conda` that answers what Snakemake asks before it lists jobs."""
-    script = tmp_path / "bin" / "conda"
-    script.parent.mkdir()
-    script.write_text(
-        "#!/bin/sh\n"
-        'case "$*" in\n'
-        "--version) echo conda 25.1.0 ;;\n"
-        """"config --get"*) echo '{"get": {"channel_priority": "strict"}}' ;;\n"""
-        """*) echo '{"platform": "linux-64", "conda_prefix": "/opt/conda"}' ;;\n"""
-        "esac\n"
-    )
-    script.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{script.parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("PATH", f"{stub_of_conda(tmp_path)}:{os.environ['PATH']}")
 
 
 def clone(folder, target):
