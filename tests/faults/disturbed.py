@@ -85,12 +85,15 @@ class Study:
         return output
 
     def outcome(self):
-        """Every file that the study comes to, by its path; hidden ones may be left by jobs that were killed."""
+        """Every file that the study comes to, by its path; hidden ones may be left by jobs that were killed.
+
+        But for those that hold dates: `source.json` has those of the files that a case was prepared from.
+        """
         return {
             str(path.relative_to(self.results)): path.read_bytes()
             for pattern in OUTCOMES
             for path in self.results.glob(pattern)
-            if not path.name.startswith(".")
+            if not path.name.startswith(".") and path.name != "source.json"
         }
 
     def copy(self, folder):
