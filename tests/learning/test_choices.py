@@ -55,7 +55,6 @@ def test_a_new_loss_is_one_file(tmp_path, monkeypatch):
     (tmp_path / "losses").mkdir()
     (tmp_path / "losses" / "mine.py").write_text(NEW)
     monkeypatch.setattr(choices, "__file__", str(tmp_path / "choices.py"))
-    monkeypatch.setattr(choices, "FOLDERS", {"loss": "losses"})
     assert choices.names("loss") == ["mine"]
     assert schema_file.load(SCHEMA)["properties"]["training"]["properties"]["loss"]["enum"] == ["mine"]
 

@@ -18,11 +18,14 @@ from organbench.learning import choices
 
 Names = Mapping[str, str]  # a name that a key may have, and what it means in a few words, or nothing
 
-REGISTRIES: Mapping[str, Names] = {
-    "splits": {name: method.meaning for name, method in splits.METHODS.items()},
-    "metrics": dict.fromkeys(METRICS, ""),
-    **{choices.FOLDERS[key]: dict.fromkeys(choices.names(key), "") for key in choices.FOLDERS},
-}
+
+def registries() -> Mapping[str, Names]:
+    """The names that each registry holds now."""
+    return {
+        "splits": {name: method.meaning for name, method in splits.METHODS.items()},
+        "metrics": dict.fromkeys(METRICS, ""),
+        **{choices.FOLDERS[key]: dict.fromkeys(choices.names(key), "") for key in choices.FOLDERS},
+    }
 
 
 # YAML has .nan and .inf, and NaN passes every minimum; and it has numbers of any length
@@ -52,7 +55,7 @@ def filled(part: Any) -> Any:
         return part
     part = {key: filled(value) for key, value in part.items()}
     if isinstance(part.get("registry"), str):  # and no key of that name
-        names = REGISTRIES[part.pop("registry")]
+        names = registries()[part.pop("registry")]
         part["enum"] = list(names)
         meanings = "; ".join(f"{name}: {meaning}" for name, meaning in names.items() if meaning)
         if meanings and "description" in part:
