@@ -93,14 +93,15 @@ def test_what_a_cost_tells_is_believed_only_whole():
 
 
 def test_only_files_that_shape_weights_are_counted(tmp_path):
-    files = ["learning/trainer.py", "networks/unet.py", "hardware/devices.py", "hardware/energy.py"]
-    files += ["learning/kept.py", "core/jobs.py", "inference/windows.py", "data/cases.py", "evaluation/overlaps.py"]
+    files = ["learning/trainer.py", "networks/unet.py", "hardware/devices.py", "inference/windows.py"]
+    files += ["data/intensity.py", "hardware/energy.py", "learning/kept.py", "core/jobs.py"]
+    files += ["inference/predictor.py", "data/cases.py", "evaluation/overlaps.py"]
     for name in files:
         path = tmp_path / "organbench" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("X = 1")
     paths = [tmp_path / "organbench" / name for name in files] + [tmp_path / "train.py"]
-    assert list(identity.code_of(paths, tmp_path, chosen=False)) == files[:3]
+    assert list(identity.code_of(paths, tmp_path, chosen=False)) == files[:5]
     assert set(identity.code_of(paths, tmp_path, chosen=True)) == set(files) - {
         "hardware/energy.py",
         "core/jobs.py",

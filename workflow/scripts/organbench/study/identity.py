@@ -12,7 +12,8 @@ from typing import Any
 from organbench.core import provenance
 from organbench.core.runs import read_cost
 
-SHAPING = ("networks/", "learning/", "hardware/devices.py")  # of the library: what is computed in a training step,
+# Of the library: what is computed in a training step, with how batches are read and scaled,
+SHAPING = ("networks/", "learning/", "hardware/devices.py", "inference/windows.py", "data/intensity.py")
 BRINGING_ABOUT = tuple(f"learning/{name}.py" for name in ("run", "kept", "choices", "checkpoint", "rehearsal"))
 CHOOSING = ("inference/", "evaluation/", "data/")  # where validation cases choose the weights
 ONLY_SHOWN = ("validate_every",)  # of the settings: what the last weights do not depend on
