@@ -10,7 +10,6 @@ from organbench.data import cases, conversion, origins
 originals = snakemake.input.volume, snakemake.input.labels
 with job_log(snakemake.log[0]) as logger, unchanged(*originals):
     name, folder, params = snakemake.wildcards.case, Path(snakemake.output.case).parent, snakemake.params
-    origins.note(folder, dict(zip(("volume", "labels"), originals, strict=True)))
     try:
         prepared = conversion.prepare(
             name, *originals, organs=params.organs, ignored=params.ignored, spacing=params.spacing
@@ -20,3 +19,4 @@ with job_log(snakemake.log[0]) as logger, unchanged(*originals):
         cases.write_excluded(name, str(error), folder, params.tried)
     else:
         cases.write(*prepared, folder)
+    origins.note(folder, dict(zip(("volume", "labels"), originals, strict=True)))
