@@ -145,11 +145,12 @@ def task(
     network: Mapping[str, Any], settings: Mapping[str, Any], window: Sequence[float], organs: Iterable[str]
 ) -> Any:
     """What a network is to learn, as a study with these settings has it; with the default study's way of predicting."""
+    from organbench.core.files import tuples
     from organbench.inference.settings import Prediction
     from organbench.learning.settings import Task, Training
 
-    prediction, (low, high) = Prediction.of(default_study()["prediction"]), window
-    return Task(network, Training.of(settings), prediction, (low, high), tuple(organs), seed=0)
+    prediction, (low, high) = Prediction(**tuples(default_study()["prediction"])), window
+    return Task(network, Training(**tuples(settings)), prediction, (low, high), tuple(organs), seed=0)
 
 
 def training_settings() -> tuple[dict[str, Any], dict[str, Any]]:

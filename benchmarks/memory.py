@@ -18,6 +18,7 @@ def predict(work: Path, classes: int) -> dict[str, float]:
     """
     import torch
 
+    from organbench.core.files import tuples
     from organbench.data import cases, conversion
     from organbench.hardware import devices
     from organbench.inference import prediction, predictor, weights
@@ -25,17 +26,10 @@ def predict(work: Path, classes: int) -> dict[str, float]:
 
     folder = work / f"ct-{classes}"
     started = time.perf_counter()
-    settings = Prediction.of(inputs.default_study()["prediction"])
+    settings = Prediction(**tuples(inputs.default_study()["prediction"]))
     device = devices.prepare(threads=torch.get_num_threads(), gpus=1)
     network, recipe = weights.load(folder / "weights.pt", device)
-    whole = predictor.Predictor(
-        network,
-        patch=recipe.patch,
-        context=recipe.context,
-        window=recipe.window,
-        device=device,
-        precision=devices.precision(recipe.precision, device),
-    )
+    whole = predictor.Predictor(network, recipe, settings, device)
     case = cases.load(folder / "long")
     predicted = prediction.predict_case(whole, case, settings.specks(recipe.organ_ml, recipe.organs))
     conversion.write_prediction(predicted, case, folder / "long.nii.gz")

@@ -5,6 +5,7 @@ each voxel is computed once. Each keeps its own defaults of precision and memory
 """
 
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,26 +36,16 @@ def predictor(folder: Path) -> tuple[Any, Any]:
     """What workflow/scripts/predict.py sets up: the predictor, and which parts of a prediction go."""
     import torch
 
+    from organbench.core.files import tuples
     from organbench.hardware import devices
     from organbench.inference import weights
     from organbench.inference.predictor import Predictor
     from organbench.inference.settings import Prediction
 
-    settings = Prediction.of(inputs.default_study()["prediction"])
+    settings = Prediction(**tuples(inputs.default_study()["prediction"]))
     device = devices.prepare(threads=torch.get_num_threads(), gpus=1)
     network, recipe = weights.load(folder / "weights.pt", device)
-    precision = devices.precision(recipe.precision, device)
-    whole = Predictor(
-        network,
-        patch=recipe.patch,
-        context=recipe.context,
-        window=recipe.window,
-        device=device,
-        precision=precision,
-        overlap=settings.overlap,
-        mirror=False,
-        batch_size=inputs.BATCH,
-    )
+    whole = Predictor(network, recipe, replace(settings, mirror=False), device, batch_size=inputs.BATCH)
     return whole, settings.specks(recipe.organ_ml, recipe.organs)
 
 

@@ -8,6 +8,7 @@ import torch
 from hypothesis import settings
 from torch import nn
 
+from organbench.core.files import tuples
 from organbench.data import cases, conversion
 from organbench.inference.settings import Prediction
 from organbench.inference.windows import scaled
@@ -65,13 +66,13 @@ def training_settings(**changes):
 
 def settings_of(**changes):
     """The same as a training gets them."""
-    return Training.of(training_settings(**changes))
+    return Training(**tuples(training_settings(**changes)))
 
 
 def task_of(settings=TRAINING, *, network=UNET, prediction=PREDICTION, window=WINDOW, seed=0):
     """What a tiny network is to learn."""
-    settings = Training.of(settings)
-    return Task(network, settings, Prediction.of(prediction), window, organs=tuple(ORGANS), seed=seed)
+    settings, prediction = Training(**tuples(settings)), Prediction(**tuples(prediction))
+    return Task(network, settings, prediction, window, organs=tuple(ORGANS), seed=seed)
 
 
 def train(patients, validation, checkpoint, *, network=UNET, prediction=PREDICTION, seed=0, settings=None, **options):

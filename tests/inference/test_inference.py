@@ -10,7 +10,7 @@ import SimpleITK as sitk
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny import ORGANS, UNET, WINDOW, Pointwise, examples, label_map, make_case, pointwise
+from tiny import ORGANS, PREDICTION, UNET, WINDOW, Pointwise, examples, label_map, make_case, pointwise
 from torch import nn
 
 from organbench import networks
@@ -21,15 +21,35 @@ from organbench.hardware import devices
 from organbench.inference import weights as weights_file
 from organbench.inference.prediction import predict_case
 from organbench.inference.predictor import Ensemble, Predictor
+from organbench.inference.settings import Prediction
 from organbench.inference.weights import Recipe
 from organbench.inference.windows import body_box, gaussian, starts
 
 CPU = torch.device("cpu")
+RECIPE = {
+    "network": UNET,
+    "in_channels": 1,
+    "classes": 3,
+    "norm": "batch",
+    "deep_supervision": False,
+    "patch": [8, 8],
+    "context": 0,
+    "organs": list(ORGANS),
+    "window": list(WINDOW),
+    "precision": "fp32",
+    "organ_ml": [1.5, 0.5],
+    "parameters": 10,
+    "multiply_adds_per_voxel": 2.5,
+    "run": "unet/fold0-seed0",
+}
 
 
 def predictor(network=None, **options):
-    known = {"patch": (8, 8), "context": 0, "window": WINDOW, "device": CPU, "precision": "fp32"}
-    return Predictor(network or Pointwise(), **known | options)
+    """As a study predicts with a network; options are those of the recipe, the settings and the predictor."""
+    recipe, settings = (
+        {key: options.pop(key, value) for key, value in known.items()} for known in (RECIPE, PREDICTION)
+    )
+    return Predictor(network or Pointwise(), Recipe(**tuples(recipe)), Prediction(**tuples(settings)), CPU, **options)
 
 
 def scan(shape, seed=0):
@@ -303,23 +323,6 @@ def test_an_ensemble_weighs_how_sure_its_members_are(tmp_path):
 
 
 # Weights on disk
-
-RECIPE = {
-    "network": UNET,
-    "in_channels": 1,
-    "classes": 3,
-    "norm": "batch",
-    "deep_supervision": False,
-    "patch": [8, 8],
-    "context": 0,
-    "organs": list(ORGANS),
-    "window": list(WINDOW),
-    "precision": "fp32",
-    "organ_ml": [1.5, 0.5],
-    "parameters": 10,
-    "multiply_adds_per_voxel": 2.5,
-    "run": "unet/fold0-seed0",
-}
 
 
 @pytest.fixture

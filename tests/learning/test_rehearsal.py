@@ -16,6 +16,7 @@ from torch import nn
 
 from organbench import networks
 from organbench.core.errors import InputError
+from organbench.core.files import tuples
 from organbench.learning import building, choices, optimisation, rehearsal
 from organbench.learning.settings import Training
 from organbench.study import configuration, kinds
@@ -54,7 +55,7 @@ def train(folder, network, settings):
 
 
 def rehearse(network, settings):
-    return rehearsal.rehearse(network, Training.of(settings), list(ORGANS))
+    return rehearsal.rehearse(network, Training(**tuples(settings)), list(ORGANS))
 
 
 @pytest.mark.parametrize(("changes", "problem"), UNFIT)
@@ -106,7 +107,7 @@ def test_the_studies_that_come_with_it_can_be_trained(path, schema, defaults):
     config = configuration.resolve(yaml.safe_load(path.read_text()), defaults, schema)
     for model in kinds.trained(config):
         options, settings = network_kind.settings(model, config)
-        settings = Training.of(settings)
+        settings = Training(**tuples(settings))
         design = building.design(options, settings, list(config["dataset"]["organs"]))
         network = building.build(design)
         assert rehearsal.shapes(network, design, settings).stored_bytes > 0

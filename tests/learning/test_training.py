@@ -37,6 +37,7 @@ from torch import nn
 
 from organbench import networks
 from organbench.core.errors import InputError, StoppedError
+from organbench.core.files import tuples
 from organbench.data import cases
 from organbench.evaluation import overlaps
 from organbench.hardware import devices
@@ -51,7 +52,6 @@ from organbench.learning import (
     optimisation,
     sampling,
     trainer,
-    validation,
 )
 from organbench.learning.checkpoint import Checkpoint
 
@@ -383,15 +383,15 @@ def test_validation_is_the_mean_over_the_cases_that_score_an_organ(patients):
             yield from (np.eye(3)[part].transpose(3, 0, 1, 2) for part in (answer[:2], answer[2:]))
 
     a, b, _ = patients  # b has no bladder
-    assert validation.validate(Oracle([a, b]), [a, b], list(ORGANS)).dice == {"liver": 1.0, "bladder": 0.0}
-    nothing = validation.validate(Oracle([b]), [b], list(ORGANS)).dice
+    assert trainer.validate(Oracle([a, b]), [a, b], list(ORGANS)).dice == {"liver": 1.0, "bladder": 0.0}
+    nothing = trainer.validate(Oracle([b]), [b], list(ORGANS)).dice
     assert nothing["liver"] == 1.0
     assert np.isnan(nothing["bladder"])
 
 
 def dice_of(weights, folder, prediction):
     """The Dice of each organ that the test of a case would have, by its name in the history."""
-    predicted, case, _ = predict_files([weights], folder, Prediction.of(prediction), CPU)
+    predicted, case, _ = predict_files([weights], folder, Prediction(**tuples(prediction)), CPU)
     assert np.array_equal(case.oriented.size, case.working.size)  # so that label.npy is the original reference
     rows = overlaps.overlap(np.asarray(case.label), predicted, organs=list(ORGANS), voxel_ml=case.working.voxel_ml)
     return {f"dice_{row.organ}": row.dice for row in rows.itertuples()}
@@ -450,9 +450,9 @@ def test_the_weights_that_are_kept(patients, tmp_path, monkeypatch, weights, dic
 
     def scripted(predictor, cases, organs, **options):
         after[2 * len(after) + 2] = weights_of(predictor.network)
-        return validation.Validation({"liver": next(scores), "bladder": NAN}, only_background=False)
+        return trainer.Validation({"liver": next(scores), "bladder": NAN}, only_background=False)
 
-    monkeypatch.setattr(validation, "validate", scripted)
+    monkeypatch.setattr(trainer, "validate", scripted)
     network = train(patients, tmp_path / "none", validation=patients[:1], weights=weights)[0]
     assert [step for step, state in after.items() if same_weights(state, network.state_dict())] == [kept]
 
@@ -583,9 +583,9 @@ def test_it_is_the_kept_weights_that_predict_something(patients, tmp_path, monke
 
     def scripted(*args, **options):
         dice, nothing = next(found)
-        return validation.Validation({"liver": dice, "bladder": NAN}, nothing)
+        return trainer.Validation({"liver": dice, "bladder": NAN}, nothing)
 
-    monkeypatch.setattr(validation, "validate", scripted)
+    monkeypatch.setattr(trainer, "validate", scripted)
     cost = train(patients, tmp_path / "none", validation=patients[:1], weights=weights)[3]
     assert cost["predicts_only_background"] is expected
 
@@ -597,8 +597,8 @@ def test_nothing_to_find_is_no_failure(tmp_path):
         def probabilities(self, image):
             yield np.eye(3)[np.zeros(image.shape, int)].transpose(3, 0, 1, 2)
 
-    assert validation.validate(Nothing(), [empty], list(ORGANS)).only_background is False
-    assert validation.validate(Nothing(), [empty, make_case(tmp_path, "b")], list(ORGANS)).only_background is True
+    assert trainer.validate(Nothing(), [empty], list(ORGANS)).only_background is False
+    assert trainer.validate(Nothing(), [empty, make_case(tmp_path, "b")], list(ORGANS)).only_background is True
 
 
 # Repetition and interruption
@@ -1120,10 +1120,10 @@ def test_damaged_weights_are_trained_again_and_set_aside(trained, tmp_path):
 def test_weights_know_their_training_by_what_shaped_them_and_not_by_a_folders_name(trained, tmp_path):
     folder, run = trained
     renamed = shutil.copytree(run, tmp_path / "another_name" / "fold0-seed0")
-    predict_files([renamed / "weights.pt"], folder / "a", Prediction.of(PREDICTION), CPU)
+    predict_files([renamed / "weights.pt"], folder / "a", Prediction(**tuples(PREDICTION)), CPU)
     (renamed / "cost.json").unlink()  # then the folder's name has to do
     with pytest.raises(InputError, match=f"holds the weights of {folder.name}/run; put them back, or delete"):
-        predict_files([renamed / "weights.pt"], folder / "a", Prediction.of(PREDICTION), CPU)
+        predict_files([renamed / "weights.pt"], folder / "a", Prediction(**tuples(PREDICTION)), CPU)
 
 
 def test_weights_in_another_runs_folder_are_refused(trained):
@@ -1133,7 +1133,7 @@ def test_weights_in_another_runs_folder_are_refused(trained):
     run_training(moved.parent, [folder / "a"], steps=2)
     shutil.copy(run / "weights.pt", moved)
     with pytest.raises(InputError, match=f"{moved}: holds the weights of {folder.name}/run; put them back, or delete"):
-        predict_files([moved], folder / "a", Prediction.of(PREDICTION), CPU)
+        predict_files([moved], folder / "a", Prediction(**tuples(PREDICTION)), CPU)
 
 
 def test_a_script_tells_the_user_in_one_line_what_is_wrong(trained, capsys):

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from organbench.core.errors import InputError
-from organbench.core.files import atomic
+from organbench.core.files import atomic, tuples
 from organbench.core.jobs import job_log
 from organbench.hardware import devices
 from organbench.learning.rehearsal import rehearse
@@ -14,7 +14,7 @@ with job_log(snakemake.log[0]) as logger:
     rows = []
     for model, settings in snakemake.params.settings.items():
         try:
-            size = rehearse(settings["network"], Training.of(settings["training"]), snakemake.params.organs)
+            size = rehearse(settings["network"], Training(**tuples(settings["training"])), snakemake.params.organs)
         except InputError as error:
             raise InputError(f"model {model}: {error}") from None
         rows.append({"model": model, "network": settings["network"]["network"], **vars(size)})

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from organbench.core.files import write_json
+from organbench.core.files import tuples, write_json
 from organbench.core.jobs import job_log
 from organbench.data import conversion
 from organbench.hardware import devices
@@ -14,7 +14,7 @@ with job_log(snakemake.log[0]) as logger:
     protocol.register(Path(snakemake.params.results), fixed)
     device = devices.prepare(threads=snakemake.threads, gpus=snakemake.resources.gpu)
     folder = Path(snakemake.input.image).parent
-    settings = Prediction.of(snakemake.params.settings)
+    settings = Prediction(**tuples(snakemake.params.settings))
     prediction, case, cost = predict_files(snakemake.input.weights, folder, settings, device, snakemake.params.organs)
     conversion.write_prediction(prediction, case, snakemake.output.labels)
     write_json(cost, snakemake.output.cost)

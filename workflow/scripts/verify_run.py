@@ -13,7 +13,6 @@ from organbench.core.jobs import job_log
 from organbench.data import conversion
 from organbench.hardware import devices
 from organbench.inference.prediction import predict_files
-from organbench.inference.settings import Prediction
 from organbench.learning import kept
 from organbench.learning.run import Job, train_files
 from organbench.learning.trainer import FINGERPRINT_STEP
@@ -27,18 +26,16 @@ with job_log(snakemake.log[0]):
     job["settings"] = kept.settings_with(job["settings"], getattr(snakemake.input, "tuned", None))
     with tempfile.TemporaryDirectory() as folder:
         job["folder"] = folder
-        _, _, rows, cost = train_files(
-            Job.of(job), device=device, checkpoint_seconds=float("inf"), until=FINGERPRINT_STEP
-        )
+        again = Job.of(job)
+        _, _, rows, cost = train_files(again, device=device, checkpoint_seconds=float("inf"), until=FINGERPRINT_STEP)
         history = tables.read(snakemake.input.history)
         losses = [row["loss"] for row in rows] == history["loss"][: len(rows)].tolist()
-        predicting = Prediction.of(job["prediction"])
         case_folder = Path(snakemake.input.image).parent
-        prediction, case, _ = predict_files([snakemake.input.weights], case_folder, predicting, device)
-        again = Path(folder, "again.nii.gz")
-        conversion.write_prediction(prediction, case, again)
+        prediction, case, _ = predict_files([snakemake.input.weights], case_folder, again.prediction, device)
+        written = Path(folder, "again.nii.gz")
+        conversion.write_prediction(prediction, case, written)
         ours, theirs = (
-            sitk.GetArrayFromImage(sitk.ReadImage(str(path))) for path in (again, snakemake.input.prediction)
+            sitk.GetArrayFromImage(sitk.ReadImage(str(path))) for path in (written, snakemake.input.prediction)
         )
     changed = {key: [recorded[key], cost[key]] for key in CONDITIONS if recorded[key] != cost[key]}
     result = {

@@ -12,11 +12,12 @@ so an organ that touches the border of a scan has a surface there.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy.spatial import cKDTree
 from surface_distance import lookup_tables
+
+from organbench.data.grids import Array
 
 SLAB = 8  # slices whose elements are sought at a time
 NEIGHBOURS = 250  # about as many corners around an element are looked at one by one
@@ -24,8 +25,6 @@ NEIGHBOURS = 250  # about as many corners around an element are looked at one by
 # equal, and tight boxes and small leaves make a search from afar ten times slower.
 TREE = {"leafsize": 64, "balanced_tree": False, "compact_nodes": False}
 BLOCK = 1 << 15  # elements that look at their neighbours at a time: what they look at stays in the cache
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)

@@ -108,11 +108,6 @@ def precision(wanted: str, device: torch.device) -> str:
     return wanted
 
 
-def precision_to_predict(trained: str, device: torch.device) -> str:
-    """The precision to predict in: the one of the training, but fp32 for fp16 on a CPU; the weights are fp32 anyway."""
-    return "fp32" if trained == "fp16" and device.type == "cpu" else trained
-
-
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
     """Mixed precision for a forward pass."""
     dtype = DTYPES[precision]

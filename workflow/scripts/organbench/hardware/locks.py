@@ -1,6 +1,5 @@
 """Which of a machine's GPUs a job has to itself: a lock file per GPU, released by the system however the job ends."""
 
-import logging
 import re
 import tempfile
 import time
@@ -9,7 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-logger = logging.getLogger("organbench")
+from organbench.core.jobs import LOGGER
 
 
 def acquire(devices: Sequence[str], folder: Path | None = None, *, poll_seconds: float = 1.0) -> tuple[int, FileLock]:
@@ -38,10 +37,10 @@ def acquire(devices: Sequence[str], folder: Path | None = None, *, poll_seconds:
                 lock.acquire(blocking=False)
             except (Timeout, PermissionError):  # a file that only another user may open counts as taken
                 continue
-            logger.info("locked GPU %s", devices[position])
+            LOGGER.info("locked GPU %s", devices[position])
             return position, lock
         if not told:
             files = ", ".join(lock.lock_file for lock in locks)
-            logger.warning("all %d GPUs are taken, waiting for one (lock files: %s)", len(devices), files)
+            LOGGER.warning("all %d GPUs are taken, waiting for one (lock files: %s)", len(devices), files)
             told = True
         time.sleep(poll_seconds)

@@ -2,35 +2,21 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from organbench.core.errors import InputError
+from organbench.core.jobs import Pace
 from organbench.data import cases, labels, resampling
 from organbench.data.grids import Array, Grid
 from organbench.hardware import devices
 from organbench.inference import weights
-from organbench.inference.predictor import Ensemble, Predictor, followed
+from organbench.inference.predictor import Ensemble, Predictor
 from organbench.inference.settings import Prediction, Specks
-
-
-def predictor_of(network: nn.Module, recipe: weights.Recipe, settings: Prediction, device: torch.device) -> Predictor:
-    """A network, which is on the device, as the study predicts with it."""
-    return Predictor(
-        network,
-        patch=recipe.patch,
-        context=recipe.context,
-        window=recipe.window,
-        device=device,
-        precision=devices.precision_to_predict(recipe.precision, device),
-        overlap=settings.overlap,
-        mirror=settings.mirror,
-    )
 
 
 def predict_case(
@@ -52,8 +38,15 @@ def predict_case(
         what: what a slice is called in the job's log.
         between: called after every few slices.
     """
-    grid = grid or case.oriented
-    prediction = resampling.restore(followed(predictor, case.image, what, between), case.working, grid)
+    grid, pace = grid or case.oriented, Pace(len(case.image), what)
+
+    def slabs() -> Iterator[Array]:
+        for slab in predictor.probabilities(case.image):
+            pace.advance(slab.shape[1])
+            between()
+            yield slab
+
+    prediction = resampling.restore(slabs(), case.working, grid)
     for organ, (ml, only_largest) in (specks or {}).items():
         smallest = max(1, math.ceil(ml / grid.voxel_ml - 1e-6))
         if smallest > 1 or only_largest:
@@ -83,13 +76,13 @@ def predict_files(
     Raises:
         InputError: weights are damaged, or of another run than the one in whose folder they lie.
     """
-    recipes, predictors = [], []
+    predictors = []
     for path in paths:
         network, recipe = weights.load(path, device)
         if not weights.belongs(path, recipe):
             raise InputError(f"{path}: holds the weights of {recipe.run}; put them back, or delete it to train again")
-        recipes.append(recipe)
-        predictors.append(predictor_of(network, recipe, settings, device))
+        predictors.append(Predictor(network, recipe, settings, device))
+    recipes = [predictor.recipe for predictor in predictors]
     organ_ml = np.median([recipe.organ_ml for recipe in recipes], axis=0).tolist()  # they differ from fold to fold
     case = cases.load(folder)
     started = time.monotonic()
@@ -104,8 +97,7 @@ def predict_files(
         "voxels": int(np.prod(case.original.size)),
         "parameters": sum(recipe.parameters for recipe in recipes),
         "multiply_adds": sum(
-            round(recipe.multiply_adds_per_voxel * predictor.voxels)
-            for recipe, predictor in zip(recipes, predictors, strict=True)
+            round(predictor.recipe.multiply_adds_per_voxel * predictor.voxels) for predictor in predictors
         ),
         "prediction_seconds": round(time.monotonic() - started, 3),
         "precision": ", ".join(dict.fromkeys(predictor.precision for predictor in predictors)),

@@ -3,17 +3,18 @@
 import functools
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import KW_ONLY, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from organbench.core.jobs import Pace
 from organbench.data.grids import Array
 from organbench.hardware import devices
 from organbench.inference import windows
+from organbench.inference.settings import Prediction
+from organbench.inference.weights import Recipe
 
 
 @dataclass
@@ -22,36 +23,32 @@ class Predictor:
 
     Attributes:
         network: logits (batch, class, [z,] y, x) from images (batch, channel, [z,] y, x).
-        patch: the size it was trained on, [z] y x. The network sees windows of just this size, moved over each slice
-            or over the volume: what squeeze-excite averages over is then as large as in training.
-        context: neighbouring slices on each side that a 2D network sees as channels.
-        window: HU that become -1 and 1.
-        device: where to compute.
-        precision: `fp32`, `bf16` or `fp16`.
-        overlap: share of a window that the next one covers too.
-        mirror: average over all flips of the image's axes.
+        recipe: of the network. It sees windows of just the size of the patch, moved over each slice or over the volume:
+            what squeeze-excite averages over is then as large as in training.
+        settings: how the study predicts.
+        device: where to compute, and where the network is.
         batch_size: windows computed at once.
         voxels: that the network has seen so far.
     """
 
     network: nn.Module
-    _: KW_ONLY
-    patch: tuple[int, ...]
-    context: int
-    window: tuple[float, float]
+    recipe: Recipe
+    settings: Prediction
     device: torch.device
-    precision: str
-    overlap: float = 0.5
-    mirror: bool = False
     batch_size: int = 8
     voxels: int = 0
+
+    @property
+    def precision(self) -> str:
+        """The one of the training, but fp32 for fp16 on a CPU; the weights are fp32 anyway."""
+        return "fp32" if self.recipe.precision == "fp16" and self.device.type == "cpu" else self.recipe.precision
 
     def probabilities(self, image: Array) -> Iterator[Array]:
         """Consecutive slabs of slices, each (class z y x) float32, that make up the image (int16 HU, z y x).
 
         Only the box that holds the body is computed; around it all is background.
         """
-        rows, columns = windows.body_box(image, self.patch[-2:])
+        rows, columns = windows.body_box(image, self.recipe.patch[-2:])
         was_training = self.network.training
         self.network.eval()
         try:
@@ -66,10 +63,12 @@ class Predictor:
     @torch.inference_mode()
     def _softmax(self, images: Tensor) -> Tensor:
         """Probabilities (batch, class, [z,] y, x), float32, of images in HU (batch, channel, [z,] y, x)."""
-        inputs = windows.scaled(images.to(self.device), self.window)
-        inputs = inputs.contiguous(memory_format=devices.memory_format(len(self.patch)))
+        inputs = windows.scaled(images.to(self.device), self.recipe.window)
+        inputs = inputs.contiguous(memory_format=devices.memory_format(len(self.recipe.patch)))
         axes = range(2, inputs.dim())
-        flips = [f for n in range(len(axes) + 1) for f in itertools.combinations(axes, n)] if self.mirror else [()]
+        flips = (
+            [f for n in range(len(axes) + 1) for f in itertools.combinations(axes, n)] if self.settings.mirror else [()]
+        )
         self.voxels += len(flips) * len(inputs) * math.prod(inputs.shape[2:])
         with devices.autocast(self.device, self.precision):
             parts = (self.network(inputs.flip(flip)).float().softmax(dim=1).flip(flip) for flip in flips)
@@ -78,11 +77,11 @@ class Predictor:
 
     def _windows(self, image: Array) -> Iterator[Array]:
         """Gaussian-weighted sliding windows, as in nnU-Net (Isensee et al. 2021), some layers along z at a time."""
-        window = (1,) * (3 - len(self.patch)) + self.patch
+        window = (1,) * (3 - len(self.recipe.patch)) + self.recipe.patch
         image, inner = windows.padded(image, window)
         weight = windows.gaussian(window)
         axes = zip(image.shape, window, strict=True)
-        z_starts, y_starts, x_starts = (windows.starts(length, size, self.overlap) for length, size in axes)
+        z_starts, y_starts, x_starts = (windows.starts(length, size, self.settings.overlap) for length, size in axes)
         layers = -(-self.batch_size // (len(y_starts) * len(x_starts)))  # that are computed together
         groups = [z_starts[first : first + layers] for first in range(0, len(z_starts), layers)]
         span = max(group[-1] - group[0] for group in groups) + window[0]
@@ -108,11 +107,9 @@ class Predictor:
 
     def _crop(self, image: Array, corner: Sequence[int]) -> Array:
         """The window of an image (HU, z y x) that starts at a corner, (channel, [z,] y, x)."""
-        z, y, x = corner
-        if len(self.patch) == 2:
-            slices = windows.neighbours(z, self.context, len(image))
-            return image[slices, y : y + self.patch[0], x : x + self.patch[1]]
-        return image[None, z : z + self.patch[0], y : y + self.patch[1], x : x + self.patch[2]]
+        (z, y, x), (*depth, rows, columns) = corner, self.recipe.patch
+        part = image[:, y : y + rows, x : x + columns]
+        return part[None, z : z + depth[0]] if depth else part[windows.neighbours(z, self.recipe.context, len(image))]
 
 
 class Ensemble:
@@ -145,17 +142,3 @@ class Ensemble:
                 return
             for number, (slab, stream) in enumerate(zip(ready, streams, strict=True)):
                 ready[number] = slab[:, slices:] if slices < slab.shape[1] else next(stream)
-
-
-def followed(
-    predictor: Predictor | Ensemble, image: Array, what: str = "slice", between: Callable[[], None] = lambda: None
-) -> Iterator[Array]:
-    """A predictor's slabs of an image (int16 HU, z y x), with a line in the job's log now and then.
-
-    `between` is called before every slab is given.
-    """
-    pace = Pace(len(image), what)
-    for slab in predictor.probabilities(image):
-        pace.advance(slab.shape[1])
-        between()
-        yield slab

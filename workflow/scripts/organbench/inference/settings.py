@@ -2,9 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-from organbench.core.files import tuples
 
 Specks = Mapping[int, tuple[float, bool]]
 """Which connected parts of a prediction become background: per organ index those below a volume (ml), and whether all
@@ -26,11 +23,6 @@ class Prediction:
     mirror: bool
     smallest_part: float
     keep_largest: tuple[str, ...]
-
-    @classmethod
-    def of(cls, settings: Mapping[str, Any]) -> "Prediction":
-        """The settings of a checked config."""
-        return cls(**tuples(settings))
 
     def specks(self, organ_ml: Sequence[float], organs: Sequence[str]) -> Specks:
         """Which parts the study takes for specks.

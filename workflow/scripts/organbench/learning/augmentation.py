@@ -38,14 +38,14 @@ class Draw:
     whole: int
     shard: Shard
 
-    @classmethod
-    def of(cls, name: str, seed: int, step: int, whole: int, shard: Shard) -> "Draw":
-        """The numbers of the augmentation of a name."""
-        return cls(np.random.default_rng([seed, step, zlib.crc32(name.encode())]), whole, shard)
-
     def between(self, low: float, high: float) -> Array:
         """A number per image (batch)."""
         return self.stream.uniform(low, high, self.whole)[self.shard.part]
+
+
+def stream(name: str, seed: int, step: int) -> np.random.Generator:
+    """The random numbers of the augmentation of a name in a step."""
+    return np.random.default_rng([seed, step, zlib.crc32(name.encode())])
 
 
 # Each augmentation is a function that has the name of its key in the config, gets the largest change and its draw, and
@@ -142,8 +142,8 @@ def augment(images: Tensor, labels: Tensor, task: Task, step: int, shard: Shard 
         """Those that are not turned off, with their largest change and their draw."""
         for change in kind:
             name = change.__name__
-            if largest := getattr(task.settings.augmentation, name):
-                yield change, largest, Draw.of(name, task.seed, step, count * shard.world, shard)
+            if largest := task.settings.augmentation[name]:
+                yield change, largest, Draw(stream(name, task.seed, step), count * shard.world, shard)
 
     matrices = np.tile(np.eye(dims), (count, 1, 1))
     for change, largest, draw in wanted(IN_SPACE):

@@ -111,8 +111,7 @@ def learning_rate(step: int, settings: Training) -> float:
     if step < settings.warmup:
         return settings.learning_rate * (step + 1) / settings.warmup
     done = (step - settings.warmup) / max(1, settings.steps - settings.warmup)
-    left: float = choices.load("schedule", settings.schedule)(done)
-    return settings.learning_rate * left
+    return settings.learning_rate * float(choices.load("schedule", settings.schedule)(done))
 
 
 def supervised(loss_of: Loss, logits: Tensor | Sequence[Tensor], labels: Tensor) -> Tensor:

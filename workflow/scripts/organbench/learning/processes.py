@@ -58,8 +58,3 @@ def joined(device: torch.device) -> Iterator[Shard]:
         yield Shard(distributed.get_rank(), distributed.get_world_size())
     finally:
         distributed.destroy_process_group()
-
-
-def local_rank() -> int:
-    """Which of this machine's processes of a launch this one is; 0 where there is no other."""
-    return int(os.environ.get("LOCAL_RANK", 0))

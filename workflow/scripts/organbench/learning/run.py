@@ -17,21 +17,21 @@ from organbench.core.jobs import LOGGER, job_log
 from organbench.data import cases
 from organbench.hardware import devices
 from organbench.inference import weights
+from organbench.inference.settings import Prediction
 from organbench.learning import kept, processes
 from organbench.learning.sampling import WHOLE, Shard
-from organbench.learning.settings import Task
+from organbench.learning.settings import Task, Training
 from organbench.learning.trainer import CHECKPOINT_SECONDS, Trained, Trainer
 
 
 @dataclass(frozen=True)
-class Job:
-    """A training of prepared cases.
+class Job(Task):
+    """A training of prepared cases: the task, and with what it is done.
 
     Attributes:
         training: folders of the cases to train on.
         validation: folders of the cases to validate on.
         skip_bad: whether cases that could not be prepared are left out, or else refused.
-        task: what is to be learned.
         threads: that the workflow granted.
         gpus: that the workflow granted.
         folder: where the checkpoint is left, and what is made, see `kept.FILES`.
@@ -44,7 +44,6 @@ class Job:
     training: tuple[str, ...]
     validation: tuple[str, ...]
     skip_bad: bool
-    task: Task
     threads: int
     gpus: int
     folder: str
@@ -57,7 +56,10 @@ class Job:
     def of(cls, job: Mapping[str, Any]) -> "Job":
         """The job that a script, or a process of its own, was given as plain values."""
         own = {field.name: job[field.name] for field in fields(cls) if field.name in job}
-        return cls(**tuples(own), task=Task.of(job))
+        own["network"] = job["settings"]["network"]
+        own["settings"] = Training(**tuples(job["settings"]["training"]))
+        own["prediction"] = Prediction(**tuples(job["prediction"]))
+        return cls(**tuples(own))
 
     def file(self, name: str) -> Path:
         """One of `kept.FILES` in the job's folder."""
@@ -71,7 +73,8 @@ def run(job_values: Mapping[str, Any]) -> None:
         job_values: what `Job` is made of, as plain values. The environment variable ORGANBENCH_CHECKPOINT_SECONDS
             changes the time between checkpoints, which changes no result.
     """
-    job, rank, started = Job.of(job_values), processes.local_rank(), time.monotonic()
+    job, started = Job.of(job_values), time.monotonic()
+    rank = int(os.environ.get("LOCAL_RANK", 0))  # among the processes of a launch, as torchrun says
     with job_log(job.log, quiet=rank > 0):
         device = devices.prepare(threads=job.threads, gpus=job.gpus, rank=rank)
         with processes.joined(device) as shard:
@@ -94,12 +97,7 @@ def run(job_values: Mapping[str, Any]) -> None:
 
 
 def train_files(
-    job: Job,
-    *,
-    device: torch.device,
-    checkpoint_seconds: float,
-    until: int | None = None,
-    shard: Shard = WHOLE,
+    job: Job, *, device: torch.device, checkpoint_seconds: float, until: int | None = None, shard: Shard = WHOLE
 ) -> Trained:
     """Train a model from prepared cases, or take over what a candidate of tuning has learned; see `Trainer`."""
     training, validation = (cases.load_all(role, skip_bad=job.skip_bad) for role in (job.training, job.validation))
@@ -107,7 +105,7 @@ def train_files(
     if job.trained and (found := kept.trained(job.trained, name, device)):
         return found
     return Trainer(
-        job.task,
+        job,
         training,
         validation,
         device=device,
@@ -133,7 +131,7 @@ def write(job: Job, found: Trained) -> None:
 
 def write_failure(job: Job, error: DivergedError, seconds: float) -> None:
     """Write what a candidate leaves that diverged after some seconds: a history without rows, and why."""
-    columns = ["step", "learning_rate", "loss", *(f"dice_{organ}" for organ in job.task.organs), "seconds"]
+    columns = ["step", "learning_rate", "loss", *(f"dice_{organ}" for organ in job.organs), "seconds"]
     cost = {"failed": str(error), "training_seconds": round(seconds, 3)}
     write_history(job, pd.DataFrame(columns=columns), cost)
 

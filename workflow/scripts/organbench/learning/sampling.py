@@ -84,12 +84,9 @@ def clamp(centre: float, length: int, patch: int) -> float:
 def crop(array: Array, centre: Sequence[int], size: Sequence[int], fill: float) -> Array:
     """A box of a volume (z y x) around a centre voxel, filled where it reaches beyond the volume."""
     result = np.full(size, fill, array.dtype)
-    source, target = [], []
-    for c, n, length in zip(centre, size, array.shape, strict=True):
-        start = c - n // 2
-        source.append(slice(max(0, start), max(0, min(length, start + n))))
-        target.append(slice(max(0, -start), max(0, -start) + max(0, min(length, start + n) - max(0, start))))
-    result[tuple(target)] = array[tuple(source)]
+    starts = [c - n // 2 for c, n in zip(centre, size, strict=True)]
+    part = array[tuple(slice(max(0, start), max(0, start + n)) for start, n in zip(starts, size, strict=True))]
+    result[tuple(slice(max(0, -s), max(0, -s) + n) for s, n in zip(starts, part.shape, strict=True))] = part
     return result
 
 
@@ -126,5 +123,4 @@ def batches(
             while waiting:
                 yield waiting.popleft().result()
         finally:
-            for future in waiting:
-                future.cancel()
+            pool.shutdown(cancel_futures=True)

@@ -6,36 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from organbench.core.files import tuples
 from organbench.inference.settings import Prediction
 
 
 @dataclass(frozen=True)
-class Augmentation:
-    """The config's `training.augmentation`: the largest random change of each kind.
+class Training:
+    """The config's `training` as it is for one model; config/README.md says what each key is.
 
     Attributes:
-        rotation: in the axial plane, degrees.
-        scale: of size, shard.
-        flip: axes (x, y, z) that may be flipped.
-        hu_shift: of all HU.
-        hu_scale: stretch of all HU, shard.
-        hu_noise: standard deviation of added noise, HU.
-        gamma: of the windowed image, shard.
+        augmentation: the largest random change of each kind, by the name of its function in `augmentation`.
     """
-
-    rotation: float
-    scale: float
-    flip: tuple[str, ...]
-    hu_shift: float
-    hu_scale: float
-    hu_noise: float
-    gamma: float
-
-
-@dataclass(frozen=True)
-class Training:
-    """The config's `training` as it is for one model; config/README.md says what each key is."""
 
     steps: int
     batch_size: int
@@ -57,18 +37,12 @@ class Training:
     compile: bool
     validate_every: int
     weights: str
-    augmentation: Augmentation
-
-    @classmethod
-    def of(cls, settings: Mapping[str, Any]) -> "Training":
-        """The settings of a checked config, with the model's own applied."""
-        augmentation = Augmentation(**tuples(settings["augmentation"]))
-        return cls(**tuples(settings) | {"augmentation": augmentation})
+    augmentation: Mapping[str, Any]
 
     @property
     def margin(self) -> tuple[int, ...]:
         """Voxels to read beyond the patch on each side, so that its corners stay in the crop ([z] y x)."""
-        largest, grow = np.deg2rad(self.augmentation.rotation), 1.0 + self.augmentation.scale
+        largest, grow = np.deg2rad(self.augmentation["rotation"]), 1.0 + self.augmentation["scale"]
 
         def reach(along: int, across: int) -> float:
             angle = min(largest, np.arctan2(across, along))  # where the turned patch is longest
@@ -99,15 +73,3 @@ class Task:
     window: tuple[float, float]
     organs: tuple[str, ...]
     seed: int
-
-    @classmethod
-    def of(cls, job: Mapping[str, Any]) -> "Task":
-        """The task of a job that a script was given as plain values."""
-        return cls(
-            network=job["settings"]["network"],
-            settings=Training.of(job["settings"]["training"]),
-            prediction=Prediction.of(job["prediction"]),
-            window=tuple(job["window"]),
-            organs=tuple(job["organs"]),
-            seed=job["seed"],
-        )

@@ -1,13 +1,15 @@
-"""The loop that trains a model's network on one fold with one seed."""
+"""The loop that trains a model's network on one fold with one seed, and validates it as test cases are predicted."""
 
 import copy
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor, distributed, nn
 
@@ -15,10 +17,13 @@ from organbench.core.errors import DivergedError, StoppedError
 from organbench.core.jobs import LOGGER, Pace, termination
 from organbench.data.cases import Case
 from organbench.data.grids import Array
+from organbench.evaluation import overlaps
 from organbench.hardware import devices
-from organbench.inference import prediction, weights
-from organbench.learning import augmentation, building, optimisation, rehearsal, sampling, validation
-from organbench.learning.checkpoint import Checkpoint, Progress, conditions
+from organbench.inference import weights
+from organbench.inference.prediction import predict_case
+from organbench.inference.predictor import Predictor
+from organbench.inference.settings import Specks
+from organbench.learning import augmentation, building, checkpoint, optimisation, rehearsal, sampling
 from organbench.learning.settings import Task
 
 CHECKPOINT_SECONDS = 300.0  # between checkpoints
@@ -42,6 +47,7 @@ class Trained(NamedTuple):
     cost: dict[str, Any]
 
 
+@dataclass(eq=False)
 class Trainer:
     """A training, which goes on from its checkpoint where there is one.
 
@@ -64,50 +70,43 @@ class Trainer:
         InputError: the network does not allow an option's value or the patch.
     """
 
-    def __init__(
-        self,
-        task: Task,
-        training_cases: Sequence[Case],
-        validation_cases: Sequence[Case],
-        *,
-        device: torch.device,
-        checkpoint: Path,
-        stamp: str,
-        workers: int = 1,
-        checkpoint_seconds: float = CHECKPOINT_SECONDS,
-        until: int | None = None,
-        shard: sampling.Shard = sampling.WHOLE,
-    ) -> None:
-        self.task, self.settings = task, task.settings
-        self.training_cases, self.validation_cases = training_cases, validation_cases
-        self.device, self.shard, self.workers = device, shard, workers
-        self.first = shard.rank == 0
-        self.steps = min(until or task.settings.steps, task.settings.steps)
-        self.precision = devices.precision(task.settings.precision, device)
-        self.checkpoint = Checkpoint(checkpoint, stamp, conditions(device, self.precision, shard))
-        self.checkpoint_seconds = checkpoint_seconds
-        self.progress = Progress()
-        self.waiting: list[tuple[int, Tensor]] = []  # losses that are still on the device
-        self._build()
+    task: Task
+    training_cases: Sequence[Case]
+    validation_cases: Sequence[Case]
+    _: KW_ONLY
+    device: torch.device
+    checkpoint: Path
+    stamp: str
+    workers: int = 1
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
+    until: int | None = None
+    shard: sampling.Shard = sampling.WHOLE
 
-    def _build(self) -> None:
+    def __post_init__(self) -> None:
         """Make what learns and what validates, with the weights of the seed."""
-        self.design = building.design(self.task.network, self.settings, self.task.organs)
-        torch.manual_seed(self.task.seed)
+        task, self.settings, self.first = self.task, self.task.settings, self.shard.rank == 0
+        self.steps = min(self.until or self.settings.steps, self.settings.steps)
+        self.precision = devices.precision(self.settings.precision, self.device)
+        conditions = checkpoint.conditions(self.device, self.precision, self.shard)
+        self.file = checkpoint.Checkpoint(self.checkpoint, self.stamp, conditions)
+        self.progress = checkpoint.Progress()
+        self.waiting: list[tuple[int, Tensor]] = []  # losses that are still on the device
+        self.design = building.design(task.network, self.settings, task.organs)
+        torch.manual_seed(task.seed)
         network = building.build(self.design)
         with rehearsal.explained(self.design, self.settings):
             size = building.count(network, self.design.in_channels, self.design.patch)
         self.recipe = weights.Recipe(
             **vars(self.design),
-            window=self.task.window,
+            window=task.window,
             precision=self.precision,
-            organ_ml=organ_ml(self.training_cases, self.task.organs),
+            organ_ml=organ_ml(self.training_cases, task.organs),
             **vars(size),
         )
         self.learner = optimisation.Learner(
             network, self.settings, device=self.device, precision=self.precision, shard=self.shard
         )
-        self.predictor = prediction.predictor_of(self.learner.kept, self.recipe, self.task.prediction, self.device)
+        self.predictor = Predictor(self.learner.kept, self.recipe, task.prediction, self.device)
 
     def train(self) -> Trained:
         """Take all steps that are left.
@@ -139,7 +138,7 @@ class Trainer:
         """Go on from the checkpoint; the first process decides whether it is good."""
         if not self.first:
             distributed.barrier()
-        self.progress = self.checkpoint.resume(self.learner.states)
+        self.progress = self.file.resume(self.learner.states)
         if self.shard.world > 1 and self.first:
             distributed.barrier()
 
@@ -201,7 +200,7 @@ class Trainer:
 
     def _validate(self) -> str:
         """Validate, remember the best weights, and say how it went."""
-        found = validation.validate(
+        found = validate(
             self.predictor,
             self.validation_cases,
             self.task.organs,
@@ -232,7 +231,7 @@ class Trainer:
         """Write a checkpoint: one that training can go on from."""
         self._take_stock()
         self._check_weights()
-        self.checkpoint.write(self.learner.states, self.progress)
+        self.file.write(self.learner.states, self.progress)
 
     def _check_weights(self) -> None:
         if not building.all_numbers(self.learner.network) or not building.all_numbers(self.learner.kept):
@@ -262,13 +261,68 @@ class Trainer:
             **progress.joules,
             "fingerprint": progress.fingerprint,
             "predicts_only_background": progress.only_background,
-            "stamp": self.checkpoint.stamp,
+            "stamp": self.stamp,
             "bit_exact": not progress.resumed,
             "resumed": progress.resumed,
             **devices.peak_memory(self.device),
             **devices.describe(self.device),
         }
         return Trained(self.learner.kept, self.recipe, progress.rows, cost)
+
+
+@dataclass(frozen=True)
+class Validation:
+    """How validation cases are predicted.
+
+    Attributes:
+        dice: the mean Dice per organ over the cases that score it; NaN where none does.
+        only_background: whether no organ is predicted in any case, although some case has one.
+    """
+
+    dice: Mapping[str, float]
+    only_background: bool
+
+    @property
+    def mean(self) -> float:
+        """The mean Dice over the organs that have one; NaN where none has."""
+        return mean_of(list(self.dice.values()))
+
+
+def validate(
+    predictor: Predictor,
+    cases: Sequence[Case],
+    organs: Sequence[str],
+    *,
+    specks: Specks | None = None,
+    between: Callable[[], None] = lambda: None,
+) -> Validation:
+    """Predict validation cases as test cases are predicted, and score them on the working grid, the one of `label.npy`.
+
+    Args:
+        predictor: as the study predicts.
+        cases: the validation cases.
+        organs: names of the organs, in order.
+        specks: which parts of a prediction go.
+        between: called every few slices.
+    """
+    tables = []
+    for number, case in enumerate(cases, start=1):
+        what = f"validation case {number}/{len(cases)}, slice"
+        predicted = predict_case(predictor, case, specks, grid=case.working, what=what, between=between)
+        tables.append(
+            overlaps.overlap(np.asarray(case.label), predicted, organs=organs, voxel_ml=case.working.voxel_ml)
+        )
+    scores = pd.concat(tables)
+    return Validation(
+        dice={organ: mean_of(scores["dice"][scores["organ"] == organ].tolist()) for organ in organs},
+        only_background=bool(scores["reference_ml"].any() and not scores["predicted_ml"].any()),
+    )
+
+
+def mean_of(values: Sequence[float]) -> float:
+    """Mean of the values that are numbers; NaN where none is."""
+    numbers = [value for value in values if not np.isnan(value)]
+    return float(np.mean(numbers)) if numbers else float("nan")
 
 
 def diverged(what: str, rate: float, precision: str) -> DivergedError:

@@ -51,9 +51,7 @@ def check_keys(given: Any, schema: Mapping[str, Any]) -> None:
         return
     training = schema["properties"]["training"]["properties"]
     known = list(training["tune"]["anyOf"][0]["properties"])
-    for key in (str(key) for key in given):
-        if key in known:
-            continue
+    for key in (key for key in map(str, given) if key not in known):
         if key in training and key not in ("seeds", "tune"):
             raise InputError(
                 f"config, training.tune: {key} cannot be tuned, as it changes the network, what it is shown, how long "

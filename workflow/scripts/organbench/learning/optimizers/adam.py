@@ -3,12 +3,10 @@
 In methods.md: Adam [@kingma2015adam].
 """
 
-from collections.abc import Iterable
-
 import torch
-from torch import nn
+from torch.optim.optimizer import ParamsT
 
 
-def optimizer(weights: Iterable[nn.Parameter], rate: float, decay: float) -> torch.optim.Optimizer:
+def optimizer(weights: ParamsT, rate: float, decay: float) -> torch.optim.Optimizer:
     """The optimizer at a learning rate, with a weight decay."""
     return torch.optim.Adam(weights, lr=rate, weight_decay=decay, fused=True)

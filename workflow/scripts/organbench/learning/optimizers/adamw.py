@@ -3,12 +3,10 @@
 In methods.md: AdamW [@loshchilov2019adamw].
 """
 
-from collections.abc import Iterable
-
 import torch
-from torch import nn
+from torch.optim.optimizer import ParamsT
 
 
-def optimizer(weights: Iterable[nn.Parameter], rate: float, decay: float) -> torch.optim.Optimizer:
+def optimizer(weights: ParamsT, rate: float, decay: float) -> torch.optim.Optimizer:
     """The optimizer at a learning rate, with a weight decay."""
     return torch.optim.AdamW(weights, lr=rate, weight_decay=decay, fused=True)

@@ -3,12 +3,10 @@
 In methods.md: stochastic gradient descent with Nesterov momentum 0.99.
 """
 
-from collections.abc import Iterable
-
 import torch
-from torch import nn
+from torch.optim.optimizer import ParamsT
 
 
-def optimizer(weights: Iterable[nn.Parameter], rate: float, decay: float) -> torch.optim.Optimizer:
+def optimizer(weights: ParamsT, rate: float, decay: float) -> torch.optim.Optimizer:
     """The optimizer at a learning rate, with a weight decay."""
     return torch.optim.SGD(weights, lr=rate, momentum=0.99, nesterov=True, weight_decay=decay, fused=True)

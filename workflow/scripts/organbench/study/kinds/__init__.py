@@ -45,8 +45,7 @@ class Kind:
 
 def known() -> dict[str, Kind]:
     """The kinds, by the key that tells them."""
-    found = [module.KIND for module in folders.modules(__name__)]
-    return {kind.key: kind for kind in found}
+    return {module.KIND.key: module.KIND for module in folders.modules(__name__)}
 
 
 def of(name: str, config: Config) -> Kind:
