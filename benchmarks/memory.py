@@ -21,7 +21,7 @@ def predict(work: Path, classes: int) -> dict[str, float]:
     from organbench.core.files import tuples
     from organbench.data import cases, conversion
     from organbench.hardware import devices
-    from organbench.inference import prediction, predictor, weights
+    from organbench.inference import prediction, weights
     from organbench.inference.settings import Prediction
 
     folder = work / f"ct-{classes}"
@@ -29,7 +29,7 @@ def predict(work: Path, classes: int) -> dict[str, float]:
     settings = Prediction(**tuples(inputs.default_study()["prediction"]))
     device = devices.prepare(threads=torch.get_num_threads(), gpus=1)
     network, recipe = weights.load(folder / "weights.pt", device)
-    whole = predictor.Predictor(network, recipe, settings, device)
+    whole = prediction.Predictor(network, recipe, settings, device)
     case = cases.load(folder / "long")
     predicted = prediction.predict_case(whole, case, settings.specks(recipe.organ_ml, recipe.organs))
     conversion.write_prediction(predicted, case, folder / "long.nii.gz")

@@ -39,7 +39,7 @@ def predictor(folder: Path) -> tuple[Any, Any]:
     from organbench.core.files import tuples
     from organbench.hardware import devices
     from organbench.inference import weights
-    from organbench.inference.predictor import Predictor
+    from organbench.inference.prediction import Predictor
     from organbench.inference.settings import Prediction
 
     settings = Prediction(**tuples(inputs.default_study()["prediction"]))

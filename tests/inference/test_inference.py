@@ -19,8 +19,7 @@ from organbench.core.files import tuples
 from organbench.data import conversion
 from organbench.hardware import devices
 from organbench.inference import weights as weights_file
-from organbench.inference.prediction import predict_case
-from organbench.inference.predictor import Ensemble, Predictor
+from organbench.inference.prediction import Ensemble, Predictor, predict_case
 from organbench.inference.settings import Prediction
 from organbench.inference.weights import Recipe
 from organbench.inference.windows import body_box, gaussian, starts

@@ -94,8 +94,8 @@ def test_what_a_cost_tells_is_believed_only_whole():
 
 def test_only_files_that_shape_weights_are_counted(tmp_path):
     files = ["learning/trainer.py", "networks/unet.py", "hardware/devices.py", "inference/windows.py"]
-    files += ["data/intensity.py", "hardware/energy.py", "learning/kept.py", "core/jobs.py"]
-    files += ["inference/predictor.py", "data/cases.py", "evaluation/overlaps.py"]
+    files += ["data/intensity.py", "hardware/energy.py", "learning/run.py", "core/jobs.py"]
+    files += ["inference/prediction.py", "data/cases.py", "evaluation/overlaps.py"]
     for name in files:
         path = tmp_path / "organbench" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -105,7 +105,7 @@ def test_only_files_that_shape_weights_are_counted(tmp_path):
     assert set(identity.code_of(paths, tmp_path, chosen=True)) == set(files) - {
         "hardware/energy.py",
         "core/jobs.py",
-        "learning/kept.py",
+        "learning/run.py",
     }
 
 

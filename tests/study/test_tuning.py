@@ -15,8 +15,8 @@ from tiny import ORGANS, PREDICTION, UNET, WINDOW, make_case, training_settings
 from organbench.analysis import choosing, costs
 from organbench.core.errors import DivergedError, InputError
 from organbench.hardware import devices
-from organbench.learning import kept, trainer
-from organbench.learning.run import Job, run, write_failure
+from organbench.learning import trainer
+from organbench.learning.run import Job, folder_of, run, settings_with, write_failure
 from organbench.reporting import methods_of_tuning
 from organbench.reporting.figures import style
 from organbench.reporting.figures.tuning import tuning as draw
@@ -285,11 +285,11 @@ def test_the_choice_is_part_of_the_settings(tmp_path):
     choice.write_text(json.dumps({"candidate": "learning_rate-0.1", "settings": {"learning_rate": 0.1}}))
     settings = {"network": UNET, "training": training_settings()}
     before = copy.deepcopy(settings)
-    found = kept.settings_with(settings, choice)
+    found = settings_with(settings, choice)
     assert found == {"network": UNET, "training": training_settings(learning_rate=0.1)}
-    assert kept.folder_of(choice) == str(tmp_path / "learning_rate-0.1")
-    assert settings == before == kept.settings_with(settings, [])
-    assert kept.folder_of([]) is None
+    assert folder_of(choice) == str(tmp_path / "learning_rate-0.1")
+    assert settings == before == settings_with(settings, [])
+    assert folder_of([]) is None
 
 
 def test_a_candidate_that_diverges_is_told_and_ends_nothing(job, tmp_path, monkeypatch):

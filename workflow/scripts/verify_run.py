@@ -13,8 +13,7 @@ from organbench.core.jobs import job_log
 from organbench.data import conversion
 from organbench.hardware import devices
 from organbench.inference.prediction import predict_files
-from organbench.learning import kept
-from organbench.learning.run import Job, train_files
+from organbench.learning.run import Job, settings_with, train_files
 from organbench.learning.trainer import FINGERPRINT_STEP
 
 CONDITIONS = ("device", "precision", "threads", "versions")  # of cost.json: what may move the last bits
@@ -23,7 +22,7 @@ with job_log(snakemake.log[0]):
     device = devices.prepare(threads=snakemake.threads, gpus=snakemake.resources.gpu)
     recorded = json.loads(Path(snakemake.input.cost).read_text())
     job = snakemake.params.job | {"validation": [], "threads": snakemake.threads, "gpus": snakemake.resources.gpu}
-    job["settings"] = kept.settings_with(job["settings"], getattr(snakemake.input, "tuned", None))
+    job["settings"] = settings_with(job["settings"], getattr(snakemake.input, "tuned", None))
     with tempfile.TemporaryDirectory() as folder:
         job["folder"] = folder
         again = Job.of(job)

@@ -1,22 +1,152 @@
-"""A case predicted as the study asks, back on its original grid."""
+"""A case predicted as the study asks: by networks that turn a whole CT into probabilities, in bounded memory."""
 
+import functools
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from organbench.core.errors import InputError
 from organbench.core.jobs import Pace
 from organbench.data import cases, labels, resampling
 from organbench.data.grids import Array, Grid
 from organbench.hardware import devices
-from organbench.inference import weights
-from organbench.inference.predictor import Ensemble, Predictor
+from organbench.inference import weights, windows
 from organbench.inference.settings import Prediction, Specks
+
+
+@dataclass
+class Predictor:
+    """A trained network and all it needs to turn a CT into probabilities.
+
+    Attributes:
+        network: logits (batch, class, [z,] y, x) from images (batch, channel, [z,] y, x).
+        recipe: of the network. It sees windows of just the size of the patch, moved over each slice or over the volume:
+            what squeeze-excite averages over is then as large as in training.
+        settings: how the study predicts.
+        device: where to compute, and where the network is.
+        batch_size: windows computed at once.
+        voxels: that the network has seen so far.
+    """
+
+    network: nn.Module
+    recipe: weights.Recipe
+    settings: Prediction
+    device: torch.device
+    batch_size: int = 8
+    voxels: int = 0
+
+    @property
+    def precision(self) -> str:
+        """The one of the training, but fp32 for fp16 on a CPU; the weights are fp32 anyway."""
+        return "fp32" if self.recipe.precision == "fp16" and self.device.type == "cpu" else self.recipe.precision
+
+    def probabilities(self, image: Array) -> Iterator[Array]:
+        """Consecutive slabs of slices, each (class z y x) float32, that make up the image (int16 HU, z y x).
+
+        Only the box that holds the body is computed; around it all is background.
+        """
+        rows, columns = windows.body_box(image, self.recipe.patch[-2:])
+        was_training = self.network.training
+        self.network.eval()
+        try:
+            for inner in self._windows(image[:, rows, columns]):
+                slab = np.zeros((*inner.shape[:2], *image.shape[1:]), np.float32)
+                slab[0] = 1.0
+                slab[:, :, rows, columns] = inner
+                yield slab
+        finally:
+            self.network.train(was_training)
+
+    @torch.inference_mode()
+    def _softmax(self, images: Tensor) -> Tensor:
+        """Probabilities (batch, class, [z,] y, x), float32, of images in HU (batch, channel, [z,] y, x)."""
+        inputs = windows.scaled(images.to(self.device), self.recipe.window)
+        inputs = inputs.contiguous(memory_format=devices.memory_format(len(self.recipe.patch)))
+        axes = range(2, inputs.dim())
+        flips = (
+            [f for n in range(len(axes) + 1) for f in itertools.combinations(axes, n)] if self.settings.mirror else [()]
+        )
+        self.voxels += len(flips) * len(inputs) * math.prod(inputs.shape[2:])
+        with devices.autocast(self.device, self.precision):
+            parts = (self.network(inputs.flip(flip)).float().softmax(dim=1).flip(flip) for flip in flips)
+            total: Tensor = functools.reduce(torch.add, parts)
+        return total / len(flips)
+
+    def _windows(self, image: Array) -> Iterator[Array]:
+        """Gaussian-weighted sliding windows, as in nnU-Net (Isensee et al. 2021), some layers along z at a time."""
+        window = (1,) * (3 - len(self.recipe.patch)) + self.recipe.patch
+        image, inner = windows.padded(image, window)
+        weight = windows.gaussian(window)
+        axes = zip(image.shape, window, strict=True)
+        z_starts, y_starts, x_starts = (windows.starts(length, size, self.settings.overlap) for length, size in axes)
+        layers = -(-self.batch_size // (len(y_starts) * len(x_starts)))  # that are computed together
+        groups = [z_starts[first : first + layers] for first in range(0, len(z_starts), layers)]
+        span = max(group[-1] - group[0] for group in groups) + window[0]
+        total: Array | None = None  # probabilities times weight, (class z y x), from the group's first slice on
+        weighed = np.zeros((span, *image.shape[1:]), np.float32)
+        for group, after in zip(groups, [*(group[0] for group in groups[1:]), len(image)], strict=True):
+            corners = list(itertools.product(group, y_starts, x_starts))
+            for first in range(0, len(corners), self.batch_size):
+                part = corners[first : first + self.batch_size]
+                results = self._softmax(torch.from_numpy(np.stack([self._crop(image, corner) for corner in part])))
+                if total is None:
+                    total = np.zeros((results.shape[1], *weighed.shape), np.float32)
+                for (z, y, x), result in zip(part, results.cpu().numpy(), strict=True):
+                    where = tuple(slice(c, c + w) for c, w in zip((z - group[0], y, x), window, strict=True))
+                    total[:, *where] += result.reshape(-1, *window) * weight
+                    weighed[where] += weight
+            assert total is not None
+            done = after - group[0]
+            low, high = (min(max(z, group[0]), after) - group[0] for z in (inner[0].start, inner[0].stop))
+            yield total[:, low:high, *inner[1:]] / weighed[low:high, *inner[1:]]
+            total[:, : span - done], weighed[: span - done] = total[:, done:].copy(), weighed[done:].copy()
+            total[:, span - done :], weighed[span - done :] = 0.0, 0.0
+
+    def _crop(self, image: Array, corner: Sequence[int]) -> Array:
+        """The window of an image (HU, z y x) that starts at a corner, (channel, [z,] y, x)."""
+        (z, y, x), (*depth, rows, columns) = corner, self.recipe.patch
+        part = image[:, y : y + rows, x : x + columns]
+        return part[None, z : z + depth[0]] if depth else part[windows.neighbours(z, self.recipe.context, len(image))]
+
+
+class Ensemble:
+    """Several predictors as one: the mean of their probabilities, each with its own patch, context and precision.
+
+    Args:
+        members: one predictor a network; each adds its network and one of its slabs to what memory holds.
+    """
+
+    def __init__(self, members: Sequence[Predictor]) -> None:
+        self.members = tuple(members)
+
+    def probabilities(self, image: Array) -> Iterator[Array]:
+        """Consecutive slabs of slices, each (class z y x) float32, that make up the image (int16 HU, z y x).
+
+        Members' slabs differ in thickness: a slab here has the slices that all members have ready.
+        """
+        streams = [member.probabilities(image) for member in self.members]
+        ready = [next(stream) for stream in streams]
+        done = 0
+        while True:
+            slices = min(slab.shape[1] for slab in ready)
+            total = ready[0][:, :slices].copy()
+            for slab in ready[1:]:
+                total += slab[:, :slices]
+            total /= len(ready)
+            yield total
+            done += slices
+            if done == len(image):
+                return
+            for number, (slab, stream) in enumerate(zip(ready, streams, strict=True)):
+                ready[number] = slab[:, slices:] if slices < slab.shape[1] else next(stream)
 
 
 def predict_case(

@@ -1,6 +1,10 @@
-"""A training from files to files: what the rule `train` does."""
+"""A training from files to files: what the rule `train` does, and what it finds done already.
+
+Finished trainings stay: one that is there is not done again, also as a candidate; what is replaced is set aside.
+"""
 
 import io
+import json
 import os
 import time
 from collections.abc import Mapping
@@ -11,17 +15,23 @@ from typing import Any
 import pandas as pd
 import torch
 
-from organbench.core.errors import DivergedError
+from organbench.core import tables
+from organbench.core.errors import DivergedError, InputError
 from organbench.core.files import atomic, tuples, write_json
 from organbench.core.jobs import LOGGER, job_log
+from organbench.core.runs import name_of, read_cost
 from organbench.data import cases
 from organbench.hardware import devices
 from organbench.inference import weights
 from organbench.inference.settings import Prediction
-from organbench.learning import kept, processes
+from organbench.learning import processes
+from organbench.learning.checkpoint import unused
 from organbench.learning.sampling import WHOLE, Shard
 from organbench.learning.settings import Task, Training
 from organbench.learning.trainer import CHECKPOINT_SECONDS, Trained, Trainer
+
+FILES = {"weights": "weights.pt", "history": "history.csv", "cost": "cost.json"}
+ASIDE = "set-aside"
 
 
 @dataclass(frozen=True)
@@ -34,7 +44,7 @@ class Job(Task):
         skip_bad: whether cases that could not be prepared are left out, or else refused.
         threads: that the workflow granted.
         gpus: that the workflow granted.
-        folder: where the checkpoint is left, and what is made, see `kept.FILES`.
+        folder: where the checkpoint is left, and what is made, see `FILES`.
         log: of the job.
         identity: all that shapes the weights, under `sha256` the hash of it; empty where nothing is kept.
         candidate: whether this is a candidate of tuning, which may diverge.
@@ -62,8 +72,8 @@ class Job(Task):
         return cls(**tuples(own))
 
     def file(self, name: str) -> Path:
-        """One of `kept.FILES` in the job's folder."""
-        return Path(self.folder, kept.FILES[name])
+        """One of `FILES` in the job's folder."""
+        return Path(self.folder, FILES[name])
 
 
 def run(job_values: Mapping[str, Any]) -> None:
@@ -89,7 +99,7 @@ def run(job_values: Mapping[str, Any]) -> None:
                 LOGGER.warning("this candidate fails: %s", error)
                 found = error
         if rank == 0:
-            kept.set_aside(Path(job.folder))
+            set_aside(Path(job.folder))
             if isinstance(found, DivergedError):
                 write_failure(job, found, time.monotonic() - started)
             else:
@@ -102,7 +112,7 @@ def train_files(
     """Train a model from prepared cases, or take over what a candidate of tuning has learned; see `Trainer`."""
     training, validation = (cases.load_all(role, skip_bad=job.skip_bad) for role in (job.training, job.validation))
     name = job.identity.get("sha256", "")
-    if job.trained and (found := kept.trained(job.trained, name, device)):
+    if job.trained and (found := trained(job.trained, name, device)):
         return found
     return Trainer(
         job,
@@ -141,3 +151,100 @@ def write_history(job: Job, rows: pd.DataFrame, cost: Mapping[str, Any]) -> None
     with atomic(job.file("history")) as path:
         rows.to_csv(path, index=False)
     write_json({**cost, "identity": job.identity}, job.file("cost"))
+
+
+def is_there(job: Mapping[str, Any]) -> bool:
+    """Whether a training has been done already, whatever asks for it again.
+
+    Args:
+        job: as for `run`; its `identity` is compared with that of the training in its folder.
+
+    Raises:
+        InputError: there is another finished training, and nobody has said that it may be replaced.
+    """
+    folder = Path(job["folder"])
+    cost, named = read_cost(folder), name_of(folder)
+    if not cost:
+        return False
+    if named == job["identity"]["sha256"] or (not named and job["replace"] is False):
+        file = folder / FILES["weights"]
+        if not (folder / FILES["history"]).exists() or not ("failed" in cost or file.exists()):
+            return False
+        if "failed" not in cost and not whole(file):
+            LOGGER.warning("%s: damaged, so this training is done again", file)
+            return False
+        LOGGER.info("trained before, as the study asks: nothing is done again. To train anew, move its weights away")
+        return True
+    if not job["replace"]:
+        raise InputError(
+            f"{job['folder']}: holds a finished training that is not what the study asks for; "
+            "--config replace_trainings=true trains anew and sets it aside"
+        )
+    return False
+
+
+def whole(path: Path) -> bool:
+    """Whether a file holds weights.
+
+    Raises:
+        OSError: it cannot be read now.
+    """
+    try:
+        return "state_dict" in weights.read_archive(path)
+    except OSError:
+        raise
+    except Exception:  # torch and zipfile raise many
+        return False
+
+
+def set_aside(folder: Path) -> None:
+    """Move what an earlier training has left in a folder into a folder of its own in it."""
+    there = [folder / file for file in FILES.values() if (folder / file).exists()]
+    if not there:
+        return
+    place = unused(folder / ASIDE / (name_of(folder) or "unknown")[:8])
+    place.mkdir(parents=True)
+    for path in there:
+        path.replace(place / path.name)
+    LOGGER.warning("the training that was there is set aside, in %s", place)
+
+
+def settings_with(settings: Mapping[str, Any], choice: str | Path | None) -> dict[str, Any]:
+    """A model's settings with those that were chosen for it; as they are where nothing was tuned.
+
+    Args:
+        settings: its `network` options and its `training`.
+        choice: the file that says what was chosen, if anything was.
+    """
+    chosen = json.loads(Path(choice).read_text())["settings"] if choice else {}
+    return {**settings, "training": settings["training"] | chosen}
+
+
+def folder_of(choice: str | Path | None) -> str | None:
+    """Where the training of the chosen candidate lies: beside the file that says what was chosen."""
+    return str(Path(choice).with_name(json.loads(Path(choice).read_text())["candidate"])) if choice else None
+
+
+def trained(folder: str | Path, stamp: str, device: torch.device) -> Trained | None:
+    """The training that a candidate has had, where it is the very one that is wanted, on whatever device it was.
+
+    Args:
+        folder: of the candidate: `weights.pt`, `history.csv` and `cost.json`, which is written last.
+        stamp: of everything that shapes the weights that are wanted.
+        device: where the network is to be.
+
+    Returns:
+        What comes of it; None where it was another training, or is not there any more.
+    """
+    cost, path = read_cost(folder), Path(folder, FILES["weights"])
+    if cost.get("stamp") != stamp:
+        return None
+    try:
+        network, recipe = weights.load(path, device)
+        if not weights.belongs(path, recipe):
+            return None
+        rows = tables.read(path.with_name(FILES["history"])).to_dict("records")
+    except (OSError, ValueError):  # an InputError is a ValueError
+        return None
+    LOGGER.info("trained before, as a candidate of tuning: %s", folder)
+    return Trained(network, recipe, rows, cost)

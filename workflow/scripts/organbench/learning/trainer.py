@@ -20,8 +20,7 @@ from organbench.data.grids import Array
 from organbench.evaluation import overlaps
 from organbench.hardware import devices
 from organbench.inference import weights
-from organbench.inference.prediction import predict_case
-from organbench.inference.predictor import Predictor
+from organbench.inference.prediction import Predictor, predict_case
 from organbench.inference.settings import Specks
 from organbench.learning import augmentation, building, checkpoint, optimisation, rehearsal, sampling
 from organbench.learning.settings import Task

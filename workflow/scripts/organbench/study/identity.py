@@ -14,7 +14,7 @@ from organbench.core.runs import read_cost
 
 # Of the library: what is computed in a training step, with how batches are read and scaled,
 SHAPING = ("networks/", "learning/", "hardware/devices.py", "inference/windows.py", "data/intensity.py")
-BRINGING_ABOUT = tuple(f"learning/{name}.py" for name in ("run", "kept", "choices", "checkpoint", "rehearsal"))
+BRINGING_ABOUT = tuple(f"learning/{name}.py" for name in ("run", "choices", "checkpoint", "rehearsal"))
 CHOOSING = ("inference/", "evaluation/", "data/")  # where validation cases choose the weights
 ONLY_SHOWN = ("validate_every",)  # of the settings: what the last weights do not depend on
 SHOWN = 5  # that many names are told
@@ -145,10 +145,8 @@ def of_cases(infos: Mapping[str, Mapping[str, Any]], wanted: Mapping[str, Any]) 
         infos: what the `case.json` of each case holds, by its name.
         wanted: arguments of `of`, with names of cases in place of their arrays.
     """
-    if not {*wanted["training"], *wanted["validation"]} <= infos.keys():
-        return None
-    arrays = {role: {case: arrays_of(infos[case]) for case in wanted[role]} for role in ("training", "validation")}
-    return of(**{**wanted, **arrays})
+    there = {*wanted["training"], *wanted["validation"]} <= infos.keys()
+    return expected(wanted, infos, {}) if there else None
 
 
 def expected(wanted: Mapping[str, Any], infos: Mapping[str, Mapping[str, Any]], cost: Mapping[str, Any]) -> Identity:
@@ -165,7 +163,7 @@ def expected(wanted: Mapping[str, Any], infos: Mapping[str, Mapping[str, Any]], 
             case: arrays_of(infos[case]) if case in infos else before[role].get(case, "not prepared yet")
             for case in wanted[role]
         }
-        for role in ("training", "validation")
+        for role in before
     }
     return of(**{**wanted, **arrays})
 
@@ -179,9 +177,8 @@ def of_folders(job: Mapping[str, Any], infos: Mapping[str, Mapping[str, Any]]) -
     """
     wanted = {key: job[key] for key in ("code", "settings", "window", "organs", "seed")}
     cases = {role: [Path(folder).name for folder in job[role]] for role in ("training", "validation")}
-    named = of_cases(infos, wanted | {role: [case for case in found if case in infos] for role, found in cases.items()})
-    assert named is not None
-    return named
+    usable = {role: [case for case in found if case in infos] for role, found in cases.items()}
+    return expected(wanted | usable, infos, {})
 
 
 def outdated(finished: Sequence[tuple[str, Mapping[str, Any]]], infos: Mapping[str, Mapping[str, Any]]) -> list[str]:
