@@ -21,7 +21,7 @@ from organbench.core.jobs import LOGGER
 from organbench.data import cases, conversion, finding, splits
 from organbench.inference import weights
 from organbench.learning.checkpoint import Checkpoint
-from organbench.study import configuration, schema, written
+from organbench.study import configuration, schema
 
 ROOT = Path(__file__).parents[1]
 ORGANS = {"liver": [1], "brain": [2]}
@@ -79,7 +79,7 @@ def resolve(folder, path):
     os.chdir(folder)
     defaults = yaml.safe_load((ROOT / "config.yaml").read_text())
     known = schema.load(ROOT / "workflow/schemas/config.schema.yaml")
-    written.check_keys(path)
+    configuration.check_keys(path)
     resolved = configuration.resolve(load_configfile(path), defaults, known)
     splits.split(["a", "b", "c"], **resolved["split"])
 

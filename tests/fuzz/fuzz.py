@@ -19,7 +19,7 @@ with atheris.instrument_imports(include=["organbench"]):
     from organbench.core.errors import InputError
     from organbench.data import splits
     from organbench.data.images import read_labels, read_volume
-    from organbench.study import configuration, written
+    from organbench.study import configuration
     from organbench.study.schema import load
 
 ORGANS = {"liver": [1], "brain": [2]}
@@ -58,7 +58,7 @@ def fuzz_study(data: bytes) -> None:
     path = FOLDER / "study.yaml"
     path.write_bytes(data)
     try:
-        written.check_keys(path)
+        configuration.check_keys(path)
         config = configuration.resolve(given, DEFAULTS, SCHEMA)
         splits.split([str(case) for case in range(30)], **config["split"] | {"file": None})
         configuration.check_folder(FOLDER / "results" / config["study"])

@@ -10,7 +10,7 @@ from organbench.core.errors import InputError
 from organbench.core.runs import Run
 from organbench.data import splits
 from organbench.evaluation.registry import METRICS
-from organbench.study import configuration, kinds, merging, written
+from organbench.study import configuration, kinds, merging
 from organbench.study.kinds import network
 
 MINIMAL = {
@@ -360,7 +360,7 @@ def test_a_study_needs_its_name_its_data_and_its_models(schema):
 
 def test_a_deep_file_is_left_to_what_checks_its_depth(tmp_path):
     (tmp_path / "study.json").write_text('{"study": ' + "[" * 900 + "]" * 900 + "}")
-    written.check_keys(tmp_path / "study.json")
+    configuration.check_keys(tmp_path / "study.json")
 
 
 @pytest.mark.parametrize(
@@ -369,9 +369,9 @@ def test_a_deep_file_is_left_to_what_checks_its_depth(tmp_path):
 def test_a_number_that_yaml_reads_as_another_is_refused(tmp_path, text):
     (tmp_path / "study.yaml").write_text(text)
     with pytest.raises(InputError, match=r"study\.yaml, line \d: YAML reads 010 as 8; put it in quotes"):
-        written.check_keys(tmp_path / "study.yaml")
+        configuration.check_keys(tmp_path / "study.yaml")
 
 
 def test_numbers_that_yaml_reads_as_they_stand_are_left(tmp_path):
     (tmp_path / "study.yaml").write_text('a: [0, 0.5, -0.1, "010", 1e-3, 10, 08, 2020-01-01]\n"007": 1\n')
-    written.check_keys(tmp_path / "study.yaml")
+    configuration.check_keys(tmp_path / "study.yaml")

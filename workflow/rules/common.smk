@@ -20,7 +20,7 @@ if str(SCRIPTS) not in sys.path:
 
 from organbench.learning import choices
 from organbench.evaluation import registry
-from organbench.study import configuration, identity, kinds, schema, tuning, written
+from organbench.study import configuration, identity, kinds, schema, tuning
 from organbench.study.kinds import network
 from organbench.data import finding, groups, names, splits
 from organbench.data.sources.openkbp.patients import FETCHING, absent, patients
@@ -85,7 +85,7 @@ def resolve_study():
         defaults = {}
     try:
         for file in workflow.configfiles:
-            written.check_keys(os.path.relpath(file))
+            configuration.check_keys(os.path.relpath(file))
         resolved = configuration.resolve(config, defaults, known)
         configuration.check_folder(Path("results", resolved["study"]))
         configuration.check_citation(resolved["dataset"], REFERENCES.read_text())

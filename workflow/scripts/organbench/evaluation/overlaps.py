@@ -52,18 +52,18 @@ def scores(counts: NDArray[Any], organs: Sequence[str], voxel_ml: float) -> pd.D
     hits = counts.diagonal()[1:]
     reference = counts.sum(axis=1)[1:]
     predicted = counts.sum(axis=0)[1:]
-    return pd.DataFrame(
-        {
+    with np.errstate(invalid="ignore"):  # 0 / 0 is NaN
+        table = {
             "organ": list(organs),
-            "dice": _ratio(2 * hits, reference + predicted),
-            "iou": _ratio(hits, reference + predicted - hits),
-            "precision": _ratio(hits, predicted),
-            "recall": _ratio(hits, reference),
+            "dice": 2 * hits / (reference + predicted),
+            "iou": hits / (reference + predicted - hits),
+            "precision": hits / predicted,
+            "recall": hits / reference,
             "reference_ml": reference * voxel_ml,
             "predicted_ml": predicted * voxel_ml,
             "false_positive": (reference == 0) & (predicted > 0),
         }
-    )
+    return pd.DataFrame(table)
 
 
 def joint_histogram(reference: NDArray[Any], prediction: NDArray[Any], organs: int) -> NDArray[Any]:
@@ -101,10 +101,3 @@ def _check(labels: NDArray[Any], name: str, organs: int) -> None:
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high > organs:
         raise ValueError(f"the {name} holds {low if low < 0 else high}, but there are {organs} organs")
-
-
-def _ratio(numerator: NDArray[Any], denominator: NDArray[Any]) -> NDArray[Any]:
-    """Divide voxel counts; NaN where the denominator is 0."""
-    ratios: NDArray[Any] = np.full(numerator.shape, np.nan)
-    np.divide(numerator, denominator, out=ratios, where=denominator > 0)
-    return ratios

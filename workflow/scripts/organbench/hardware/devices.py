@@ -39,12 +39,8 @@ def prepare(*, threads: int, gpus: int, rank: int = 0) -> torch.device:
     torch.backends.cudnn.benchmark = False
     if gpus < 1 or not torch.cuda.is_available():
         return torch.device("cpu")
-    gpu_names = visible_gpus()
-    if len(gpu_names) <= gpus:
-        if rank:
-            torch.cuda.set_device(rank)
-        return torch.device("cuda", rank)
-    index, _ = _lasting_lock(gpu_names)
+    names = visible_gpus()
+    index = rank if len(names) <= gpus else _lasting_lock(names)[0]
     torch.cuda.set_device(index)  # else pinned memory would take memory of the first GPU, which is another job's
     return torch.device("cuda", index)
 
@@ -64,7 +60,6 @@ def reserve(gpus: int) -> int:
             rest = tuple(name for name in names if name not in mine)
             mine.append(rest[_lasting_lock(rest)[0]])
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(mine)
-        return gpus
     return min(gpus, len(names))
 
 

@@ -209,12 +209,13 @@ class Trainer:
         progress, keep_best = self.progress, self.settings.weights == "best"
         progress.rows[-1].update({f"dice_{organ}": value for organ, value in found.dice.items()})
         progress.validation_due = False
-        better = found.mean > progress.best_dice
+        mean = mean_of(list(found.dice.values()))
+        better = mean > progress.best_dice
         if better or not keep_best or progress.best_weights is None:
             progress.only_background = found.only_background
         if better and keep_best:
             best = self.learner.kept.state_dict()
-            progress.best_dice = found.mean
+            progress.best_dice = mean
             progress.best_weights = {key: value.detach().cpu().clone() for key, value in best.items()}
         return "  Dice " + ", ".join(f"{organ} {value:.3f}" for organ, value in found.dice.items())
 
@@ -269,8 +270,7 @@ class Trainer:
         return Trained(self.learner.kept, self.recipe, progress.rows, cost)
 
 
-@dataclass(frozen=True)
-class Validation:
+class Validation(NamedTuple):
     """How validation cases are predicted.
 
     Attributes:
@@ -280,11 +280,6 @@ class Validation:
 
     dice: Mapping[str, float]
     only_background: bool
-
-    @property
-    def mean(self) -> float:
-        """The mean Dice over the organs that have one; NaN where none has."""
-        return mean_of(list(self.dice.values()))
 
 
 def validate(
