@@ -226,9 +226,7 @@ def predict_files(
         "case": case.name,
         "voxels": int(np.prod(case.original.size)),
         "parameters": sum(recipe.parameters for recipe in recipes),
-        "multiply_adds": sum(
-            round(predictor.recipe.multiply_adds_per_voxel * predictor.voxels) for predictor in predictors
-        ),
+        "multiply_adds": sum(round(p.recipe.multiply_adds_per_voxel * p.voxels) for p in predictors),
         "prediction_seconds": round(time.monotonic() - started, 3),
         "precision": ", ".join(dict.fromkeys(predictor.precision for predictor in predictors)),
         **meter.joules(),

@@ -89,14 +89,22 @@ def belongs(weights: str | Path, recipe: Recipe) -> bool:
     return recipe.training == named if named and recipe.training else recipe.run == run_of(weights)
 
 
-def save(path_or_file: Any, network: nn.Module, recipe: Recipe) -> None:
-    """Write weights with all that is needed to rebuild the network: plain values only."""
+def save(path: str | Path, network: nn.Module, recipe: Recipe) -> None:
+    """Write weights with all that is needed to rebuild the network: plain values only; whole or not at all."""
     weights = {key: value.detach().cpu() for key, value in network.state_dict().items()}
-    torch.save({"recipe": json.loads(json.dumps(vars(recipe))), "state_dict": weights}, path_or_file)
+    write_archive({"recipe": json.loads(json.dumps(vars(recipe))), "state_dict": weights}, path)
+
+
+def write_archive(content: Mapping[str, Any], path: str | Path) -> None:
+    """Write what `read_archive` reads; whole or not at all."""
+    buffer = io.BytesIO()  # so that the archive does not hold the file's temporary name
+    torch.save(content, buffer)
+    with files.atomic(path) as temporary:
+        temporary.write_bytes(buffer.getbuffer())
 
 
 def read_archive(path: str | Path) -> dict[str, Any]:
-    """Read what `torch.save` wrote, once all checksums in it agree, which torch does not look at.
+    """Read what `write_archive` wrote, once all checksums in it agree, which torch does not look at.
 
     Raises:
         OSError: the file cannot be read now, as when a network drive fails; that says nothing about its content.

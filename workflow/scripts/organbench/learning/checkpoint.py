@@ -1,6 +1,5 @@
 """Where a training stands, on disk: all that it needs to go on."""
 
-import io
 import itertools
 import os
 import platform
@@ -12,10 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from organbench.core.files import atomic
 from organbench.core.jobs import LOGGER
 from organbench.hardware import devices
-from organbench.inference.weights import read_archive
+from organbench.inference.weights import read_archive, write_archive
 from organbench.learning.sampling import Shard
 
 
@@ -58,10 +56,7 @@ class Checkpoint:
         """
         content = {name: part.state_dict() for name, part in states.items()}
         own = {"stamp": self.stamp, "conditions": dict(self.conditions), "progress": vars(progress)}
-        buffer = io.BytesIO()
-        torch.save(content | own, buffer)
-        with atomic(self.path) as temporary:
-            temporary.write_bytes(buffer.getbuffer())
+        write_archive(content | own, self.path)
 
     def resume(self, states: Mapping[str, Any]) -> Progress:
         """Load the file into `states`, if it is there; one that is damaged or of another training is set aside.

@@ -3,7 +3,6 @@
 Finished trainings stay: one that is there is not done again, also as a candidate; what is replaced is set aside.
 """
 
-import io
 import json
 import os
 import time
@@ -71,10 +70,6 @@ class Job(Task):
         own["prediction"] = Prediction(**tuples(job["prediction"]))
         return cls(**tuples(own))
 
-    def file(self, name: str) -> Path:
-        """One of `FILES` in the job's folder."""
-        return Path(self.folder, FILES[name])
-
 
 def run(job_values: Mapping[str, Any]) -> None:
     """Train a model from prepared cases and write what comes of it: the rule `train`, or one of its processes.
@@ -130,12 +125,9 @@ def train_files(
 
 def write(job: Job, found: Trained) -> None:
     """Write what a training leaves; its cost, which says what it was named by, at last."""
-    buffer = io.BytesIO()  # so that the archive does not hold the file's temporary name
-    path = job.file("weights")
+    path = Path(job.folder, FILES["weights"])
     recipe = replace(found.recipe, run=weights.run_of(path), training=job.identity.get("sha256", ""))
-    weights.save(buffer, found.network, recipe)
-    with atomic(path) as temporary:
-        temporary.write_bytes(buffer.getbuffer())
+    weights.save(path, found.network, recipe)
     write_history(job, pd.DataFrame(found.rows), found.cost)
 
 
@@ -148,9 +140,9 @@ def write_failure(job: Job, error: DivergedError, seconds: float) -> None:
 
 def write_history(job: Job, rows: pd.DataFrame, cost: Mapping[str, Any]) -> None:
     """Write a training's history, and then what it cost and was named by."""
-    with atomic(job.file("history")) as path:
+    with atomic(Path(job.folder, FILES["history"])) as path:
         rows.to_csv(path, index=False)
-    write_json({**cost, "identity": job.identity}, job.file("cost"))
+    write_json({**cost, "identity": job.identity}, Path(job.folder, FILES["cost"]))
 
 
 def is_there(job: Mapping[str, Any]) -> bool:

@@ -93,13 +93,9 @@ def coerce(value: Any, schema: Mapping[str, Any]) -> Any:
     if isinstance(value, str) and "string" not in types:
         try:
             parsed = yaml.safe_load(value)
-        except yaml.YAMLError:
+            parsed = float(parsed) if isinstance(parsed, str) else parsed  # YAML 1.1 reads 1e-3 as a string
+        except (yaml.YAMLError, ValueError):
             return value
-        if isinstance(parsed, str):  # YAML 1.1 reads 1e-3 as a string
-            try:
-                parsed = float(parsed)
-            except ValueError:
-                return value
         return coerce(parsed, schema)
     if isinstance(value, float) and value.is_integer() and "integer" in types and "number" not in types:
         return int(value)
@@ -118,9 +114,7 @@ def types_of(schema: Mapping[str, Any]) -> set[str]:
     for kind, name in ((str, "string"), (int, "integer")):
         if any(isinstance(value, kind) for value in schema.get("enum", [])):
             found.add(name)
-    for part in schema.get("anyOf", []):
-        found |= types_of(part)
-    return found
+    return found.union(*map(types_of, schema.get("anyOf", [])))
 
 
 def fill(value: Any, schema: Mapping[str, Any]) -> Any:

@@ -80,12 +80,11 @@ def check(config: Mapping[str, Any]) -> None:
             f"leave at most {MOST_CANDIDATES}"
         )
     for model, entry in config["models"].items():
-        for key in tune:
-            if key in entry:
-                raise InputError(
-                    f"config, models.{model}: {key} is tuned, for every network from the same values; "
-                    f"remove it here or from training.tune"
-                )
+        for key in (key for key in tune if key in entry):
+            raise InputError(
+                f"config, models.{model}: {key} is tuned, for every network from the same values; "
+                f"remove it here or from training.tune"
+            )
 
 
 def check_folds(config: Mapping[str, Any], folds: Sequence[splits.Fold]) -> None:
