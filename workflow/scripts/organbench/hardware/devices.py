@@ -41,7 +41,8 @@ def prepare(*, threads: int, gpus: int, rank: int = 0) -> torch.device:
         return torch.device("cpu")
     names = visible_gpus()
     index = rank if len(names) <= gpus else _lasting_lock(names)[0]
-    torch.cuda.set_device(index)  # else pinned memory would take memory of the first GPU, which is another job's
+    if index:
+        torch.cuda.set_device(index)  # else pinned memory would take memory of the first GPU, which is another job's
     return torch.device("cuda", index)
 
 

@@ -94,13 +94,11 @@ class Checkpoint:
         if not changed:
             return
         progress.resumed.append({"step": progress.step, "changed": changed})
+        others = ", ".join(f"{name}: {then}, now {value}" for name, (then, value) in changed.items())
         LOGGER.warning(
-            "%s: was written on %s under other conditions (%s); training goes on from step %d, but its result is no "
-            "longer to the last bit that of a training without interruption",
-            self.path,
-            before.get("host"),
-            ", ".join(f"{name}: {then}, now {value}" for name, (then, value) in changed.items()),
-            progress.step,
+            f"{self.path}: was written on {before.get('host')} under other conditions ({others}); training goes on "
+            f"from step {progress.step}, but its result is no longer to the last bit that of a training without "
+            "interruption"
         )
 
 
