@@ -8,7 +8,7 @@ import pytest
 import SimpleITK as sitk
 
 from organbench.core.errors import InputError
-from organbench.core.files import atomic, unchanged
+from organbench.core.files import atomic, read_json, unchanged, write_json
 from organbench.data import images
 
 
@@ -95,3 +95,13 @@ def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path):
         pass
     with pytest.raises(InputError, match=f"{path}: was changed while it was being read"), unchanged(path):
         path.write_text("new one")
+
+
+@pytest.mark.parametrize("text", [None, "", "{", "[1]", "1"])
+def test_json_that_is_not_there_or_damaged_holds_nothing(tmp_path, text):
+    path = tmp_path / "cost.json"
+    if text is not None:
+        path.write_text(text)
+    assert read_json(path) == {}
+    write_json({"a": (1, 2)}, path)
+    assert read_json(path) == {"a": [1, 2]}

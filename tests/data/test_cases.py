@@ -267,7 +267,7 @@ def test_an_array_of_another_case_is_refused(convert, tmp_path):
 def test_a_case_that_could_not_be_prepared_is_refused_or_left_out(convert, tmp_path):
     convert(np.ones((4, 5, 6), np.uint8), name="good")
     folders = [tmp_path / "good", tmp_path / "bad"]
-    cases.write_excluded("bad", "data/bad.nii: is odd; mend it", tmp_path / "bad", {"ignored": [7]})
+    cases.write(*cases.excluded("bad", "data/bad.nii: is odd; mend it", {"ignored": [7]}), tmp_path / "bad")
     with pytest.raises(InputError, match=r"bad\.nii: is odd"):
         cases.load_all(folders)
     assert [case.name for case in cases.load_all(folders, skip_bad=True)] == ["good"]

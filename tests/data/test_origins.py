@@ -45,3 +45,27 @@ def test_what_is_not_known_or_not_there_is_not_the_same(files, tmp_path):
     assert not origins.same(tmp_path / "case", files | {"labels": tmp_path / "gone"})
     (tmp_path / "case" / origins.NAME).write_text("{}")
     assert not origins.same(tmp_path / "case", files)
+
+
+WANTED = {"values": [[1], [3, 4]], "ignored": [9], "spacing": [1.5, None, 3.0]}
+GOOD = {"organs": {"an old name": [1], "lungs": [3, 4]}, "ignored": [9], "spacing": [1.5, None, 3.0]}
+BAD = {"bad": "is odd", "organs": {}, "tried": WANTED}
+
+
+@pytest.mark.parametrize(
+    ("info", "skip_bad", "why"),
+    [
+        (GOOD, False, ""),
+        (GOOD | {"ignored": []}, False, ""),
+        (GOOD | {"ignored": [7, 9]}, False, "dataset.ignore_labels lacks labels that it has"),
+        (GOOD | {"spacing": [1.5, None, 1.5]}, True, "preprocessing.spacing is another"),
+        (GOOD | {"organs": {"liver": [1], "lungs": [3]}}, True, "dataset.organs has other label values"),
+        (GOOD | {"organs": {"lungs": [3, 4], "liver": [1]}}, True, "dataset.organs has other label values"),
+        (BAD, True, ""),
+        (BAD, False, "it could not be used"),
+        (BAD | {"tried": WANTED | {"ignored": []}}, True, "it could not be used"),
+        ({"bad": "is odd"}, True, "it could not be used"),
+    ],
+)
+def test_a_case_is_prepared_anew_for_settings_that_shape_it(info, skip_bad, why):
+    assert origins.why_anew(info, WANTED, skip_bad=skip_bad) == why

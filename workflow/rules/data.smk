@@ -129,12 +129,13 @@ rule examine:
     resources:
         **following(conversion_request),
     params:
-        code=code("examine.py"),
+        code=code("convert.py"),
         organs=ORGANS,
         ignored=unrecorded(STUDY["dataset"]["ignore_labels"]),
+        tried=unrecorded(tried()),
         spacing=STUDY["preprocessing"]["spacing"],
     script:
-        "../scripts/examine.py"
+        "../scripts/convert.py"
 
 
 rule check_data:

@@ -1,9 +1,9 @@
 """Finished trainings are kept: which of them are not what the study asks for, and what is done about it."""
 
 import importlib.metadata
-import json
 from types import SimpleNamespace
 
+from organbench.core.files import read_json
 from organbench.data import origins
 from snakemake.logging import logger
 from snakemake.settings.enums import RerunTrigger
@@ -49,19 +49,10 @@ if workflow.modifier.is_main_snakefile():
     workflow.__class__ = KeepsTrainings
 
 
-def told(file):
-    """What a JSON file holds; nothing where it is not there, or damaged."""
-    try:
-        found = json.loads(Path(file).read_text())
-        return found if isinstance(found, dict) else {}
-    except (OSError, ValueError):
-        return {}
-
-
 @cache
 def prepared():
     """What the `case.json` of each case holds that was prepared before."""
-    found = {case: told(CASE["case"].format(case=case)) for case in CASES}
+    found = {case: read_json(CASE["case"].format(case=case)) for case in CASES}
     return {
         case: info
         for case, info in found.items()
@@ -80,16 +71,9 @@ def prepared_anew():
 
 def why_anew(case, info):
     """Why a case is prepared anew, given what its `case.json` holds; nothing where it is not."""
-    if "bad" in info:
-        if not SKIP_BAD or info.get("tried") != tried():
-            return "it could not be used"
-    elif list(info["organs"].values()) != list(ORGANS.values()):
-        return "dataset.organs has other label values"
-    elif info.get("spacing") != STUDY["preprocessing"]["spacing"]:
-        return "preprocessing.spacing is another"
-    elif set(info.get("ignored", [])) - set(STUDY["dataset"]["ignore_labels"]):
-        return "dataset.ignore_labels lacks labels that it has"
-    drawn = told(PHANTOM_MARK) if STUDY["dataset"]["source"] == "phantom" else {}
+    if reason := origins.why_anew(info, tried(), skip_bad=SKIP_BAD):
+        return reason
+    drawn = read_json(PHANTOM_MARK) if STUDY["dataset"]["source"] == "phantom" else {}
     if drawn and drawn != phantoms_drawn():
         return "dataset.phantom, or the code that draws phantoms, is another"
     files = {
@@ -104,10 +88,9 @@ def why_anew(case, info):
 
 def tried():
     """The settings on which it depends whether a case can be used."""
-    dataset = STUDY["dataset"]
     return {
         "values": list(ORGANS.values()),
-        "ignored": dataset["ignore_labels"],
+        "ignored": STUDY["dataset"]["ignore_labels"],
         "spacing": STUDY["preprocessing"]["spacing"],
     }
 
@@ -175,7 +158,7 @@ def shaping(wildcards):
     """
     settings = settings_that_shape(wildcards)
     if CANDIDATES and not hasattr(wildcards, "candidate"):
-        choice = told(chosen_file(wildcards))
+        choice = read_json(chosen_file(wildcards))
         if not choice:
             return None
         settings = settings | {"training": settings["training"] | choice["settings"]}

@@ -2,19 +2,17 @@
 
 import pandas as pd
 
-from organbench.core import tables
-from organbench.core.errors import InputError
-from organbench.core.jobs import job_log
+from organbench.core import errors, jobs, tables
 from organbench.data import cases, splits
 from organbench.study import identity
 
-with job_log(snakemake.log[0]) as logger:
+with jobs.job_log(snakemake.log[0]) as logger:
     params = snakemake.params
     usable, excluded = cases.sort_out(snakemake.input.cases, params.incomplete, params.organs)
     if excluded and params.on_bad_case == "stop":
         for reason in excluded.values():
             logger.error("error: %s", reason)
-        raise InputError(
+        raise errors.InputError(
             f"{len(excluded)} of {len(usable) + len(excluded)} cases cannot be used; mend their files, "
             "or go on without them by dataset.on_bad_case: skip"
         )
@@ -26,7 +24,7 @@ with job_log(snakemake.log[0]) as logger:
     if lines and not params.replace:
         for line in lines:
             logger.error("error: %s", line)
-        raise InputError(
+        raise errors.InputError(
             f"{len(lines)} finished trainings are not what the study asks for any more; mend the data, or train anew "
             "by --config replace_trainings=true, which sets aside the weights that are replaced"
         )

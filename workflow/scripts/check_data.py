@@ -3,11 +3,10 @@
 import shutil
 from pathlib import Path
 
-from organbench.core.errors import InputError
-from organbench.core.jobs import job_log
+from organbench.core import errors, jobs
 from organbench.data import cases, splits
 
-with job_log(snakemake.log[0]) as logger:
+with jobs.job_log(snakemake.log[0]) as logger:
     params = snakemake.params
     usable, excluded = cases.sort_out(snakemake.input.cases, params.incomplete, params.organs)
     faults = list(excluded.values())
@@ -18,7 +17,7 @@ with job_log(snakemake.log[0]) as logger:
     try:
         for fold in splits.without(params.folds, excluded):
             cases.check_fold(usable, fold, params.organs)
-    except InputError as error:
+    except errors.InputError as error:
         faults.append(str(error))
     folder = Path(snakemake.input.cases[0]).parent
     needed, free = sum(map(cases.disk_bytes, usable)), shutil.disk_usage(folder).free
@@ -30,5 +29,7 @@ with job_log(snakemake.log[0]) as logger:
     for fault in faults:
         logger.error("error: %s", fault)
     if faults:
-        raise InputError(f"{len(faults)} faults; {len(usable)} of {len(usable) + len(excluded)} cases can be used")
+        raise errors.InputError(
+            f"{len(faults)} faults; {len(usable)} of {len(usable) + len(excluded)} cases can be used"
+        )
     logger.warning("the data set is complete and sound")

@@ -3,11 +3,10 @@
 from pathlib import Path
 
 from organbench.analysis import choosing
-from organbench.core.files import write_json
-from organbench.core.jobs import job_log
+from organbench.core import files, jobs
 from organbench.study import tuning
 
-with job_log(snakemake.log[0]) as logger:
+with jobs.job_log(snakemake.log[0]) as logger:
     candidates, wildcards = tuning.candidates(snakemake.params.tune), snakemake.wildcards
     table = choosing.assess(Path(snakemake.output[0]).parent, candidates, snakemake.params.weights)
     for row in table.itertuples():
@@ -15,4 +14,4 @@ with job_log(snakemake.log[0]) as logger:
     name = list(candidates)[choosing.choose(table, f"{wildcards.model} in fold {wildcards.fold}")]
     logger.info("chosen: %s", name)
     # Scores are not in it: another candidate that is not chosen then leaves it as it was, and trains nothing again.
-    write_json({"candidate": name, "settings": candidates[name]}, snakemake.output[0])
+    files.write_json({"candidate": name, "settings": candidates[name]}, snakemake.output[0])

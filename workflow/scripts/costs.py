@@ -1,10 +1,9 @@
 """Set each model's cost beside its accuracy, and say which one to take with less to spend."""
 
 from organbench.analysis import costs
-from organbench.core import tables
-from organbench.core.jobs import job_log
+from organbench.core import jobs, tables
 
-with job_log(snakemake.log[0]):
+with jobs.job_log(snakemake.log[0]):
     summary = tables.read(snakemake.input.summary)
     trainings, predictions = tables.records(snakemake.input.trainings), tables.records(snakemake.input.predictions)
     tunings = tables.records(snakemake.input.tunings) if snakemake.input.tunings else None

@@ -1,17 +1,14 @@
 """Measure one prediction against the original labels."""
 
-from organbench.core import tables
-from organbench.core.files import unchanged
-from organbench.core.jobs import job_log
-from organbench.data import grids
-from organbench.data.grids import Grid
-from organbench.data.images import read_labels
+from organbench.core import files, jobs, tables
+from organbench.data import grids, images
 from organbench.evaluation import metrics
 
-files, params = (snakemake.input.labels, snakemake.input.prediction), snakemake.params
-with job_log(snakemake.log[0]), unchanged(*files):
-    reference, prediction = read_labels(files[0], params.organs, params.ignored), read_labels(files[1], params.organs)
-    grids.check_pair(Grid.of(reference), Grid.of(prediction), *files)
+both, params = (snakemake.input.labels, snakemake.input.prediction), snakemake.params
+with jobs.job_log(snakemake.log[0]), files.unchanged(*both):
+    reference = images.read_labels(snakemake.input.labels, params.organs, params.ignored)
+    prediction = images.read_labels(snakemake.input.prediction, params.organs)
+    grids.check_pair(grids.Grid.of(reference), grids.Grid.of(prediction), *both)
     (true, grid), (predicted, _) = (grids.oriented(image) for image in (reference, prediction))  # so that z is axial
     table = metrics.measure(
         true,

@@ -3,10 +3,9 @@
 import pandas as pd
 
 from organbench.analysis import cohort
-from organbench.core import tables
-from organbench.core.jobs import job_log
+from organbench.core import jobs, tables
 
-with job_log(snakemake.log[0]):
+with jobs.job_log(snakemake.log[0]):
     agreements = pd.concat([tables.read(path) for path in snakemake.input.agreements], ignore_index=True)
     examples = cohort.example_cases(tables.read(snakemake.input.per_case), agreements)
     tables.write(agreements, snakemake.output.agreement)

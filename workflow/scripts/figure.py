@@ -2,12 +2,11 @@
 
 import importlib
 
-from organbench.core import tables
-from organbench.core.jobs import job_log
+from organbench.core import jobs, tables
 from organbench.reporting import figures
 from organbench.reporting.figures import style
 
-with job_log(snakemake.log[0]):
+with jobs.job_log(snakemake.log[0]):
     file = snakemake.params.file
     module = importlib.import_module(f"organbench.reporting.figures.{file}")
     given = {

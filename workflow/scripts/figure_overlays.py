@@ -2,14 +2,11 @@
 
 from pathlib import Path
 
-from organbench.core import tables
-from organbench.core.files import unchanged
-from organbench.core.jobs import job_log
-from organbench.data import grids
-from organbench.data.images import read_labels, read_volume
+from organbench.core import files, jobs, tables
+from organbench.data import grids, images
 from organbench.reporting.figures import overlays, style
 
-with job_log(snakemake.log[0]), unchanged(*snakemake.input.volumes, *snakemake.input.labels):
+with jobs.job_log(snakemake.log[0]), files.unchanged(*snakemake.input.volumes, *snakemake.input.labels):
     params = snakemake.params
     examples = tables.read(snakemake.input.examples)
     predicted = {Path(path).name.removesuffix(".nii.gz") for path in snakemake.input.predictions}
@@ -17,15 +14,14 @@ with job_log(snakemake.log[0]), unchanged(*snakemake.input.volumes, *snakemake.i
     originals = dict(zip(shown, zip(snakemake.input.volumes, snakemake.input.labels, strict=True), strict=True))
     rows = []
     for (rank, case), chosen in examples.groupby(["rank", "case"], sort=False):
-        volume = read_volume(originals[case][0])
-        labels = read_labels(originals[case][1], params.organs, params.ignored)
-        images = {}
-        for model in chosen["model"]:
-            place = {"model": model, "fold": params.folds[case], "seed": params.seed, "case": case}
-            images[model] = read_labels(params.prediction.format(**place), params.organs)
-        array, grid = grids.oriented(volume)
+        volume = images.read_volume(originals[case][0])
+        labels = images.read_labels(originals[case][1], params.organs, params.ignored)
+        place = {"fold": params.folds[case], "seed": params.seed, "case": case}
+        paths = {model: params.prediction.format(model=model, **place) for model in chosen["model"]}
+        predicted_labels = {model: images.read_labels(path, params.organs) for model, path in paths.items()}
+        array, grid = grids.oriented(volume)  # views, valid while the images live
         reference, _ = grids.oriented(labels)
-        predictions = {model: grids.oriented(image)[0] for model, image in images.items()}
+        predictions = {model: grids.oriented(image)[0] for model, image in predicted_labels.items()}
         notes = {row.model: f"Dice {row.dice:.2f}" for row in chosen.itertuples()}
         title = f"{rank}: {case}"
         if rank == "disputed":

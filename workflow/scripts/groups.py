@@ -1,10 +1,9 @@
 """Summarise and compare the models in each group of patients."""
 
 from organbench.analysis import group_differences
-from organbench.core import tables
-from organbench.core.jobs import job_log
+from organbench.core import jobs, tables
 
-with job_log(snakemake.log[0]):
+with jobs.job_log(snakemake.log[0]):
     params = snakemake.params
     per_case = tables.read(snakemake.input.per_case)
     differences = group_differences.group_differences(per_case, params.groups, params.margins, params.fixed)

@@ -3,14 +3,12 @@
 import pandas as pd
 
 from organbench.analysis import learning_curve, statistics
-from organbench.core import tables
-from organbench.core.jobs import job_log
-from organbench.core.runs import Run
+from organbench.core import jobs, runs, tables
 
-with job_log(snakemake.log[0]):
+with jobs.job_log(snakemake.log[0]):
     params = snakemake.params
     found = [
-        tables.metrics(path, params.organs, params.models).assign(share=Run.of(path).share)
+        tables.metrics(path, params.organs, params.models).assign(share=runs.Run.of(path).share)
         for path in snakemake.input.metrics
     ]
     per_case = statistics.with_patients(pd.concat(found, ignore_index=True), params.patient)

@@ -4,13 +4,11 @@ import json
 from pathlib import Path
 
 from organbench.analysis import convergence
-from organbench.core import tables
-from organbench.core.files import atomic
-from organbench.core.jobs import job_log
+from organbench.core import files, jobs, tables
 from organbench.reporting import methods
 from organbench.study import protocol
 
-with job_log(snakemake.log[0]):
+with jobs.job_log(snakemake.log[0]):
     params = snakemake.params
     costs = {
         model: json.loads(Path(path).read_text())
@@ -24,10 +22,10 @@ with job_log(snakemake.log[0]):
     warnings = tables.read(snakemake.input.warnings)["words"].tolist()
     converged = convergence.sentence(tables.read(snakemake.input.convergence))
     tuning = tables.read(snakemake.input.tuning) if snakemake.input.tuning else None
-    with atomic(snakemake.output.configuration) as path:
+    with files.atomic(snakemake.output.configuration) as path:
         path.write_text(params.configuration)
     tables.write(methods.versions(costs), snakemake.output.versions)
-    with atomic(snakemake.output.methods) as path:
+    with files.atomic(snakemake.output.methods) as path:
         references = Path(params.references).read_text()
         told = {"fixed": fixed, "converged": converged, "warnings": warnings, "tuned": tuning}
         path.write_text(

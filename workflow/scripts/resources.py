@@ -4,16 +4,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from organbench.core.errors import InputError
-from organbench.core.jobs import job_log
+from organbench.core import errors, jobs
 
 SAMPLED = 2.0  # s that a job must last for its memory to be known: Snakemake looks twice a second
 
-with job_log(snakemake.log[0]) as logger:
+with jobs.job_log(snakemake.log[0]) as logger:
     jobs = pd.DataFrame(snakemake.params.asked)
     jobs = jobs[[Path(path).is_file() for path in jobs["benchmark"]]]
     if jobs.empty:
-        raise InputError("there are no benchmarks of this study; run it first, or name its file by --configfile")
+        raise errors.InputError("there are no benchmarks of this study; run it first, or name its file by --configfile")
     took = pd.concat([pd.read_csv(path, sep="\t").tail(1) for path in jobs["benchmark"]]).set_index(jobs.index)
     jobs["took_mb"] = took["max_rss"].where(took["s"] > SAMPLED)
     jobs["took_minutes"] = took["s"] / 60

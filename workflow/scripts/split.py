@@ -2,8 +2,7 @@
 
 import pandas as pd
 
-from organbench.core import tables
-from organbench.core.jobs import job_log
+from organbench.core import jobs, tables
 
-with job_log(snakemake.log[0]):
+with jobs.job_log(snakemake.log[0]):
     tables.write(pd.DataFrame(snakemake.params.rows, columns=["case", "fold", "role"]), snakemake.output[0])

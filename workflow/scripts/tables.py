@@ -3,10 +3,9 @@
 import pandas as pd
 
 from organbench.analysis import cohort, conventions, ranks, statistics, verdicts
-from organbench.core import tables
-from organbench.core.jobs import job_log
+from organbench.core import jobs, tables
 
-with job_log(snakemake.log[0]):
+with jobs.job_log(snakemake.log[0]):
     params = snakemake.params
     found = [tables.metrics(path, params.organs, params.models) for path in snakemake.input.metrics]
     per_case = statistics.with_patients(pd.concat(found, ignore_index=True), params.patient)

@@ -6,16 +6,14 @@ from pathlib import Path
 import pandas as pd
 
 from organbench.analysis import choosing
-from organbench.core import tables
-from organbench.core.jobs import job_log
-from organbench.core.runs import Run
+from organbench.core import jobs, runs, tables
 from organbench.study import tuning
 
-with job_log(snakemake.log[0]):
+with jobs.job_log(snakemake.log[0]):
     candidates = tuning.candidates(snakemake.params.tune)
     scores, curves = [], []
     for choice in map(Path, snakemake.input.choices):
-        run = Run.of(choice)
+        run = runs.Run.of(choice)
         name = json.loads(choice.read_text())["candidate"]
         table = choosing.assess(choice.parent, candidates, snakemake.params.weights[run.model])
         table.insert(table.columns.get_loc("failed"), "chosen", [candidate == name for candidate in candidates])

@@ -7,9 +7,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from organbench.core import tables
-from organbench.core.files import write_json
-from organbench.core.jobs import job_log
+from organbench.core import files, jobs, runs, tables
 from organbench.data import conversion
 from organbench.hardware import devices
 from organbench.inference.prediction import predict_files
@@ -18,7 +16,7 @@ from organbench.learning.trainer import FINGERPRINT_STEP
 
 CONDITIONS = ("device", "precision", "threads", "versions")  # of cost.json: what may move the last bits
 
-with job_log(snakemake.log[0]):
+with jobs.job_log(snakemake.log[0]):
     device = devices.prepare(threads=snakemake.threads, gpus=snakemake.resources.gpu)
     recorded = json.loads(Path(snakemake.input.cost).read_text())
     job = snakemake.params.job | {"validation": [], "threads": snakemake.threads, "gpus": snakemake.resources.gpu}
@@ -38,11 +36,11 @@ with job_log(snakemake.log[0]):
         )
     changed = {key: [recorded[key], cost[key]] for key in CONDITIONS if recorded[key] != cost[key]}
     result = {
-        "run": f"{snakemake.wildcards.model}/fold{snakemake.wildcards.fold}-seed{snakemake.wildcards.seed}",
+        "run": str(runs.Run.of(snakemake.input.cost)),
         "steps": len(rows),
         "weights_agree": losses and recorded["fingerprint"] == cost["fingerprint"],
         "case": case.name,
         "voxels_that_differ": int(np.count_nonzero(ours != theirs)) if ours.shape == theirs.shape else ours.size,
         "then_and_now": changed,
     }
-    write_json(result, snakemake.output[0])
+    files.write_json(result, snakemake.output[0])

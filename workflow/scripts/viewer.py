@@ -2,12 +2,10 @@
 
 import shutil
 
-from organbench.core import tables
-from organbench.core.files import atomic
-from organbench.core.jobs import job_log
+from organbench.core import files, jobs, tables
 from organbench.reporting import viewer
 
-with job_log(snakemake.log[0]):
+with jobs.job_log(snakemake.log[0]):
     params = snakemake.params
     data = viewer.study_data(
         tables.read(snakemake.input.per_case),
@@ -20,5 +18,5 @@ with job_log(snakemake.log[0]):
     )
     viewer.write_script("showStudy", data, snakemake.output.study)
     for source, target in zip(params.page, snakemake.output.page, strict=True):
-        with atomic(target) as path:
+        with files.atomic(target) as path:
             shutil.copyfile(source, path)

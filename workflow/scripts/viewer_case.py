@@ -3,13 +3,11 @@
 import SimpleITK as sitk
 
 from organbench.analysis import cohort
-from organbench.core import tables
-from organbench.core.files import unchanged
-from organbench.core.jobs import job_log
+from organbench.core import files, jobs, tables
 from organbench.data.images import read_labels, read_volume
 from organbench.reporting import viewer
 
-with job_log(snakemake.log[0]), unchanged(snakemake.input.volume, snakemake.input.labels):
+with jobs.job_log(snakemake.log[0]), files.unchanged(snakemake.input.volume, snakemake.input.labels):
     organs, case = snakemake.params.organs, snakemake.wildcards.case
     volume = read_volume(snakemake.input.volume)
     reference = read_labels(snakemake.input.labels, organs, snakemake.params.ignored)

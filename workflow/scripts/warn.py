@@ -1,10 +1,9 @@
 """List what to look at before the tables are believed."""
 
 from organbench.analysis import caveats
-from organbench.core import tables
-from organbench.core.jobs import job_log
+from organbench.core import jobs, tables
 
-with job_log(snakemake.log[0]) as logger:
+with jobs.job_log(snakemake.log[0]) as logger:
     trainings, per_case = tables.records(snakemake.input.trainings), tables.read(snakemake.input.per_case)
     found = caveats.only_background(trainings, per_case)
     for words in found["words"]:

@@ -77,6 +77,15 @@ def tuples(content: Mapping[str, Any]) -> dict[str, Any]:
     return {key: tuple(value) if isinstance(value, list) else value for key, value in content.items()}
 
 
+def read_json(path: str | Path) -> dict[str, Any]:
+    """The mapping that a JSON file holds; an empty one where there is none, or it is damaged."""
+    try:
+        found = json.loads(Path(path).read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def write_json(content: Any, path: str | Path) -> None:
     """Write JSON that a person can read; whole or not at all. Tuples become lists, NaN is refused."""
     with atomic(path) as temporary:

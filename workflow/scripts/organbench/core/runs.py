@@ -1,10 +1,11 @@
 """Which run a file is of: its place says so."""
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from organbench.core.files import read_json
 
 PLACE = re.compile(
     r"(?:.*/)?results/[^/]+/(?:learning_curve/share(\d+)/)?runs/([^/]+)/(?:tuning/)?fold(\d+)-seed(\d+)/.*"
@@ -47,11 +48,7 @@ class Run:
 
 def read_cost(folder: str | Path) -> dict[str, Any]:
     """What the `cost.json` of a training holds; nothing where there is none, or it is damaged."""
-    try:
-        found = json.loads(Path(folder, "cost.json").read_text())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    return read_json(Path(folder, "cost.json"))
 
 
 def name_of(folder: str | Path) -> str:

@@ -63,10 +63,10 @@ def write(image: Array, label: Array, info: Mapping[str, Any], folder: str | Pat
     write_json(info, folder / "case.json")
 
 
-def write_excluded(name: str, reason: str, folder: str | Path, tried: Mapping[str, Any]) -> None:
-    """Write, in place of a case that cannot be prepared, why it cannot: the same files, with empty arrays."""
+def excluded(name: str, reason: str, tried: Mapping[str, Any]) -> tuple[Array, Array, dict[str, Any]]:
+    """What is written in place of a case that cannot be prepared: empty arrays, and why, with which settings."""
     nothing = np.zeros((0, 0, 0), np.int16)
-    write(nothing, nothing, {"case": name, "bad": reason, "organs": {}, "tried": dict(tried)}, folder)
+    return nothing, nothing, {"case": name, "bad": reason, "organs": {}, "tried": dict(tried)}
 
 
 def organ_points(label: Array, organs: int) -> Array:
