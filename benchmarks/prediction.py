@@ -79,7 +79,6 @@ def organbench(work: Path) -> dict[str, float]:
 
 def organbench_image_only(work: Path) -> dict[str, float]:
     """As above, but the labels are not looked at and no case is written: just what the peers do, too."""
-    from dataclasses import asdict
 
     import SimpleITK as sitk
 
@@ -96,14 +95,8 @@ def organbench_image_only(work: Path) -> dict[str, float]:
     oriented = Grid.of(volume)
     working = oriented.with_spacing(inputs.SPACING)
     image = resampling.resample_volume(sitk.GetArrayViewFromImage(volume), oriented, working)
-    info = {
-        "original": asdict(original),
-        "oriented": asdict(oriented),
-        "working": asdict(working),
-        "orientation": orientation,
-        "organs": inputs.indices(CLASSES),
-    }
-    case = cases.Case("ct", image, image[:0], image[:0], info)
+    info = {"orientation": orientation, "organs": inputs.indices(CLASSES)}
+    case = cases.Case("ct", image, image[:0], image[:0], info, working, oriented, original)
     network, specks = predictor(folder)
     prediction = predict_case(network, case, specks)
     conversion.write_prediction(prediction, case, folder / "image-only.nii.gz")

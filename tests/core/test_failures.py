@@ -133,9 +133,9 @@ Error in group infer:
             log: logs/predict/7.log (check log file(s) for error details)
 """
     (train, predict) = failures.failures(text)
-    assert (train.rule, train.killed) == ("train", True)
-    assert (predict.rule, predict.log, predict.killed) == ("predict", "logs/predict/7.log", False)
-    assert "train:mem_mb" in failures.remedy(train)
+    assert train == ("train", str(log), True)
+    assert predict == ("predict", "logs/predict/7.log", False)
+    assert "train:mem_mb" in failures.remedy(*train)
     snakemakes = tmp_path / "snakemake.log"
     snakemakes.write_text("Building DAG of jobs...\n")
     assert failures.advice([snakemakes]) == ""

@@ -4,8 +4,10 @@ What a command needs is imported when it runs, so that help and mistakes in the 
 """
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from organbench.core.errors import InputError
@@ -85,14 +87,11 @@ def margin(text: str) -> tuple[str, float]:
     Raises:
         InputError: it is something else.
     """
-    metric, equals, value = text.partition("=")
-    try:
-        number = float(value) if equals else -1.0
-    except ValueError:
-        number = -1.0
-    if not 0 <= number < float("inf"):
-        raise InputError(f"--margin {text}: is no margin; give a metric and a number of 0 or more, such as dice=0.01")
-    return metric, number
+    metric, _, value = text.partition("=")
+    with suppress(ValueError):
+        if 0 <= float(value) < math.inf:
+            return metric, float(value)
+    raise InputError(f"--margin {text}: is no margin; give a metric and a number of 0 or more, such as dice=0.01")
 
 
 if __name__ == "__main__":

@@ -1,13 +1,12 @@
 """The dates of a study's files, by which Snakemake tells what is out of date: kept, and restored in copies."""
 
-import json
 import os
 import zlib
 from contextlib import suppress
 from pathlib import Path
 
 from organbench.core.errors import InputError
-from organbench.core.files import atomic
+from organbench.core.files import read_json, write_json
 
 NAME = ".dates.json"
 SMALL = 1 << 20  # bytes; of files up to this size the content is compared too
@@ -28,8 +27,8 @@ def keep(folder: str | Path, sign: str = ".") -> None:
         if path.name != NAME and path.is_file():
             with suppress(FileNotFoundError):
                 found[path.relative_to(folder).as_posix()] = [path.stat().st_mtime_ns, content(path)]
-    with suppress(InputError, OSError), atomic(folder / NAME) as temporary:
-        temporary.write_text(json.dumps(found))
+    with suppress(InputError, OSError):
+        write_json(found, folder / NAME)
 
 
 def restore(folder: str | Path) -> None:
@@ -39,14 +38,12 @@ def restore(folder: str | Path) -> None:
     for out of date what was copied before that of which it was made.
     """
     folder = Path(folder)
+    known = read_json(folder / NAME)
     try:
-        known = json.loads((folder / NAME).read_text())
         there = {folder / name: (date, held) for name, (date, held) in known.items() if (folder / name).is_file()}
-        if any(path.stat().st_mtime_ns == date for path, (date, _) in there.items()):
+        if any(path.stat().st_mtime_ns == date or content(path) != held for path, (date, held) in there.items()):
             return
-        if any(content(path) != held for path, (_, held) in there.items()):
-            return
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (OSError, ValueError, TypeError):
         return
     for path, (date, _) in there.items():
         with suppress(OSError):  # another's file: its date is then as the copy made it

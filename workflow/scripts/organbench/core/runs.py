@@ -41,6 +41,11 @@ class Run:
         share, model, fold, seed = place.groups()
         return cls(model, int(fold), int(seed), int(share or 100))
 
+    @property
+    def key(self) -> dict[str, str | int]:
+        """What tells it from others in tables of a study."""
+        return {"model": self.model, "fold": self.fold, "seed": self.seed}
+
     def __str__(self) -> str:
         """Its folder, below runs/."""
         return f"{self.model}/fold{self.fold}-seed{self.seed}"

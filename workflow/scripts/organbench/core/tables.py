@@ -71,17 +71,9 @@ def metrics(path: str | Path, organs: Sequence[str], models: Collection[str]) ->
 
 def records(paths: Iterable[str | Path]) -> pd.DataFrame:
     """Read JSON files of runs, such as their costs: a row each, with the model, fold and seed that its path names."""
-    found = []
-    for path in map(Path, paths):
-        run = Run.of(path)
-        found.append({**json.loads(path.read_text()), "model": run.model, "fold": run.fold, "seed": run.seed})
-    return pd.DataFrame(found)
+    return pd.DataFrame([{**json.loads(Path(path).read_text()), **Run.of(path).key} for path in paths])
 
 
 def histories(paths: Iterable[str | Path]) -> pd.DataFrame:
     """Read the history.csv of trainings, and add each one's model, fold and seed, which its path names."""
-    found = []
-    for path in paths:
-        run = Run.of(path)
-        found.append(read(path).assign(model=run.model, fold=run.fold, seed=run.seed))
-    return pd.concat(found, ignore_index=True)
+    return pd.concat([read(path).assign(**Run.of(path).key) for path in paths], ignore_index=True)

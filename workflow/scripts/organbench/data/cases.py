@@ -28,6 +28,9 @@ class Case:
         points: int16, (organ, point, 3): z y x of up to `POINTS` random voxels of each organ, repeated where there are
             fewer, -1 where there is none; memory-mapped.
         info: what `case.json` holds.
+        working: the grid of the arrays.
+        oriented: the original grid with its axes brought to the working orientation.
+        original: the grid of the scanner's volume.
     """
 
     name: str
@@ -35,21 +38,9 @@ class Case:
     label: Array
     points: Array
     info: Mapping[str, Any]
-
-    @property
-    def working(self) -> Grid:
-        """The grid of the arrays."""
-        return Grid.from_json(self.info["working"])
-
-    @property
-    def oriented(self) -> Grid:
-        """The original grid with its axes brought to the working orientation."""
-        return Grid.from_json(self.info["oriented"])
-
-    @property
-    def original(self) -> Grid:
-        """The grid of the scanner's volume."""
-        return Grid.from_json(self.info["original"])
+    working: Grid
+    oriented: Grid
+    original: Grid
 
 
 def write(image: Array, label: Array, info: Mapping[str, Any], folder: str | Path) -> None:
@@ -143,26 +134,25 @@ def load(folder: str | Path) -> Case:
         raise InputError(f"{file}: is of case {info['case']}; {remedy}")
     if "bad" in info:
         raise InputError(info["bad"])
-    shape = Grid.from_json(info["working"]).shape
+    parts: dict[str, Any] = {name: Grid.from_json(info[name]) for name in ("working", "oriented", "original")}
     wanted = {
-        "image": (shape, np.int16),
-        "label": (shape, np.uint8),
+        "image": (parts["working"].shape, np.int16),
+        "label": (parts["working"].shape, np.uint8),
         "points": ((len(info["organs"]), POINTS, 3), np.int16),
     }
-    arrays = {}
     try:
         for name in wanted:
             file = folder / f"{name}.npy"
-            arrays[name] = np.load(file, mmap_mode="r")
-            if (arrays[name].shape, arrays[name].dtype) != wanted[name]:
+            parts[name] = array = np.load(file, mmap_mode="r")
+            if (array.shape, array.dtype) != wanted[name]:
                 raise InputError(f"{file}: is not what case.json says of it; {remedy}")
-            if checksum(file, arrays[name].offset) != info["checksums"][name]:
+            if checksum(file, array.offset) != info["checksums"][name]:
                 raise InputError(f"{file}: damaged, its content is not what was written; {remedy}")
     except InputError:
         raise
     except (*NO_FILE, EOFError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{file}: the prepared case is damaged ({error}); {remedy}") from None
-    return Case(info["case"], **arrays, info=info)
+    return Case(info["case"], info=info, **parts)
 
 
 def checksum(file: Path, start: int) -> int:

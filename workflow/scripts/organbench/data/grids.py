@@ -143,8 +143,7 @@ def box(mask: Array) -> tuple[slice, ...]:
 
 def orientation(image: sitk.Image) -> str:
     """The code of the image's nearest orientation, such as LPS: where its x, y and z axes point."""
-    result: str = sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(image.GetDirection())
-    return result
+    return str(sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(image.GetDirection()))
 
 
 def orient(image: sitk.Image, code: str = ORIENTATION) -> sitk.Image:

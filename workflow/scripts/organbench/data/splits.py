@@ -251,11 +251,8 @@ def read(path: str | Path, cases: Sequence[str]) -> list[Fold]:
             if role not in members.values():
                 raise InputError(f"{path}: fold {number} has no {role} case; add one")
     return [
-        {
-            role: sorted((case for case, theirs in folds[number].items() if theirs == role), key=natural)
-            for role in ROLES
-        }
-        for number in range(len(folds))
+        {role: sorted((case for case in members if members[case] == role), key=natural) for role in ROLES}
+        for _, members in sorted(folds.items())
     ]
 
 

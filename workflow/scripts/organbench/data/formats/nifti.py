@@ -71,7 +71,7 @@ class Fields:
         """
         order = "<" if int.from_bytes(content[40:42], "little") in range(1, 8) else ">"
         v = struct.unpack_from(order + PLACES, content)
-        numbers = v[0], v[1:9], v[9], v[10], v[11:19], v[19], v[20], v[21], v[22], v[23], v[24:30], v[30:]
+        numbers = v[0], v[1:9], v[9], v[10], v[11:19], *v[19:24], v[24:30], v[30:]
         return cls(order, *numbers)
 
 
@@ -226,7 +226,7 @@ def check(path: Path, fields: Fields, together: bool) -> int:
         raise InputError(f"{path}: its header puts the first voxel at byte {start:g}; export the volume again")
     slope, intercept = fields.slope, fields.intercept
     scaled = abs(slope) >= SMALLEST_SLOPE and math.isfinite(slope) and math.isfinite(intercept)
-    if not scaled and not (nothing(slope) and nothing(intercept)):
+    if not scaled and not all(value == 0 or math.isnan(value) for value in (slope, intercept)):
         raise InputError(f"{path}: its header rescales voxels by {slope:g} and {intercept:g}; export the volume again")
     check_orientation(path, fields)
     return voxels
@@ -248,11 +248,6 @@ def check_orientation(path: Path, fields: Fields) -> None:
             raise InputError(f"{path}: its orientation (sform) {rounded(rows)} is none; export the volume again")
     if fields.qform > 0 and not (all(map(math.isfinite, quaternion)) and sum(q * q for q in quaternion[:3]) < 1.01):
         raise InputError(f"{path}: its orientation (qform) {rounded(quaternion)} is none; export the volume again")
-
-
-def nothing(value: float) -> bool:
-    """Whether a factor or a summand of a header says that there is none."""
-    return value == 0 or math.isnan(value)
 
 
 FORMAT = Format("NIfTI", (".nii", ".nii.gz"), read_header)  # .hdr is told by its content
