@@ -79,7 +79,6 @@ def organbench(work: Path) -> dict[str, float]:
 
 def organbench_image_only(work: Path) -> dict[str, float]:
     """As above, but the labels are not looked at and no case is written: just what the peers do, too."""
-
     import SimpleITK as sitk
 
     from organbench.data import cases, conversion, grids, resampling

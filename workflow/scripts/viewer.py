@@ -6,17 +6,9 @@ from organbench.core import files, jobs, tables
 from organbench.reporting import viewer
 
 with jobs.job_log(snakemake.log[0]):
-    params = snakemake.params
-    data = viewer.study_data(
-        tables.read(snakemake.input.per_case),
-        tables.read(snakemake.input.agreement),
-        study=params.study,
-        generated=params.generated,
-        organs=params.organs,
-        folds=params.folds,
-        seeds=params.seeds,
-    )
-    viewer.write_script("showStudy", data, snakemake.output.study)
-    for source, target in zip(params.page, snakemake.output.page, strict=True):
+    per_case, agreement = tables.read(snakemake.input.per_case), tables.read(snakemake.input.agreement)
+    shown = {key: snakemake.params[key] for key in ("study", "generated", "organs", "folds", "seeds")}
+    viewer.write_script("showStudy", viewer.study_data(per_case, agreement, **shown), snakemake.output.study)
+    for source, target in zip(snakemake.params.page, snakemake.output.page, strict=True):
         with files.atomic(target) as path:
             shutil.copyfile(source, path)

@@ -10,7 +10,6 @@ import numpy as np
 
 from organbench.core.errors import InputError
 from organbench.data import cases, grids, images, intensity, resampling
-from organbench.data.cases import Case
 from organbench.data.formats.kind import LARGEST_BYTES, LARGEST_SIZE
 from organbench.data.grids import Array, Grid
 
@@ -132,7 +131,7 @@ def hu_statistics(image: Array, label: Array, organs: Mapping[str, Any]) -> dict
     }
 
 
-def write_prediction(prediction: Array, case: Case, path: str | Path) -> None:
+def write_prediction(prediction: Array, case: cases.Case, path: str | Path) -> None:
     """Write organ indices (uint8, z y x, oriented grid) on the scanner's grid with the original label values."""
     values = np.zeros(len(case.info["organs"]) + 1, np.uint16)
     for index, merged in enumerate(case.info["organs"].values(), start=1):

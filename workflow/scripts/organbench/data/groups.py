@@ -7,9 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from organbench.core.errors import InputError
-from organbench.data.given import csv_rows
-from organbench.data.names import EMPTY, LONGEST_NAME
-from organbench.data.splits import patients
+from organbench.data import given, names, splits
 
 
 def read(
@@ -38,7 +36,7 @@ def read(
     if path is None:
         return {}
     known, found, lines = set(cases), dict[str, str](), dict[str, int]()
-    for number, (case, group) in csv_rows(path, ("case", "group"), "table of groups", "dataset.group"):
+    for number, (case, group) in given.csv_rows(path, ("case", "group"), "table of groups", "dataset.group"):
         where = f"{path}, line {number}"
         if case not in known:
             if dataset["cases"] is not None:
@@ -48,19 +46,19 @@ def read(
             )
         if case in found:
             raise InputError(f"{where}: case {case} is also in line {lines[case]}; keep one of the lines")
-        if group in EMPTY:
+        if group in names.EMPTY:
             named = f"{group!r} means an empty cell in tables" if group else "is empty"
             raise InputError(f"{where}: the group of case {case} {named}; give it a name")
-        if not group.isprintable() or len(group) > LONGEST_NAME:
+        if not group.isprintable() or len(group) > names.LONGEST_NAME:
             raise InputError(
-                f"{where}: group {group[:80]!r} cannot be shown; use up to {LONGEST_NAME} printable characters"
+                f"{where}: group {group[:80]!r} cannot be shown; use up to {names.LONGEST_NAME} printable characters"
             )
         found[case], lines[case] = group, number
     lacking = [case for case in cases if case not in found and case not in set(incomplete)]
     if lacking:
         others = f", nor for {len(lacking) - 1} others" if len(lacking) > 1 else ""
         raise InputError(f"{path}: has no line for case {lacking[0]}{others}; add its group")
-    for name, scans in patients(list(found), patient).items():
+    for name, scans in splits.patients(list(found), patient).items():
         for scan in scans:
             if found[scan] != found[scans[0]]:
                 raise InputError(

@@ -11,7 +11,6 @@ import SimpleITK as sitk
 from organbench.core.errors import InputError
 from organbench.core.files import atomic
 from organbench.data import formats
-from organbench.data.formats.kind import Header
 from organbench.data.grids import Grid, check_grid, slabs
 from organbench.data.labels import lookup, whole_numbers
 
@@ -28,7 +27,7 @@ def read_grid(path: str | Path) -> Grid:
     return open_image(Path(path))[1]
 
 
-def open_image(path: Path) -> tuple[Header, Grid, sitk.ImageFileReader]:
+def open_image(path: Path) -> tuple[formats.kind.Header, Grid, sitk.ImageFileReader]:
     """A file's header as we and as SimpleITK read it, and a reader of its voxels; raises as `read_grid`."""
     if not path.is_file():
         raise InputError(f"{path}: {missing(path)}")

@@ -7,8 +7,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from organbench.core.errors import InputError
-from organbench.data import grids
-from organbench.data.grids import Array
+from organbench.data.grids import Array, box
 
 MAX_LABEL = 65535
 UNKNOWN = 255  # no organ's index
@@ -62,10 +61,10 @@ def remove_parts(labels: Array, organ: int, *, smallest: int = 1, only_largest: 
         only_largest: all but the largest go.
     """
     found = labels == organ
-    box = grids.box(found)
-    if not found[box].size:
+    place = box(found)
+    if not found[place].size:
         return
-    mask = sitk.GetImageFromArray(found[box].astype(np.uint8))
+    mask = sitk.GetImageFromArray(found[place].astype(np.uint8))
     parts = sitk.RelabelComponent(sitk.ConnectedComponent(mask), minimumObjectSize=smallest, sortByObjectSize=True)
     kept = sitk.GetArrayViewFromImage(parts)  # a view is valid only while its image lives
-    labels[box][found[box] & ((kept != 1) if only_largest else (kept == 0))] = 0
+    labels[place][found[place] & ((kept != 1) if only_largest else (kept == 0))] = 0

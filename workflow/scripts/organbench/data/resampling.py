@@ -13,6 +13,7 @@ from organbench.data.grids import SLAB, Array, Grid, box, span
 from organbench.data.intensity import AIR_HU
 
 BAND = 32  # voxels of an axis resampled at a time
+TARGET, SOURCE = 0, 1  # axes of a matrix of weights
 
 
 def axis_weights(source: Grid, target: Grid, axis: int) -> Array:
@@ -50,12 +51,13 @@ class Resampler:
 
     def needs(self, slices: slice) -> slice:
         """The source slices that some target slices are made of."""
-        return used(self.z[slices])
+        return span(self.z[slices], SOURCE)
 
     def part(self, rows: slice, columns: slice) -> tuple["Resampler", slice, slice]:
         """The resampler of some target rows and columns alone, and the source rows and columns that it works on."""
         y, x = self.y[rows], self.x[columns]
-        return Resampler(self.z, y[:, used(y)], x[:, used(x)]), used(y), used(x)
+        source_rows, source_columns = span(y, SOURCE), span(x, SOURCE)
+        return Resampler(self.z, y[:, source_rows], x[:, source_columns]), source_rows, source_columns
 
     def slab(self, block: Array, slices: slice) -> Array:
         """Some target slices, float32, from the source slices that they need, `block` (z y x)."""
@@ -73,16 +75,6 @@ class Resampler:
 def is_identity(weights: Array) -> bool:
     """Whether a matrix of weights leaves an axis as it is."""
     return weights.shape[0] == weights.shape[1] and bool((np.diagonal(weights) == 1.0).all())
-
-
-def used(weights: Array) -> slice:
-    """The source voxels, from the first to the last, that some target voxels of an axis are made of."""
-    return span(weights, 1)
-
-
-def reached(weights: Array, source: slice) -> slice:
-    """The target voxels of an axis, from the first to the last, that some source voxels contribute to."""
-    return span(weights[:, source], 0)
 
 
 def across(block: Array, z: Array) -> Array:
@@ -104,7 +96,7 @@ def within(block: Array, y: Array, x: Array) -> Array:
         result = np.empty(shape, np.float32)
         for start in range(0, len(weights), BAND):
             band = slice(start, start + BAND)
-            needed = used(weights[band])
+            needed = span(weights[band], SOURCE)
             if axis == 2:
                 np.matmul(block[:, :, needed], weights[band, needed].T, out=result[:, :, band])
             else:
@@ -191,7 +183,7 @@ def elect(
     areas = {}
     for organ, mask in able.items():
         rows, columns = box(mask)
-        area = reached(resampler.y, rows), reached(resampler.x, columns)
+        area = span(resampler.y[:, rows], TARGET), span(resampler.x[:, columns], TARGET)
         if all(axis.stop for axis in area):
             areas[organ] = area
     if not areas:

@@ -4,8 +4,6 @@ x points to the patient's left (0 is the midline), y to the back (0 is mid-trunk
 right diaphragm). A table has rows of (z, half-width in x, half-width in y, centre in y).
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from organbench.data.sources.phantoms.shapes import Array, Distance, Place, ellipsoid, lines, smooth_max

@@ -1,10 +1,8 @@
 """One patient: its parts in painting order, so that each takes its voxels from those before it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -36,14 +34,16 @@ PHASES = (
 PHASE_RATES = (0.25, 0.2, 0.4, 0.15)
 
 
-def branches(rng: np.random.Generator, start: Vector, way: Vector, length: float, radius: float) -> Iterator[Any]:
-    """Segments (start, end, radius) of a vessel that forks until it is thinner than a mm."""
+def vessel(
+    rng: np.random.Generator, start: Vector, way: Vector, length: float, radius: float, hu: float, within: int
+) -> Iterator[Part]:
+    """A vessel in an organ that forks until it is thinner than a mm."""
     end = np.add(start, np.multiply(way, length))
-    yield start, end, radius
+    yield rod(start, end, radius, hu, None, within=within)
     if radius > 1.3:
         for _ in range(2):
             turned = np.asarray(way) + rng.normal(0, 0.55, 3)
-            yield from branches(rng, end, turned / np.linalg.norm(turned), 0.8 * length, 0.72 * radius)
+            yield from vessel(rng, end, turned / np.linalg.norm(turned), 0.8 * length, 0.72 * radius, hu, within)
 
 
 def draw(rng: np.random.Generator, phase: Phase, muscle: float) -> list[Part]:
@@ -74,8 +74,8 @@ def draw_chest(rng: np.random.Generator, phase: Phase, muscle: float) -> Iterato
     """Heart, aorta, cava, airways, and the vessels in the lungs."""
     for side in (-1, 1):
         for way in ((0.5, -0.3, 0.8), (0.8, -0.6, 0), (0.6, 0.1, -0.8), (0.7, 0.6, -0.2), (0.5, 0.5, 0.6)):
-            for start, end, radius in branches(rng, (side * 30, 12, 88), np.multiply(way, (side, 1, 1)), 34, 5.5):
-                yield rod(start, end, radius, phase.blood, None, within=LUNGS)
+            mirrored = np.multiply(way, (side, 1, 1))
+            yield from vessel(rng, (side * 30, 12, 88), mirrored, 34, 5.5, phase.blood, LUNGS)
     heart = rng.normal((20, -30, 34), 5), rng.uniform(0.9, 1.1) * np.array([60, 46, 54])
     yield blob(*heart, muscle + 0.45 * (phase.blood - 42), tilt=0.4, core=phase.blood, rind=11)
     for start, end, radius in (
@@ -120,8 +120,7 @@ def draw_organs(rng: np.random.Generator, phase: Phase, muscle: float) -> Iterat
     lobes = anatomy.liver(rng.normal(54, 14), rng.normal(-176, 14))
     yield Part(span((-135, -95, -215), (100, 85, 10)), lobes, liver_hu, LIVER)
     for way in ((-0.9, 0, 0.3), (-0.6, -0.6, 0.4), (0.4, -0.8, 0.2), (-0.7, 0.3, -0.5)):
-        for start, end, radius in branches(rng, (-28, -4, -78), way, 26, 4.2):
-            yield rod(start, end, radius, liver_hu + 0.35 * (phase.blood - 42), None, within=LIVER)
+        yield from vessel(rng, (-28, -4, -78), way, 26, 4.2, liver_hu + 0.35 * (phase.blood - 42), LIVER)
     for x, y, z in rng.uniform((-110, -60, -130), (20, 40, -20), (rng.poisson(1.5), 3)):
         yield blob((x, y, z), rng.uniform(5, 18, 3), liver_hu - rng.uniform(15, 50), None, within=LIVER)
     yield blob(rng.normal((-42, -40, -125), 4), rng.uniform(9, 17, 3), 12, tilt=0.4)  # gallbladder

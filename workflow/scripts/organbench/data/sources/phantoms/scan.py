@@ -9,8 +9,6 @@ A patient scales and smoothly warps the frame of `anatomy`. The volume is painte
 needs little more memory than its two arrays.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -19,9 +17,8 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from organbench.data.sources.phantoms import patient
-from organbench.data.sources.phantoms.anatomy import CAGE, CAVITY, FAT, WALL
-from organbench.data.sources.phantoms.patient import AIR
+from organbench.data.grids import Grid, orient, to_image
+from organbench.data.sources.phantoms import anatomy, patient
 from organbench.data.sources.phantoms.shapes import OTHER, Array, Part, Place, column, lines, smooth_max
 
 PADDING, LOWEST = -2048.0, -1024.0  # HU; scanners clip at LOWEST
@@ -97,11 +94,11 @@ def phantom(case: int, *, seed: int, size: Sequence[int]) -> tuple[sitk.Image, s
         if scan.padded:
             image[outside] = PADDING
             label[outside] = OTHER
-    volume, label_map = sitk.GetImageFromArray(hu), sitk.GetImageFromArray(labels)
-    for made in (volume, label_map):
-        made.SetSpacing((scan.extent / size).tolist())
-        made.SetOrigin(scan.origin.tolist())
-    return sitk.DICOMOrient(volume, scan.orientation), sitk.DICOMOrient(label_map, scan.orientation)
+    grid = Grid.from_json(
+        {"size": size, "spacing": scan.extent / size, "origin": scan.origin, "direction": np.eye(3).ravel()}
+    )
+    volume, label_map = (orient(to_image(array, grid), scan.orientation) for array in (hu, labels))
+    return volume, label_map
 
 
 def draw(case: int, seed: int) -> Scan:
@@ -166,7 +163,7 @@ def painted(scan: Scan, size: Sequence[int]) -> tuple[Array, NDArray[np.uint8]]:
         slab = slice(start, start + slices)
         place = locate(x, y, z[slab], warping, scan.fat)
         body = hu[slab]
-        body[:] = AIR
+        body[:] = patient.AIR
         for part, (along, rows, columns) in zip(scan.parts, cuts, strict=True):
             cut = slice(max(along.start - start, 0), max(along.stop - start, 0)), rows, columns
             if body[cut].size:
@@ -224,9 +221,9 @@ def locate(x: Array, y: Array, z: Array, warping: Sequence[Callable[[Array], Arr
     shape = (len(z), len(y), len(x))
     grid = (np.broadcast_to(axis, shape) for axis in (x, y[:, None], z[:, None, None]))
     px, py, pz = (axis + shift(z) for axis, shift in zip(grid, warping, strict=True))
-    wall = column(WALL, px, py, z)
+    wall, cage, cavity = (column(table, px, py, z) for table in (anatomy.WALL, anatomy.CAGE, anatomy.CAVITY))
     # the back lies flat on a shallow couch
     couch = np.broadcast_to(y[:, None] - np.float32(92 + 0.5 * fat) + 10 * (x / 200) ** 2, shape)
-    skin = smooth_max(wall - fat * lines(FAT, z)[0][:, None, None], couch + 1, blend=6)
+    skin = smooth_max(wall - fat * lines(anatomy.FAT, z)[0][:, None, None], couch + 1, blend=6)
     skin = np.maximum(skin, (z[:, None, None] - 345).astype(np.float32))  # above, the head has its own
-    return Place(px, py, pz, skin, wall, column(CAGE, px, py, z), column(CAVITY, px, py, z), couch)
+    return Place(px, py, pz, skin, wall, cage, cavity, couch)

@@ -3,8 +3,6 @@
 Distances to ellipsoids and capsules, and the smooth maximum, follow Inigo Quilez (iquilezles.org/articles).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
