@@ -1,8 +1,13 @@
-"""A job's log, its pace, its end, and what ends it."""
+"""A job's log, its pace, its end, and what ends it.
+
+Jobs end with the workflow that started them. A workflow that is killed leaves its jobs behind, and its next run does
+them again. Two processes would then do the same job, on one GPU, and the older one with an older configuration.
+"""
 
 import datetime
 import errno
 import logging
+import os
 import signal
 import sys
 import threading
@@ -11,13 +16,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from organbench.core import orphans
 from organbench.core.errors import InputError, StoppedError
 
 ENDINGS = (signal.SIGTERM, signal.SIGINT)
 TERMINATED = 128 + signal.SIGTERM  # what a shell reports of a process that SIGTERM ended
 DISK = {getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EROFS", "EACCES", "EIO", "ESTALE")}
 LOG_SECONDS = 10.0  # a progress line at most this often
+WORKFLOW = "ORGANBENCH_WORKFLOW"  # in a job's environment: the workflow's process, and the namespace of its number
+WATCH_SECONDS = 0.5
 LOGGER = logging.getLogger("organbench")
 
 
@@ -40,7 +46,7 @@ def job_log(path: str | Path, *, quiet: bool = False) -> Iterator[logging.Logger
     for handler in (to_file, to_screen):
         LOGGER.addHandler(handler)
     try:
-        with told_to_end(stop), orphans.ended_with_workflow():
+        with told_to_end(stop), ended_with_workflow():
             yield LOGGER
     except InputError as error:
         LOGGER.error("error: %s", error)
@@ -133,3 +139,49 @@ def termination() -> Iterator[Callable[[], bool]]:
     came: list[int] = []
     with told_to_end(lambda number, _: came.append(number)):
         yield lambda: bool(came)
+
+
+def adopt() -> None:
+    """Make this process the one that its children's jobs end with."""
+    os.environ[WORKFLOW] = f"{os.getpid()} {namespace()}"
+
+
+def namespace() -> str:
+    """What process numbers count in: containers may have their own; empty where there is no such thing."""
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return ""
+
+
+@contextmanager
+def ended_with_workflow() -> Iterator[None]:
+    """Send this process SIGTERM once the workflow that started it is gone; nothing where none can be seen."""
+    process, _, seen_from = os.environ.get(WORKFLOW, "").partition(" ")
+    if not process or seen_from != namespace():
+        yield
+        return
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(WATCH_SECONDS):
+            if not alive(int(process)):
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+
+    watching = threading.Thread(target=watch, daemon=True)
+    watching.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watching.join()
+
+
+def alive(process: int) -> bool:
+    """Whether there is a process of this number."""
+    try:
+        os.kill(process, 0)
+    except OSError as error:
+        return isinstance(error, PermissionError)  # another user's
+    return True

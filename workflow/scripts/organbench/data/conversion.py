@@ -122,20 +122,17 @@ def hu_statistics(image: Array, label: Array, organs: Mapping[str, Any]) -> dict
     levels = high - low + 1
     joint = np.zeros((len(organs) + 1) * levels, np.int64)
     for slab, where in zip(grids.slabs(image), grids.slabs(label), strict=True):
-        joint += np.bincount(
-            (where.astype(np.int64) * levels + (slab.astype(np.int64) - low)).ravel(), minlength=len(joint)
-        )
+        places = where.astype(np.int64) * levels + (slab.astype(np.int64) - low)
+        joint += np.bincount(places.ravel(), minlength=len(joint))
     table = joint.reshape(-1, levels)
-    return {"volume": describe(table.sum(axis=0))} | {
-        organ: describe(table[k]) for k, organ in enumerate(organs, start=1)
-    }
+    histograms = (table.sum(axis=0), *table[1:])
+    return {name: describe(found) for name, found in zip(("volume", *organs), histograms, strict=True)}
 
 
 def write_prediction(prediction: Array, case: cases.Case, path: str | Path) -> None:
     """Write organ indices (uint8, z y x, oriented grid) on the scanner's grid with the original label values."""
-    values = np.zeros(len(case.info["organs"]) + 1, np.uint16)
-    for index, merged in enumerate(case.info["organs"].values(), start=1):
-        values[index] = merged[0]  # organs that were merged go out under their first value
+    # label values that were merged go out as the first of them
+    values = np.array([0, *(merged[0] for merged in case.info["organs"].values())], np.uint16)
     stored = values.astype(np.uint8) if values.max() < 256 else values
     image = grids.orient(grids.to_image(stored[prediction], case.oriented), case.info["orientation"])
     grids.place(image, case.original)

@@ -34,10 +34,8 @@ def lookup(values: Array, indices: Mapping[int, int], path: str | Path) -> Array
         raise InputError(
             f"{path}: a label map holds values from 0 to {MAX_LABEL}, this has {low} to {high}; export the labels again"
         )
-    table = np.full(max(high + 1, 256), UNKNOWN, np.uint8)
-    for value, index in indices.items():
-        if value <= high:
-            table[value] = index
+    table = np.full(max(high, 255, *indices) + 1, UNKNOWN, np.uint8)
+    table[list(indices)] = list(indices.values())
     if high < 256:
         small = values.astype(np.uint8, copy=False)
         result = np.frombuffer(small.tobytes().translate(table[:256].tobytes()), np.uint8).reshape(values.shape)

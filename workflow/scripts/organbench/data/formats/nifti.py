@@ -146,13 +146,12 @@ def stored_checksum(voxels: NDArray[Any], fields: Fields, checksum: int) -> int:
     import numpy as np
 
     kind, slope, intercept = INTEGERS.get(fields.datatype), fields.slope, fields.intercept
-    for image in voxels:  # a slice at a time: what it becomes stays in the cache
-        if kind and image.dtype.kind == "f" and slope:  # integers that were rescaled to HU
+    number = voxels.dtype.type
+    for stored in voxels:  # a slice at a time: what it becomes stays in the cache
+        if kind and voxels.dtype.kind == "f" and slope:  # integers that were rescaled to HU
             with np.errstate(all="ignore"):  # where it is not so, the checksum tells
-                stored = np.rint((image - image.dtype.type(intercept)) / image.dtype.type(slope)).astype(kind)
-            checksum = zlib.crc32(stored.data, checksum)
-        else:
-            checksum = zlib.crc32(image.data, checksum)
+                stored = np.rint((stored - number(intercept)) / number(slope)).astype(kind)
+        checksum = zlib.crc32(stored.data, checksum)
     return checksum
 
 
