@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from organbench.core import jobs, orphans
+from organbench.core import jobs
 from organbench.core.errors import InputError
 from organbench.core.files import atomic
 from organbench.core.jobs import Pace, job_log, termination
@@ -45,14 +45,14 @@ def test_a_job_may_note_that_it_is_to_end(number):
 def test_a_job_ends_with_its_workflow(tmp_path, monkeypatch, capsys):
     def job():
         with job_log(tmp_path / "log"):
-            time.sleep(2 * orphans.WATCH_SECONDS)  # nothing happens
+            time.sleep(2 * jobs.WATCH_SECONDS)  # nothing happens
             workflow.kill()
             workflow.wait()
             time.sleep(10)
             raise AssertionError
 
     workflow = subprocess.Popen(["sleep", "60"])
-    monkeypatch.setenv(orphans.WORKFLOW, f"{workflow.pid} {orphans.namespace()}")
+    monkeypatch.setenv(jobs.WORKFLOW, f"{workflow.pid} {jobs.namespace()}")
     with pytest.raises(SystemExit):
         job()
     assert "told to end" in capsys.readouterr().err
@@ -60,9 +60,9 @@ def test_a_job_ends_with_its_workflow(tmp_path, monkeypatch, capsys):
 
 def test_a_job_whose_workflow_cannot_be_seen_goes_on(tmp_path, monkeypatch):
     for value in ("", "999999999 elsewhere"):
-        monkeypatch.setenv(orphans.WORKFLOW, value)
+        monkeypatch.setenv(jobs.WORKFLOW, value)
         with job_log(tmp_path / "log"):
-            time.sleep(2 * orphans.WATCH_SECONDS)
+            time.sleep(2 * jobs.WATCH_SECONDS)
 
 
 def test_a_users_mistake_is_one_line_and_exit_status_1(tmp_path, capsys):

@@ -18,7 +18,7 @@ import torch
 import yaml
 from smoke import REPLACE, checkout, command_line, copy_of, jobs_to_run, snakemake
 
-from organbench.core import orphans
+from organbench.core.jobs import namespace
 from organbench.evaluation import metrics
 
 FIGURES = {
@@ -358,7 +358,7 @@ def test_a_lock_of_a_dead_run_with_our_number_is_removed(finished):
     locks.mkdir(exist_ok=True)
     (locks / "0.input.lock").write_text("results/smoke/split.csv")
     command, environment = command_line("-n")
-    note = {"command": command, "host": platform.node(), "namespace": orphans.namespace(), "user": os.getuid()}
+    note = {"command": command, "host": platform.node(), "namespace": namespace(), "user": os.getuid()}
     script = "import json, os, sys\n"
     script += f"note = {note} | {{'process': os.getpid()}}\n"
     script += "open('.snakemake/locks/owner-1.json', 'w').write(json.dumps(note))\n"

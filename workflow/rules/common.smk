@@ -26,8 +26,8 @@ from organbench.data import finding, groups, names, splits
 from organbench.data.sources.openkbp.patients import FETCHING, absent, patients
 from organbench.data.sources.phantoms.folder import GENERATED, check_phantoms
 from organbench.core import dates, failures, provenance
-from organbench.core import orphans
 from organbench.core.errors import InputError, plain
+from organbench.core.jobs import adopt, namespace
 from organbench.core.runs import Run
 from organbench.reporting import figures
 from snakemake.exceptions import WorkflowError
@@ -114,7 +114,7 @@ def resolve_study():
 REPLACE = may_replace()
 # Not the configfile directive: it would merge the default study's organs and networks into those of any other.
 STUDY, CASES, INCOMPLETE, FOLDS, GROUPS = resolve_study()
-orphans.adopt()
+adopt()
 config.update(STUDY)
 
 RESULTS = f"results/{STUDY['study']}"

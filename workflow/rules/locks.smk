@@ -14,7 +14,7 @@ def place():
     """Where a process number means one process, and whose processes can be seen."""
     return {
         "host": platform.node(),
-        "namespace": orphans.namespace(),
+        "namespace": namespace(),
         "user": os.getuid(),
     }
 

@@ -107,9 +107,7 @@ def meaning(value: object) -> object:
     Fields that are empty are left out: newer Pythons have more of them.
     """
     if isinstance(value, ast.AST):
-        fields = {
-            name: field for name, field in ast.iter_fields(value) if name not in WITHOUT and field not in (None, [])
-        }
+        fields = {name: field for name, field in ast.iter_fields(value) if not (name in WITHOUT or field in (None, []))}
         if isinstance(value, ast.Import | ast.ImportFrom):
             fields["names"] = sorted(fields["names"], key=lambda alias: (alias.name, alias.asname or ""))
         return type(value).__name__, [(name, meaning(field)) for name, field in fields.items()]
