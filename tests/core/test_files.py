@@ -8,7 +8,7 @@ import pytest
 import SimpleITK as sitk
 
 from organbench.core.errors import InputError
-from organbench.core.files import atomic, read_json, unchanged, write_json
+from organbench.core.files import atomic, sound_json, unchanged, write_json
 from organbench.data import images
 
 
@@ -102,6 +102,6 @@ def test_json_that_is_not_there_or_damaged_holds_nothing(tmp_path, text):
     path = tmp_path / "cost.json"
     if text is not None:
         path.write_text(text)
-    assert read_json(path) == {}
+    assert sound_json(path) == {}
     write_json({"a": (1, 2)}, path)
-    assert read_json(path) == {"a": [1, 2]}
+    assert sound_json(path) == {"a": [1, 2]}

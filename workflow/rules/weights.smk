@@ -3,7 +3,7 @@
 import importlib.metadata
 from types import SimpleNamespace
 
-from organbench.core.files import read_json
+from organbench.core.files import sound_json
 from organbench.data import origins
 from snakemake.logging import logger
 from snakemake.settings.enums import RerunTrigger
@@ -52,7 +52,7 @@ if workflow.modifier.is_main_snakefile():
 @cache
 def prepared():
     """What the `case.json` of each case holds that was prepared before."""
-    found = {case: read_json(CASE["case"].format(case=case)) for case in CASES}
+    found = {case: sound_json(CASE["case"].format(case=case)) for case in CASES}
     return {
         case: info
         for case, info in found.items()
@@ -73,7 +73,7 @@ def why_anew(case, info):
     """Why a case is prepared anew, given what its `case.json` holds; nothing where it is not."""
     if reason := origins.why_anew(info, tried(), skip_bad=SKIP_BAD):
         return reason
-    drawn = read_json(PHANTOM_MARK) if STUDY["dataset"]["source"] == "phantom" else {}
+    drawn = sound_json(PHANTOM_MARK) if STUDY["dataset"]["source"] == "phantom" else {}
     if drawn and drawn != phantoms_drawn():
         return "dataset.phantom, or the code that draws phantoms, is another"
     files = {
@@ -158,7 +158,7 @@ def shaping(wildcards):
     """
     settings = settings_that_shape(wildcards)
     if CANDIDATES and not hasattr(wildcards, "candidate"):
-        choice = read_json(chosen_file(wildcards))
+        choice = sound_json(chosen_file(wildcards))
         if not choice:
             return None
         settings = settings | {"training": settings["training"] | choice["settings"]}

@@ -1,6 +1,5 @@
 """Write the study's methods for a paper with its references, its whole configuration, and what it ran on."""
 
-import json
 from pathlib import Path
 
 from organbench.analysis import convergence
@@ -10,10 +9,7 @@ from organbench.study import protocol
 
 with jobs.job_log(snakemake.log[0]):
     params = snakemake.params
-    costs = {
-        model: json.loads(Path(path).read_text())
-        for model, path in zip(params.settings, snakemake.input.costs, strict=True)
-    }
+    costs = dict(zip(params.settings, map(files.read_json, snakemake.input.costs), strict=True))
     cases = tables.read(snakemake.input.cases)
     excluded = tables.read(snakemake.input.excluded)
     results = Path("results", params.study["study"])

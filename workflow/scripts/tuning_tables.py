@@ -1,12 +1,11 @@
 """List what every candidate of tuning reached on the validation cases, and which one was chosen."""
 
-import json
 from pathlib import Path
 
 import pandas as pd
 
 from organbench.analysis import choosing
-from organbench.core import jobs, runs, tables
+from organbench.core import files, jobs, runs, tables
 from organbench.study import tuning
 
 with jobs.job_log(snakemake.log[0]):
@@ -14,7 +13,7 @@ with jobs.job_log(snakemake.log[0]):
     scores, curves = [], []
     for choice in map(Path, snakemake.input.choices):
         run = runs.Run.of(choice)
-        name = json.loads(choice.read_text())["candidate"]
+        name = files.read_json(choice)["candidate"]
         table = choosing.assess(choice.parent, candidates, snakemake.params.weights[run.model])
         table.insert(table.columns.get_loc("failed"), "chosen", [candidate == name for candidate in candidates])
         for found, rows in ((scores, table), (curves, choosing.curves(choice.parent, candidates))):

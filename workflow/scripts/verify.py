@@ -1,15 +1,11 @@
 """Say of every run whether it repeats itself; fail where one does not."""
 
-import json
-from pathlib import Path
+from organbench.core import errors, files, jobs
 
-from organbench.core.errors import InputError
-from organbench.core.jobs import job_log
-
-with job_log(snakemake.log[0]) as logger:
+with jobs.job_log(snakemake.log[0]) as logger:
     different = []
     for path in snakemake.input.runs:
-        run = json.loads(Path(path).read_text())
+        run = files.read_json(path)
         weights = "agree" if run["weights_agree"] else "DIFFER"
         voxels = run["voxels_that_differ"]
         prediction = "agrees" if voxels == 0 else f"DIFFERS in {voxels} voxels"
@@ -21,4 +17,5 @@ with job_log(snakemake.log[0]) as logger:
         if voxels or not run["weights_agree"]:
             different.append(run["run"])
     if different:
-        raise InputError(f"{len(different)} of {len(snakemake.input.runs)} runs do not repeat: {', '.join(different)}")
+        count = f"{len(different)} of {len(snakemake.input.runs)}"
+        raise errors.InputError(f"{count} runs do not repeat: {', '.join(different)}")

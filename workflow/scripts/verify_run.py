@@ -1,6 +1,5 @@
 """Train a model's first steps again and predict a case again; do both agree with what is on disk, bit for bit?"""
 
-import json
 import tempfile
 from pathlib import Path
 
@@ -18,7 +17,7 @@ CONDITIONS = ("device", "precision", "threads", "versions")  # of cost.json: wha
 
 with jobs.job_log(snakemake.log[0]):
     device = devices.prepare(threads=snakemake.threads, gpus=snakemake.resources.gpu)
-    recorded = json.loads(Path(snakemake.input.cost).read_text())
+    recorded = files.read_json(snakemake.input.cost)
     job = snakemake.params.job | {"validation": [], "threads": snakemake.threads, "gpus": snakemake.resources.gpu}
     job["settings"] = settings_with(job["settings"], getattr(snakemake.input, "tuned", None))
     with tempfile.TemporaryDirectory() as folder:

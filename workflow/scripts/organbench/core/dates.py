@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from organbench.core.errors import InputError
-from organbench.core.files import read_json, write_json
+from organbench.core.files import sound_json, write_json
 
 NAME = ".dates.json"
 SMALL = 1 << 20  # bytes; of files up to this size the content is compared too
@@ -38,7 +38,7 @@ def restore(folder: str | Path) -> None:
     for out of date what was copied before that of which it was made.
     """
     folder = Path(folder)
-    known = read_json(folder / NAME)
+    known = sound_json(folder / NAME)
     try:
         there = {folder / name: (date, held) for name, (date, held) in known.items() if (folder / name).is_file()}
         if any(path.stat().st_mtime_ns == date or content(path) != held for path, (date, held) in there.items()):

@@ -77,10 +77,19 @@ def tuples(content: Mapping[str, Any]) -> dict[str, Any]:
     return {key: tuple(value) if isinstance(value, list) else value for key, value in content.items()}
 
 
-def read_json(path: str | Path) -> dict[str, Any]:
+def read_json(path: str | Path) -> Any:
+    """What a JSON file holds.
+
+    Raises:
+        OSError, ValueError: it cannot be read, or is damaged.
+    """
+    return json.loads(Path(path).read_text())
+
+
+def sound_json(path: str | Path) -> dict[str, Any]:
     """The mapping that a JSON file holds; an empty one where there is none, or it is damaged."""
     try:
-        found = json.loads(Path(path).read_text())
+        found = read_json(path)
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

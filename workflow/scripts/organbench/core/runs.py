@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from organbench.core.files import read_json
+from organbench.core.files import sound_json
 
 PLACE = re.compile(
     r"(?:.*/)?results/[^/]+/(?:learning_curve/share(\d+)/)?runs/([^/]+)/(?:tuning/)?fold(\d+)-seed(\d+)/.*"
@@ -53,7 +53,7 @@ class Run:
 
 def read_cost(folder: str | Path) -> dict[str, Any]:
     """What the `cost.json` of a training holds; nothing where there is none, or it is damaged."""
-    return read_json(Path(folder, "cost.json"))
+    return sound_json(Path(folder, "cost.json"))
 
 
 def name_of(folder: str | Path) -> str:

@@ -1,6 +1,5 @@
 """The tables of a study: names stay names, also where they are digits."""
 
-import json
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from io import StringIO
@@ -10,7 +9,7 @@ from typing import TextIO
 import pandas as pd
 
 from organbench.core.errors import InputError
-from organbench.core.files import atomic
+from organbench.core.files import atomic, read_json
 from organbench.core.runs import Run
 
 NAMES = (
@@ -71,7 +70,7 @@ def metrics(path: str | Path, organs: Sequence[str], models: Collection[str]) ->
 
 def records(paths: Iterable[str | Path]) -> pd.DataFrame:
     """Read JSON files of runs, such as their costs: a row each, with the model, fold and seed that its path names."""
-    return pd.DataFrame([{**json.loads(Path(path).read_text()), **Run.of(path).key} for path in paths])
+    return pd.DataFrame([{**read_json(path), **Run.of(path).key} for path in paths])
 
 
 def histories(paths: Iterable[str | Path]) -> pd.DataFrame:

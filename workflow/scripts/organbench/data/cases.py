@@ -1,6 +1,5 @@
 """The prepared case on disk: memory-mapped arrays on the working grid, and the geometry that leads back."""
 
-import json
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from organbench.core.errors import InputError
-from organbench.core.files import atomic, write_json
+from organbench.core.files import atomic, read_json, write_json
 from organbench.data.grids import Array, Grid
 
 POINTS = 1024  # voxels of each organ that are remembered for sampling
@@ -81,7 +80,7 @@ def read_info(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        info: dict[str, Any] = json.loads(path.read_text())
+        info: dict[str, Any] = read_json(path)
         if "bad" not in info:
             overview(info), Grid.from_json(info["working"]), Grid.from_json(info["oriented"]), info["organs"].values()
             sum(info[key][organ] for key in ("voxels", "original_voxels") for organ in info["organs"])

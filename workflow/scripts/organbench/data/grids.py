@@ -22,6 +22,7 @@ SLAB = 16  # slices worked on at a time
 GRID_TOLERANCE_MM = 0.05  # two grids are the same where no voxel lies farther off: headers are rounded differently
 SPACING_MM = (0.01, 100.0)  # of a scan, from micro-CT to what no scanner does
 FARTHEST_MM = 1e5  # from the scanner's origin
+STRAIGHT = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)  # direction of axes along the patient's
 
 Array = NDArray[Any]
 

@@ -46,7 +46,7 @@ def same(folder: str | Path, originals: Mapping[str, str | Path]) -> bool:
     Files of the same size and date are taken for the same. Others are read; their new date is written down, so that the
     next call need not read them again.
     """
-    known = files.read_json(Path(folder, NAME))
+    known = files.sound_json(Path(folder, NAME))
     try:
         found = {what: Path(file).stat() for what, file in originals.items()}
         if any(there.st_size != known[what]["bytes"] for what, there in found.items()):

@@ -1,7 +1,5 @@
 """What the formats have in common."""
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -21,7 +19,7 @@ LARGEST_BYTES = 4 << 30  # of all voxels as they are stored: 1024 x 1024 x 2048 
 class Header(Protocol):
     """What a file's header claims."""
 
-    def check_voxels(self, voxels: NDArray[Any]) -> None:
+    def check_voxels(self, voxels: "NDArray[Any]") -> None:
         """Check that what SimpleITK has read (z y x) is all that the file holds, undamaged.
 
         Raises:

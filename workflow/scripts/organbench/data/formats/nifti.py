@@ -3,8 +3,6 @@
 Offsets and meanings are those of nifti1.h and nifti2.h (https://nifti.nimh.nih.gov).
 """
 
-from __future__ import annotations
-
 import gzip
 import math
 import os
@@ -63,7 +61,7 @@ class Fields:
     rows: tuple[float, ...]
 
     @classmethod
-    def of(cls, content: bytes) -> Fields:
+    def of(cls, content: bytes) -> "Fields":
         """The fields in a file's first bytes, where these are unpacked.
 
         Raises:
@@ -96,7 +94,7 @@ class Header:
         """Bytes up to the last voxel."""
         return int(self.fields.vox_offset) + self.voxels * self.fields.bits // 8
 
-    def check_voxels(self, voxels: NDArray[Any]) -> None:
+    def check_voxels(self, voxels: "NDArray[Any]") -> None:
         """Check that all voxels are there, undamaged, and numbers.
 
         Needed because SimpleITK's reader of NIfTI turns what is missing, damaged, NaN or infinite into 0 without a
@@ -141,7 +139,7 @@ class Header:
             raise InputError(f"{self.file}: cut short, {found} of {self.stop} bytes are there; copy the file again")
 
 
-def stored_checksum(voxels: NDArray[Any], fields: Fields, checksum: int) -> int:
+def stored_checksum(voxels: "NDArray[Any]", fields: Fields, checksum: int) -> int:
     """Go on with the checksum of a file's first bytes over its voxels, as they must be stored to be read like this."""
     import numpy as np
 

@@ -5,8 +5,6 @@ read, and takes the name of the file that holds the voxels for a format of print
 short lines of text that name a plain file.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import zlib
@@ -63,7 +61,7 @@ class TextHeader:
     start: int
     packed: bool
 
-    def check_voxels(self, voxels: NDArray[Any]) -> None:
+    def check_voxels(self, voxels: "NDArray[Any]") -> None:
         """Check that the voxels of a compressed file are those that were read.
 
         SimpleITK reads garbage where they are damaged, or where a MetaImage does not say how many bytes they take.

@@ -17,7 +17,7 @@ import SimpleITK as sitk
 
 from organbench.core.errors import InputError
 from organbench.data import grids, images
-from organbench.data.grids import Array, Grid
+from organbench.data.grids import STRAIGHT, Array, Grid
 from organbench.data.intensity import AIR_HU
 from organbench.data.sources import downloads
 
@@ -103,9 +103,7 @@ def read(folder: str | Path) -> tuple[sitk.Image, sitk.Image]:
         raise InputError(f"{folder / 'ct.csv'}: has no voxels; remove it and run again")
     box = tuple(slice(max(side.start - MARGIN, 0), side.stop + MARGIN) for side in grids.box(known))
     depth, height, width = ct[box].shape
-    grid = Grid(
-        (width, height, depth), (x, y, z), (-width * x / 2, -height * y / 2, 0.0), tuple(np.eye(3).ravel().tolist())
-    )
+    grid = Grid((width, height, depth), (x, y, z), (-width * x / 2, -height * y / 2, 0.0), STRAIGHT)
     return grids.to_image(ct[box] + np.int16(AIR_HU), grid), grids.to_image(labels[box], grid)
 
 

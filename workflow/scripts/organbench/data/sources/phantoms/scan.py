@@ -17,7 +17,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from organbench.data.grids import Grid, orient, to_image
+from organbench.data.grids import STRAIGHT, Grid, orient, to_image
 from organbench.data.sources.phantoms import anatomy, patient
 from organbench.data.sources.phantoms.shapes import OTHER, Array, Part, Place, column, lines, smooth_max
 
@@ -94,9 +94,8 @@ def phantom(case: int, *, seed: int, size: Sequence[int]) -> tuple[sitk.Image, s
         if scan.padded:
             image[outside] = PADDING
             label[outside] = OTHER
-    grid = Grid.from_json(
-        {"size": size, "spacing": scan.extent / size, "origin": scan.origin, "direction": np.eye(3).ravel()}
-    )
+    spacing = scan.extent / size
+    grid = Grid.from_json({"size": size, "spacing": spacing, "origin": scan.origin, "direction": STRAIGHT})
     volume, label_map = (orient(to_image(array, grid), scan.orientation) for array in (hu, labels))
     return volume, label_map
 
