@@ -23,8 +23,7 @@ from organbench.evaluation import registry
 from organbench.study import configuration, identity, kinds, schema, tuning
 from organbench.study.kinds import network
 from organbench.data import finding, groups, names, splits
-from organbench.data.sources.openkbp.patients import FETCHING, absent, patients
-from organbench.data.sources.phantoms.folder import GENERATED, check_phantoms
+from organbench.data.sources.openkbp.patients import patients
 from organbench.core import dates, failures, provenance
 from organbench.core.errors import InputError, plain
 from organbench.core.jobs import adopt, namespace
@@ -96,7 +95,7 @@ def resolve_study():
         tuning.check_folds(resolved, folds)
         if resolved["dataset"]["source"] == "phantom":
             configuration.check_folder(Path(resolved["dataset"]["root"]))
-            check_phantoms(resolved["dataset"], cases)
+            finding.check_phantoms(resolved["dataset"], cases)
         grouped = groups.read(
             resolved["dataset"], cases, incomplete, resolved["split"]["patient"]
         )
@@ -143,7 +142,7 @@ VOLUME, LABELS = (f"{ROOT}/{STUDY['dataset'][key]}" for key in ("image", "label"
 ABSENT = []
 if STUDY["dataset"]["source"] == "openkbp":
     try:
-        ABSENT = absent(STUDY["dataset"], CASES)
+        ABSENT = finding.absent(STUDY["dataset"], CASES)
     except InputError as error:
         raise WorkflowError(str(error)) from None
     # Be polite to who publishes them, with however many cores.

@@ -42,7 +42,7 @@ if STUDY["dataset"]["source"] == "openkbp":
             code=code("fetch.py"),
             address=STUDY["dataset"]["openkbp"]["address"],
             # no output: what has come goes on where it broke off
-            folder=lambda wildcards: f"{STUDY['dataset']['root']}/{FETCHING}/{wildcards.case}",
+            folder=lambda wildcards: f"{STUDY['dataset']['root']}/{finding.FETCHING}/{wildcards.case}",
             checksums=lambda wildcards: patients()[wildcards.case],
         script:
             "../scripts/fetch.py"

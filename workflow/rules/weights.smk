@@ -8,7 +8,7 @@ from organbench.data import origins
 from snakemake.logging import logger
 from snakemake.settings.enums import RerunTrigger
 
-PHANTOM_MARK = f"{ROOT}/{GENERATED}"
+PHANTOM_MARK = f"{ROOT}/{finding.GENERATED}"
 TRAINING_RULES = ("train", "train_share", "tune")
 REPLACED = """\
 {count} finished trainings are not what the study asks for:

@@ -16,11 +16,11 @@ from conftest import ROOT
 from serving import serving
 
 from organbench.core.errors import InputError
-from organbench.data import grids, images
+from organbench.data import finding, grids, images
 from organbench.data.grids import Grid
 from organbench.data.sources import downloads
 from organbench.data.sources.openkbp import fetching as openkbp
-from organbench.data.sources.openkbp.patients import absent, patients
+from organbench.data.sources.openkbp.patients import patients
 
 CORNER = (30, 38, 127)  # of a stored volume's first voxel in the source's cube (posterior, left, inferior)
 CASES = ["1", "2", "4", "9"]
@@ -285,11 +285,11 @@ def test_a_server_that_fails_is_one_line(snakemake, server, tmp_path):
 
 def test_half_a_patient_is_not_overwritten(tmp_path):
     dataset = {"root": str(tmp_path), "image": "volume-{case}.nii.gz", "label": "labels-{case}.nii.gz"}
-    assert absent(dataset, ["1", "2"]) == ["1", "2"]
+    assert finding.absent(dataset, ["1", "2"]) == ["1", "2"]
     (tmp_path / "volume-1.nii.gz").touch()
     with pytest.raises(InputError, match=r"volume-1.nii.gz: labels-1.nii.gz is not there; add it, or move this one"):
-        absent(dataset, ["1", "2"])
+        finding.absent(dataset, ["1", "2"])
     (tmp_path / ".fetching/1").mkdir(parents=True)  # it is ours: a fetching was killed between the two
-    assert absent(dataset, ["1", "2"]) == ["1", "2"]
+    assert finding.absent(dataset, ["1", "2"]) == ["1", "2"]
     (tmp_path / "labels-1.nii.gz").touch()
-    assert absent(dataset, ["1", "2"]) == ["2"]
+    assert finding.absent(dataset, ["1", "2"]) == ["2"]

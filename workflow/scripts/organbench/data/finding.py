@@ -1,11 +1,11 @@
-"""A data set's cases, by the names of its files.
+"""A data set's cases, by the names of its files, and which files are there that are made or fetched.
 
 Plain Python, because the workflow needs it while it is parsed.
 """
 
 import glob
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from organbench.data import splits
 from organbench.data.names import CASE_NAME, EMPTY, LONGEST_NAME
 from organbench.data.sources.openkbp.patients import patients
 
+FETCHING = ".fetching"  # folder below root for patients that are being fetched
+GENERATED = ".generated"  # file below root that says that phantoms were put there
 SCHEMES = {"s3": "s3", "http": "http", "https": "http"}  # of addresses, and the storage plugin of each
 
 
@@ -38,11 +40,11 @@ def find_cases(dataset: Mapping[str, Any], stored: Sequence[str] | None = None) 
     root, chosen = dataset["root"].rstrip("/"), dataset.get("cases")
     incomplete: dict[str, str] = {}
     if dataset["source"] == "openkbp":
-        found = {case: f"{root}/{dataset['image']}".replace("{case}", case) for case in patients()}
+        found = {case: files_of(dataset, case)[0] for case in patients()}
     elif is_address(root) and stored is None:
         if chosen is None:
             raise InputError(f"config, dataset.cases: {root} cannot be listed; list the names of its cases here")
-        found = {str(case): f"{root}/{dataset['image']}".replace("{case}", str(case)) for case in chosen}
+        found = {case: files_of(dataset, case)[0] for case in map(str, chosen)}
     else:
         found, incomplete = pairs(dataset, root, stored)
     for case, path in found.items():
@@ -79,7 +81,7 @@ def pairs(dataset: Mapping[str, Any], root: str, stored: Sequence[str] | None) -
         )
     incomplete = {}
     for case in volumes | labels:
-        image, label = (f"{root}/{dataset[key]}".replace("{case}", case) for key in ("image", "label"))
+        image, label = files_of(dataset, case)
         if case not in labels:
             incomplete[case] = f"{image}: has no labels; add {label} or remove the volume"
         elif case not in volumes:
@@ -98,6 +100,44 @@ def matching(root: str, pattern: str, stored: Sequence[str] | None) -> dict[str,
         files = Path(root).glob("*".join(glob.escape(part) for part in pattern.split("{case}")))
         stored = [path.relative_to(root).as_posix() for path in files]
     return {match["case"]: f"{root}/{match[0]}" for match in map(expression.fullmatch, sorted(stored)) if match}
+
+
+def files_of(dataset: Mapping[str, Any], case: str) -> tuple[str, str]:
+    """The paths of a case's volume and labels."""
+    image, label = (f"{dataset['root'].rstrip('/')}/{dataset[key]}" for key in ("image", "label"))
+    return image.replace("{case}", case), label.replace("{case}", case)
+
+
+def absent(dataset: Mapping[str, Any], cases: Iterable[str]) -> list[str]:
+    """Those of OpenKBP's patients that have to be fetched. What a user has put there is never touched.
+
+    Raises:
+        InputError: one of a patient's two files is there, and no fetching of it was begun.
+    """
+    missing = []
+    for case in cases:
+        paths = [Path(file) for file in files_of(dataset, case)]
+        there = [path for path in paths if path.exists()]
+        if len(there) == 1 and not Path(dataset["root"], FETCHING, case).exists():
+            (other,) = set(paths) - set(there)
+            raise InputError(f"{there[0]}: {other.name} is not there; add it, or move this one away to fetch both")
+        if len(there) < 2:
+            missing.append(case)
+    return missing
+
+
+def check_phantoms(dataset: Mapping[str, Any], cases: Iterable[str]) -> None:
+    """Check that phantoms are not written over a user's files: a study that forgets its source makes phantoms.
+
+    Raises:
+        InputError: a file of that name is there, and no phantom was ever put into the folder.
+    """
+    there = (path for case in cases for path in map(Path, files_of(dataset, case)) if path.exists())
+    if not Path(dataset["root"], GENERATED).exists() and (found := next(there, None)):
+        raise InputError(
+            f"{found}: would be overwritten by a phantom; to read it, set dataset.source to nifti, "
+            "to make phantoms, set dataset.root to another folder"
+        )
 
 
 def is_address(root: str) -> bool:

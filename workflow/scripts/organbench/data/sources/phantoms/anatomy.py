@@ -106,9 +106,8 @@ def iliac_wings(place: Place) -> Array:
 
 def jaw(place: Place) -> Array:
     """The mandible's horseshoe."""
-    arch = np.abs(np.hypot(place.x / 0.95, place.y + 50) - 40) - 5
-    result: Array = np.maximum(arch, np.maximum(place.y + 40, np.abs(place.z - 312) - 12))
-    return result
+    arch: Array = np.abs(np.hypot(place.x / 0.95, place.y + 50) - 40) - 5
+    return np.maximum(arch, np.maximum(place.y + 40, np.abs(place.z - 312) - 12))
 
 
 def cranium(place: Place) -> Array:
