@@ -4,8 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from organbench.analysis.statistics import paired_values
-from organbench.analysis.trainings import by_model, training_values
+from organbench.analysis.statistics import by_model, paired_values, training_values
 
 NAN = np.nan
 

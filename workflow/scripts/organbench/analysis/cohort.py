@@ -72,18 +72,15 @@ def example_cases(per_case: pd.DataFrame, agreements: pd.DataFrame) -> pd.DataFr
     ranked = overall.groupby("case", sort=False)["dice"].mean().sort_values(ascending=False, kind="stable")
     found = disagreement(agreements)
     apart = found[found.index.get_level_values("organ") == ALL].droplevel("organ").reindex(ranked.index)
-    chosen = {}
+    chosen: dict[str, str] = {}
     if len(ranked):
         chosen = {"best": ranked.index[0], "median": ranked.index[(len(ranked) - 1) // 2], "worst": ranked.index[-1]}
         if apart.notna().any():
             others = apart.drop(chosen.values(), errors="ignore")
             chosen["disputed"] = (others if others.notna().any() else apart).idxmax()
-    tables = [
-        overall.loc[overall["case"] == case, ["case", "model", "dice"]].assign(rank=rank, disagreement=apart[case])
-        for rank, case in chosen.items()
-    ]
-    columns = ["rank", "case", "model", "dice", "disagreement"]
-    return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
+    table = pd.DataFrame(list(chosen.items()), columns=["rank", "case"])
+    table = table.merge(overall[["case", "model", "dice"]], on="case")
+    return table.assign(disagreement=table["case"].map(apart))
 
 
 def case_volumes(per_case: pd.DataFrame) -> pd.DataFrame:
@@ -148,8 +145,6 @@ def scan_spacing(cases: pd.DataFrame) -> pd.DataFrame:
         in_plane_mm (the larger of the two others).
     """
     spacing = cases[["spacing_x", "spacing_y", "spacing_z"]].to_numpy(float)
-    along = np.array([next(i for i, letter in enumerate(code) if letter in "IS") for code in cases["orientation"]])
-    within = spacing.copy()
-    within[np.arange(len(cases)), along] = 0
-    slices = spacing[np.arange(len(cases)), along]
-    return cases[["case"]].reset_index(drop=True).assign(slice_mm=slices, in_plane_mm=within.max(axis=1))
+    along = np.array([[letter in "IS" for letter in code] for code in cases["orientation"]])  # one of three
+    in_plane = np.where(along, 0, spacing).max(axis=1)
+    return cases[["case"]].reset_index(drop=True).assign(slice_mm=spacing[along], in_plane_mm=in_plane)

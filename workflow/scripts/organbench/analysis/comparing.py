@@ -90,9 +90,9 @@ def one_table(path: Path, metrics: Sequence[str]) -> pd.DataFrame:
             raise InputError(f"{path}, line {table[column].isna().idxmax() + 2}: names no {column}; fill the cell")
     for metric in here:
         numbers = pd.to_numeric(table[metric], errors="coerce")
-        odd = numbers.isna() & table[metric].notna()
-        if odd.any() or numbers.abs().eq(float("inf")).any():
-            line = int((odd | numbers.abs().eq(float("inf"))).idxmax())
+        odd = (numbers.isna() & table[metric].notna()) | numbers.abs().eq(float("inf"))
+        if odd.any():
+            line = int(odd.idxmax())
             raise InputError(
                 f"{path}, line {line + 2}: {metric} is {str(table[metric][line])[:40]!r}, which is no finite number; "
                 "correct it, or leave the cell empty where there is no value"
@@ -113,9 +113,7 @@ def one_table(path: Path, metrics: Sequence[str]) -> pd.DataFrame:
             f"{path}, line {twice.idxmax() + 2}: {row['model']} has a second row of case {row['case']} and organ "
             f"{row['organ']}; say by the columns fold and seed of which training each is, or remove one"
         )
-    if (table["organ"] == ALL).any():
-        table = table[table["organ"] != ALL]  # a mean over organs is computed here
-    return table
+    return table[table["organ"] != ALL]  # a mean over organs is computed here
 
 
 def with_dice(per_case: pd.DataFrame) -> pd.DataFrame:

@@ -72,15 +72,8 @@ def legacy(per_case: pd.DataFrame) -> pd.DataFrame:
         means = patients[patients["model"] == model].groupby("organ", sort=False)["dice"].mean()
         volumes = own["reference_ml"] + own["predicted_ml"]
         organs = means.drop(ALL).dropna()
-        rows.append(
-            {
-                "model": model,
-                "cases": own["case"].nunique(),
-                "legacy": own.groupby("case")["legacy"].mean().mean(),
-                "pooled_dice": (own["dice"] * volumes).sum() / volumes.sum() if volumes.any() else np.nan,
-                "mean_dice": means[ALL],
-                "worst_organ": organs.idxmin() if len(organs) else "",
-                "worst_dice": organs.min(),
-            }
-        )
+        pooled = (own["dice"] * volumes).sum() / volumes.sum() if volumes.any() else np.nan
+        row = {"model": model, "cases": own["case"].nunique(), "legacy": own.groupby("case")["legacy"].mean().mean()}
+        row |= {"pooled_dice": pooled, "mean_dice": means[ALL]}
+        rows.append(row | {"worst_organ": organs.idxmin() if len(organs) else "", "worst_dice": organs.min()})
     return pd.DataFrame(rows)

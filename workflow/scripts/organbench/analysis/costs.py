@@ -75,20 +75,15 @@ def table(
         training_gpu_mib=("peak_gpu_mib", "max"),
         training_energy_j=("energy_j", "mean"),
     )
-    seeds = trainings["seed"].nunique()
+    totals, memory = ["training_seconds_total"], ["training_host_mib", "training_gpu_mib"]
+    if tunings is not None:
+        totals += ["tuning_runs", "tuning_seconds_total"]
+        trained[totals[1:]] = tunings.groupby("model")["training_seconds"].agg(["size", "sum"])
     for name, members in ensembles.items():
         own = trained.loc[list(members)]
-        trained.loc[name] = own.sum(min_count=len(own)) * seeds
-        trained.loc[name, "training_seconds_total"] = own["training_seconds_total"].sum()
-        for memory in ("training_host_mib", "training_gpu_mib"):
-            trained.loc[name, memory] = own[memory].max()
-    tuned = []
-    if tunings is not None:
-        tuned = ["tuning_runs", "tuning_seconds_total"]
-        trained[tuned] = tunings.groupby("model")["training_seconds"].agg(["size", "sum"])
-        for name, members in ensembles.items():
-            trained.loc[name, tuned] = trained.loc[list(members), tuned].sum()
-        trained["tuning_runs"] = trained["tuning_runs"].astype(int)
+        trained.loc[name] = own.sum(min_count=len(own)) * trainings["seed"].nunique()
+        trained.loc[name, totals] = own[totals].sum()
+        trained.loc[name, memory] = own[memory].max()
     predicted = predictions.groupby("model").agg(
         parameters=("parameters", "max"),
         prediction_seconds=("prediction_seconds", "mean"),
@@ -103,8 +98,8 @@ def table(
     found = dice[["mean", "ci_low", "ci_high"]].rename(columns={"mean": "dice"}).join([trained, predicted, devices])
     columns = ["device", *COSTS, "dice", "ci_low", "ci_high"]
     place = columns.index("training_seconds") + 1
-    columns[place:place] = ["training_seconds_total", *tuned]
-    return found[columns].reset_index()
+    columns[place:place] = totals
+    return found[columns].astype({"tuning_runs": int} if tunings is not None else {}).reset_index()
 
 
 def _with_energy(rows: pd.DataFrame) -> pd.DataFrame:
@@ -199,21 +194,10 @@ def advise(costs: pd.DataFrame, comparison: pd.DataFrame) -> pd.DataFrame:
                 said = of_weights[model]
                 words += " when trained again" + (f", though these weights are {said}" if said != "undecided" else "")
             words += f"; worse on {', '.join(worse_on)}" if worse_on else ""
-        rows.append(
-            {
-                "less": cost,
-                "take": model,
-                "value": chosen[cost],
-                "best": best["model"],
-                "best_value": best[cost],
-                "dice": chosen["dice"],
-                "best_dice": best["dice"],
-                "verdict": overall.get(model, ""),
-                "scope": scope.get(model, ""),
-                "worse_on": ", ".join(worse_on),
-                "words": words,
-            }
-        )
+        row = {"less": cost, "take": model, "value": chosen[cost], "dice": chosen["dice"]}
+        row |= {"best": best["model"], "best_value": best[cost], "best_dice": best["dice"]}
+        row |= {"verdict": overall.get(model, ""), "scope": scope.get(model, "")}
+        rows.append(row | {"worse_on": ", ".join(worse_on), "words": words})
     return pd.DataFrame(rows, columns=ADVICE)
 
 

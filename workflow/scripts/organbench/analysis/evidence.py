@@ -180,9 +180,8 @@ def spread_over_trainings(paired: Paired) -> dict[str, float]:
 def _spread_over_folds(paired: Paired, v_patients: float) -> dict[str, float]:
     """What `spread_over_trainings` returns where folds were tested on different patients."""
     n = len(paired.values)
-    parts = [by_fold(own, folds) for own, folds in zip(paired.effects, paired.folds, strict=True) if own is not None]
-    signs = [sign for own, sign in zip(paired.effects, (1, -1), strict=True) if own is not None]
-    shifts = sum(sign * part for sign, part in zip(signs, parts, strict=True))
+    models = zip((1, -1), paired.effects, paired.folds, strict=True)
+    shifts = sum(sign * by_fold(own, folds) for sign, own, folds in models if own is not None)
     table = paired.differences[:, None] + shifts  # (patient, fold)
     table = table[:, ~np.isnan(table).all(axis=0)]
     folds = table.shape[1]

@@ -13,19 +13,18 @@ training that rightly predicts nothing, where another training or the other netw
 """
 
 from collections.abc import Sequence
-from itertools import combinations
+from itertools import combinations, product
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 from organbench.analysis.evidence import holm
-from organbench.analysis.statistics import ALL, CONFIDENCE
-from organbench.analysis.trainings import by_model, patients_of, training_values
+from organbench.analysis.statistics import ALL, CONFIDENCE, by_model, by_organ, means_of_runs, training_values, with_all
 
 KINDS = ("below", "missed")
 RATES = ["metric", "model", "organ", "n", "failed", "rate", "ci_low", "ci_high"]
-DIFFERENCES = ["metric", "organ", "model_a", "model_b", "n", "only_a", "only_b", "both", "p_value", "p_holm"]
+DIFFERENCES = ["metric", "organ", "model_a", "model_b", "n", "only_a", "only_b", "both", "p_value"]
 
 
 def outcomes(per_case: pd.DataFrame, kind: str, models: Sequence[str], limit: float) -> pd.DataFrame:
@@ -47,10 +46,8 @@ def outcomes(per_case: pd.DataFrame, kind: str, models: Sequence[str], limit: fl
         failed = values[values.index.get_level_values("organ") != ALL] < limit
     else:
         rows = per_case[per_case["model"].isin(models) & (per_case["reference_ml"] > 0)]
-        share = (rows["predicted_ml"] == 0).groupby([rows["organ"], patients_of(rows), rows["model"]]).mean()
-        failed = share.unstack("model").reindex(columns=list(models)).dropna() >= 0.5
-    anything = pd.concat({ALL: failed.groupby("patient").any()}, names=["organ"])
-    return pd.concat([failed, anything]).astype(bool)
+        failed = means_of_runs(rows, rows["predicted_ml"] == 0, models).dropna() >= 0.5
+    return with_all(failed, failed.groupby("case").any()).astype(bool)
 
 
 def failure_rates(per_case: pd.DataFrame, limit: float) -> pd.DataFrame:
@@ -66,12 +63,10 @@ def failure_rates(per_case: pd.DataFrame, limit: float) -> pd.DataFrame:
         every combination, in order of first appearance, organ `all` last.
     """
     rows = []
-    for kind in KINDS:
-        for model in per_case["model"].unique():
-            failed = outcomes(per_case, kind, [model], limit)[model]
-            for organ in [*per_case["organ"].unique(), ALL]:
-                own = failed[failed.index.get_level_values("organ") == organ]
-                rows.append((kind, model, organ, len(own), int(own.sum()), *rate(int(own.sum()), len(own))))
+    for kind, model in product(KINDS, per_case["model"].unique()):
+        for organ, outcome in by_organ(outcomes(per_case, kind, [model], limit), per_case):
+            failed, n = int(outcome[model].sum()), len(outcome)
+            rows.append((kind, model, organ, n, failed, *rate(failed, n)))
     return pd.DataFrame(rows, columns=RATES)
 
 
@@ -101,15 +96,12 @@ def failure_differences(per_case: pd.DataFrame, limit: float) -> pd.DataFrame:
         for a single model.
     """
     rows = []
-    for kind in KINDS:
-        for model_a, model_b in combinations(per_case["model"].unique(), 2):
-            failed = outcomes(per_case, kind, [model_a, model_b], limit)
-            for organ in [*per_case["organ"].unique(), ALL]:
-                own = failed[failed.index.get_level_values("organ") == organ]
-                a, b = own[model_a], own[model_b]
-                only_a, only_b, both = int((a & ~b).sum()), int((b & ~a).sum()), int((a & b).sum())
-                p = mcnemar_p(only_a, only_b) if len(own) else np.nan
-                rows.append((kind, organ, model_a, model_b, len(own), only_a, only_b, both, p, np.nan))
+    for kind, pair in product(KINDS, combinations(per_case["model"].unique(), 2)):
+        for organ, outcome in by_organ(outcomes(per_case, kind, pair, limit), per_case):
+            a, b = (outcome[model] for model in pair)
+            only_a, only_b, both = int((a & ~b).sum()), int((b & ~a).sum()), int((a & b).sum())
+            p = mcnemar_p(only_a, only_b) if len(outcome) else np.nan
+            rows.append((kind, organ, *pair, len(outcome), only_a, only_b, both, p))
     table = pd.DataFrame(rows, columns=DIFFERENCES)
     return table.assign(p_holm=holm(table["p_value"].to_numpy(float)))
 

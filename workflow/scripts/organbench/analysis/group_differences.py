@@ -5,26 +5,23 @@ other numbers of patients. So the difference of the differences is tested itself
 """
 
 import math
-from collections.abc import Collection, Mapping, Sequence
-from itertools import combinations
+from collections.abc import Collection, Mapping
+from itertools import combinations, product
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
+from organbench.analysis import statistics
 from organbench.analysis.evidence import holm
-from organbench.analysis.statistics import ALL, CONFIDENCE, interval, metrics_of, patient_values
-from organbench.analysis.trainings import parts, patients_of, training_values
+from organbench.analysis.statistics import CONFIDENCE, by_organ, metrics_of, patients_of, training_values
 from organbench.analysis.verdicts import compare
 from organbench.data.splits import natural
 
-SUMMARY = ["metric", "model", "organ", "group", "n", "mean", "std", "median", "ci_low", "ci_high"]
 KEYS = ["metric", "organ", "model_a", "model_b", "group"]
 DIFFERENCE = ["n", "mean_difference", "ci_low", "ci_high"]
 INTERACTION = ["n_others", "interaction", "interaction_low", "interaction_high", "p_value"]
 DIFFERENCES = [*KEYS, *DIFFERENCE, *INTERACTION, "p_holm", "scope"]
-NETWORKS, WEIGHTS = "networks", "weights"
-"""What a test is about: networks, where both were trained several times, else these weights only."""
 
 
 def group_summaries(per_case: pd.DataFrame, groups: Mapping[str, str]) -> pd.DataFrame:
@@ -40,18 +37,16 @@ def group_summaries(per_case: pd.DataFrame, groups: Mapping[str, str]) -> pd.Dat
         also where n is 0; organ `all` last, groups in natural order.
     """
     of_patient = patient_groups(per_case, groups)
-    values = patient_values(per_case)
+    values = statistics.patient_values(per_case)
     group_of = values["case"].map(of_patient)
     rows = []
+    groups_of = sorted(of_patient.unique(), key=natural)
     for metric in metrics_of(per_case):
-        for model in values["model"].unique():
-            for organ in values["organ"].unique():
-                chosen = (values["model"] == model) & (values["organ"] == organ)
-                for group in sorted(of_patient.unique(), key=natural):
-                    own = values.loc[chosen & (group_of == group), metric].dropna()
-                    spread = (own.mean(), own.std(), own.median(), *interval(own.to_numpy()))
-                    rows.append((metric, model, organ, group, len(own), *spread))
-    return pd.DataFrame(rows, columns=SUMMARY)
+        for model, organ, group in product(values["model"].unique(), values["organ"].unique(), groups_of):
+            chosen = (values["model"] == model) & (values["organ"] == organ) & (group_of == group)
+            place = {"metric": metric, "model": model, "organ": organ, "group": group}
+            rows.append(place | statistics.described(values.loc[chosen, metric]))
+    return pd.DataFrame(rows)
 
 
 def patient_groups(per_case: pd.DataFrame, groups: Mapping[str, str]) -> pd.Series:
@@ -94,7 +89,7 @@ def interactions(per_case: pd.DataFrame, groups: Mapping[str, str]) -> pd.DataFr
     """Test of every pair of models and every group whether their difference is another there than in all other groups.
 
     Args:
-        per_case: see `trainings.training_values`.
+        per_case: see `statistics.training_values`.
         groups: of each case its group; all cases of a patient are of one.
 
     Returns:
@@ -106,23 +101,15 @@ def interactions(per_case: pd.DataFrame, groups: Mapping[str, str]) -> pd.DataFr
     for metric in metrics_of(per_case):
         rows = []
         for model_a, model_b in combinations(per_case["model"].unique(), 2):
-            values = training_values(per_case, metric, [model_a, model_b])
-            for organ in [*per_case["organ"].unique(), ALL]:
-                own = values[values.index.get_level_values("organ") == organ].droplevel("organ")
-                group_of = own.index.map(of_patient).to_numpy()
+            for organ, own in by_organ(training_values(per_case, metric, [model_a, model_b]), per_case):
+                group_of = own.index.get_level_values("case").map(of_patient).to_numpy()
                 place = {"metric": metric, "organ": organ, "model_a": model_a, "model_b": model_b}
                 rows += [{**place, "group": group, **interaction(own, group_of == group)} for group in names]
         if rows:
-            tables.append(corrected(pd.DataFrame(rows), names))
+            p = np.array([row["p_value"] for row in rows])
+            alike = 2 if len(names) == 2 else 1  # of two groups, the row of the second holds the test of the first
+            tables.append(pd.DataFrame(rows).assign(p_holm=np.repeat(holm(p[::alike]), alike)))
     return pd.concat(tables[1:] or tables, ignore_index=True)
-
-
-def corrected(family: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """Add p_holm to all rows of a metric; of two groups, the row of the second holds the test of the first."""
-    if len(names) != 2:
-        return family.assign(p_holm=holm(family["p_value"].to_numpy(float)))
-    once = holm(family.loc[family["group"] == names[0], "p_value"].to_numpy(float))
-    return family.assign(p_holm=np.repeat(once, 2))
 
 
 def interaction(values: pd.DataFrame, inside: np.ndarray) -> dict[str, float | str]:
@@ -137,7 +124,7 @@ def interaction(values: pd.DataFrame, inside: np.ndarray) -> dict[str, float | s
     freedom, then those of patients, many; in a family of 21 tests that alone made up to 27 % of false ones.
 
     Args:
-        values: a row per patient, a column per training of one of two models (see `trainings.training_values`).
+        values: a row per patient, a column per training of one of two models (see `statistics.training_values`).
         inside: which patients are in the group, shape (patients,).
 
     Returns:
@@ -148,10 +135,10 @@ def interaction(values: pd.DataFrame, inside: np.ndarray) -> dict[str, float | s
     fold_of = pd.factorize(values.columns.droplevel("seed"))[0]  # of each training its model and fold
     several = bool(len(fold_of)) and np.bincount(fold_of).min() > 1
     result: dict[str, float | str] = dict.fromkeys(INTERACTION, np.nan)
-    result |= {"n_others": int((~inside).sum()), "scope": NETWORKS if several else WEIGHTS}
+    result |= {"n_others": int((~inside).sum()), "scope": "networks" if several else "weights"}
     if min(inside.sum(), (~inside).sum()) < 2:
         return result
-    shares, of_model = parts(values)
+    shares, of_model = statistics.parts(values)
     difference = shares @ of_model @ [1, -1]
     variances = [(difference[side].var(ddof=1) / side.sum(), side.sum() - 1) for side in (inside, ~inside)]
     if several:

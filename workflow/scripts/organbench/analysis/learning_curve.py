@@ -1,6 +1,7 @@
 """Would more patients help? The Dice of the same test cases after trainings on nested shares of the patients."""
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -27,30 +28,22 @@ def table(per_case: pd.DataFrame, patients: Mapping[int, Sequence[int]]) -> pd.D
         gain_high. See `statistics.patient_values` and `statistics.interval`; NaN where there is nothing to subtract.
     """
     rows = []
-    shares = sorted(per_case["share"].unique())
     scores = per_case.filter(["model", "fold", "seed", "case", "patient", "organ", "dice"])
-    values = {share: statistics.patient_values(scores[per_case["share"] == share]) for share in shares}
+    values = {
+        share: statistics.patient_values(scores.loc[of_share]).set_index(["model", "organ", "case"])["dice"]
+        for share, of_share in per_case.groupby("share").groups.items()
+    }
+    dice = pd.concat(values, axis=1)
     trainings = per_case.drop_duplicates(["share", "model", "fold", "seed"]).groupby(["share", "model"]).size()
-    models, organs = per_case["model"].unique(), values[shares[0]]["organ"].unique()
-    for model in models:
-        for organ in organs:
-            before = None
-            for share in shares:
-                dice = _dice(values[share], model, organ)
-                low, high = statistics.interval(dice.to_numpy())
-                row = {"model": model, "share": share, "patients": np.mean(patients[share]), "organ": organ}
-                row |= {"trainings": trainings.get((share, model), 0), "n": len(dice)}
-                row |= {"dice": dice.mean(), "ci_low": low, "ci_high": high}
-                if before is not None:
-                    gained = (dice - before).dropna()
-                    low, high = statistics.interval(gained.to_numpy())
-                    row |= {"gain": gained.mean(), "gain_low": low, "gain_high": high}
-                rows.append(row)
-                before = dice
+    for model, organ in product(per_case["model"].unique(), dice.index.unique("organ")):
+        own = dice.xs((model, organ), level=("model", "organ"))
+        before = pd.Series(dtype=float)
+        for share in dice:
+            now = own[share].dropna()
+            row = {"model": model, "share": share, "patients": np.mean(patients[share]), "organ": organ}
+            row |= {"trainings": trainings.get((share, model), 0)}
+            reached, gain = statistics.described(now), statistics.described(now - before)
+            before = now
+            row |= reached | {"dice": reached["mean"]}
+            rows.append(row | {"gain": gain["mean"], "gain_low": gain["ci_low"], "gain_high": gain["ci_high"]})
     return pd.DataFrame(rows, columns=COLUMNS)
-
-
-def _dice(values: pd.DataFrame, model: str, organ: str) -> pd.Series:
-    """A model's Dice of an organ, by case; cases without a value are left out."""
-    chosen = values[(values["model"] == model) & (values["organ"] == organ)]
-    return chosen.set_index("case")["dice"].dropna()

@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from organbench.analysis.statistics import ALL, CONFIDENCE
-from organbench.analysis.trainings import by_model, parts, training_values
+from organbench.analysis.statistics import CONFIDENCE, by_model, by_organ, parts, training_values
 from organbench.analysis.verdicts import sign
 
 RESAMPLES = 1000  # a share of .5 then varies by about .016 over bootstrap seeds
@@ -24,14 +23,14 @@ STABILITY = ["metric", "organ", "model", "n", "trainings", "mean", "rank", "rank
 def rank_stability(per_case: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
     """Rank two or more models by their means, and say how often resamples rank them so.
 
-    The patients are those where all models have a value (see `trainings.training_values`). Each resample draws as many
+    The patients are those where all models have a value (see `statistics.training_values`). Each resample draws as many
     patients as there are, with replacement, within each fold; and within each fold, of each model's S trainings (S > 1)
     S - 1 with replacement. Not S: a bootstrap of S values makes the variance of their mean too small by (S - 1) / S,
     which is half of it for two trainings; drawing S - 1 gives the right one (Rao and Wu 1988). A model with one
     training, such as an ensemble, keeps it. Models of the same mean share the best of their ranks.
 
     Args:
-        per_case: see `trainings.training_values`.
+        per_case: see `statistics.training_values`.
         metrics: which of its metrics.
 
     Returns:
@@ -43,32 +42,28 @@ def rank_stability(per_case: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFra
         model has that rank). NaN where there is no patient; no rows for a single model.
     """
     models = list(per_case["model"].unique())
-    shares = [f"share_{rank}" for rank in range(1, len(models) + 1)]
-    tables = [pd.DataFrame(columns=[*STABILITY, *shares])]
+    columns = [*STABILITY, *(f"share_{rank}" for rank in range(1, len(models) + 1))]
+    tables = [pd.DataFrame(columns=columns)]
     for metric in metrics if len(models) > 1 else []:
-        values = training_values(per_case, metric, models)
-        for organ in [*per_case["organ"].unique(), ALL]:
-            own = values[values.index.get_level_values("organ") == organ]
+        for organ, own in by_organ(training_values(per_case, metric, models), per_case):
             table = stability(own, sign(metric)).assign(metric=metric, organ=organ)
-            tables.append(table.sort_values("rank", kind="stable")[[*STABILITY, *shares]])
+            tables.append(table.reindex(columns=columns).sort_values("rank", kind="stable"))
     return pd.concat(tables[1:] or tables, ignore_index=True)
 
 
 def stability(values: pd.DataFrame, direction: int) -> pd.DataFrame:
-    """The rows of `rank_stability` of one metric and organ, in order of the models, without its name and the metric's.
+    """The rows of `rank_stability` of one metric and organ, in order of the models, with what is known of them.
 
     Args:
-        values: a row per patient, a column per training (see `trainings.training_values`).
+        values: a row per patient, a column per training (see `statistics.training_values`).
         direction: 1 where higher is better, -1 where lower is.
     """
     models = list(values.columns.unique("model"))
     trainings = values.columns.to_frame(index=False).groupby(["model", "fold"], sort=False).size()
     table = pd.DataFrame({"model": models, "n": len(values)})
     table["trainings"] = trainings.groupby("model").min().reindex(models).to_numpy()
-    unknown = ["mean", "rank", "rank_low", "rank_high", "kendall_tau"]
-    shares = [f"share_{rank}" for rank in range(1, len(models) + 1)]
     if values.empty:
-        return table.assign(**dict.fromkeys([*unknown, *shares], np.nan))
+        return table
     means = by_model(values).mean()[models].to_numpy()
     ranks = ranking(means[None], direction)
     drawn = ranking(resampled_means(values, np.random.default_rng(SEED)), direction)
@@ -77,7 +72,7 @@ def stability(values: pd.DataFrame, direction: int) -> pd.DataFrame:
     table = table.assign(mean=means, rank=ranks[0], rank_low=low, rank_high=high)
     tau = kendall_tau(ranks, drawn)
     table["kendall_tau"] = np.nan if np.isnan(tau).all() else np.nanmean(tau)
-    return table.assign(**{name: (drawn == rank).mean(axis=0) for rank, name in enumerate(shares, start=1)})
+    return table.assign(**{f"share_{rank}": (drawn == rank).mean(axis=0) for rank in range(1, len(models) + 1)})
 
 
 def ranking(means: np.ndarray, direction: int) -> np.ndarray:

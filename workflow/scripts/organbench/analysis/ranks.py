@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from organbench.analysis import statistics
 from organbench.analysis.evidence import DIGITS, holm
-from organbench.analysis.statistics import ALL, metrics_of, misses, paired_values, scored, unit_of
-from organbench.analysis.verdicts import ALPHA, of_organ, sign
+from organbench.analysis.verdicts import ALPHA, sign
 
 RANKS = [
     *("metric", "organ", "model", "n", "average_rank"),
@@ -37,12 +37,11 @@ def rank(per_case: pd.DataFrame) -> pd.DataFrame:
     """
     models = list(per_case["model"].unique())
     tables = [pd.DataFrame(columns=RANKS)]
-    for metric in metrics_of(per_case) if len(models) > 2 else []:
-        advantages = advantages_of(per_case, metric, models)
-        organs = [*per_case["organ"].unique(), ALL]
-        samples = [of_organ(advantages, organ) for organ in organs]
-        p = np.array([friedman_p(sample) for sample in samples])
-        for organ, sample, own, corrected in zip(organs, samples, p, holm(p), strict=True):
+    for metric in statistics.metrics_of(per_case) if len(models) > 2 else []:
+        advantages = statistics.by_organ(advantages_of(per_case, metric, models), per_case)
+        samples = {organ: rows.to_numpy() for organ, rows in advantages}
+        p = np.array([friedman_p(sample) for sample in samples.values()])
+        for (organ, sample), own, corrected in zip(samples.items(), p, holm(p), strict=True):
             critical = critical_difference(len(models), len(sample))
             ranks = stats.rankdata(-sample, axis=1).mean(axis=0) if len(sample) else np.full(len(models), np.nan)
             order = np.argsort(ranks, kind="stable")
@@ -65,12 +64,11 @@ def advantages_of(per_case: pd.DataFrame, metric: str, models: list[str]) -> pd.
         A column per model; a row per organ and case (the patient) where each of the models has a value or misses the
         organ.
     """
-    values = paired_values(per_case, metric, models)
-    missed = misses(per_case, metric, models)
-    rows = scored(per_case, metric, models)
-    partial = rows.groupby([rows[name] for name in ("organ", unit_of(rows), "model")])["value"].mean().unstack("model")
-    partial = partial.rename_axis(index={unit_of(rows): "case"}).reindex(columns=values.columns)
-    partial = pd.concat([partial, pd.concat({ALL: partial.groupby("case").mean()}, names=["organ"])])
+    values = statistics.paired_values(per_case, metric, models)
+    missed = statistics.misses(per_case, metric, models)
+    rows = statistics.scored(per_case, metric, models)
+    partial = statistics.means_of_runs(rows, rows["value"], models)
+    partial = statistics.with_all(partial, partial.groupby("case").mean())
     partial = partial[~partial.index.isin(values.index)].dropna(how="all")
     there = partial.notna() | (missed.reindex(partial.index, fill_value=0.0) > 0)
     values = pd.concat([values, partial[there.all(axis=1)].fillna(0.0)])

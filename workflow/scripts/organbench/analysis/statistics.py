@@ -4,12 +4,16 @@ The unit is the patient. A case's value is first its mean over the trainings (se
 and where the table has a column `patient`, the value of a patient is the mean over the patient's cases. So neither more
 trainings nor more scans pretend to more patients. The organ `all` is a patient's mean over the scored organs. NaN (see
 `registry`) is left out of summaries; `n` is the number of patients that have a value.
+
+Patients vary, and so do trainings: another seed gives other weights. `paired_values` averages trainings away;
+`training_values` keeps them apart, so that what they vary by can be counted (`verdicts`, `group_differences`) or drawn
+from (`rank_stability`).
 """
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
-from itertools import combinations
+from collections.abc import Callable, Iterator, Sequence
+from itertools import combinations, product
 from typing import Any
 
 import numpy as np
@@ -26,11 +30,17 @@ ALL = "all"
 CONFIDENCE = 0.95
 RESAMPLES = 2000  # the ends of an interval then vary by about 2 % of its width over bootstrap seeds
 SEED = 0  # each interval draws from its own generator: it depends on its own values only
+TRAINING = ["model", "fold", "seed"]
 
 
 def unit_of(per_case: pd.DataFrame) -> str:
     """The column that names the patients: patient, where a patient may have several cases (scans), or else case."""
     return "patient" if "patient" in per_case else "case"
+
+
+def patients_of(per_case: pd.DataFrame) -> pd.Series:
+    """The patient of each row, named case: its column patient where scans of a patient are grouped, else its case."""
+    return per_case[unit_of(per_case)].rename("case")
 
 
 def with_patients(per_case: pd.DataFrame, pattern: str | None) -> pd.DataFrame:
@@ -107,40 +117,30 @@ def summarise(per_case: pd.DataFrame) -> pd.DataFrame:
         ValueError: an organ is itself named `all`.
     """
     cases, spread = patient_values(per_case), seed_spread(per_case)
-    organs = cases["organ"].unique()
-    invented = per_case[per_case["false_positive"]].drop_duplicates(["model", "case", "organ"])
-    invented = pd.concat([invented, invented.drop_duplicates(["model", "case"]).assign(organ=ALL)])
-    false_positives = invented.groupby(["model", "organ"]).size()
+    false_positives = _case_counts(per_case[per_case["false_positive"]])
     rows = []
     for metric in metrics_of(per_case):
-        lacking = cases[cases["dice"].notna() & cases[metric].isna() & (cases["organ"] != ALL)]
-        for model in cases["model"].unique():
-            for organ in organs:
-                values = cases.loc[(cases["model"] == model) & (cases["organ"] == organ), metric].dropna()
-                left_out = lacking[(lacking["model"] == model) & ((lacking["organ"] == organ) | (organ == ALL))]
-                rows.append(
-                    {
-                        "metric": metric,
-                        "model": model,
-                        "organ": organ,
-                        "n": len(values),
-                        "mean": values.mean(),
-                        "std": values.std(),
-                        "median": values.median(),
-                        **_ends("ci", values),
-                        **_ends("median_ci", values, np.median),
-                        "missing": left_out["case"].nunique(),
-                        "false_positives": false_positives.get((model, organ), 0),
-                        "seed_std": spread.loc[(model, organ), metric],
-                    }
-                )
+        missing = _case_counts(cases[cases["dice"].notna() & cases[metric].isna() & (cases["organ"] != ALL)])
+        for place in product(cases["model"].unique(), cases["organ"].unique()):
+            values = cases.loc[(cases["model"] == place[0]) & (cases["organ"] == place[1]), metric]
+            low, high = interval(values.dropna().to_numpy(), np.median)
+            row = {"metric": metric, "model": place[0], "organ": place[1], **described(values)}
+            row |= {"median_ci_low": low, "median_ci_high": high, "missing": missing.get(place, 0)}
+            rows.append(row | {"false_positives": false_positives.get(place, 0), "seed_std": spread.loc[place, metric]})
     return pd.DataFrame(rows)
 
 
-def _ends(name: str, values: pd.Series, statistic: Callable[..., Any] = np.mean) -> dict[str, float]:
-    """The ends of an interval (see `interval`) as columns."""
-    low, high = interval(values.to_numpy(), statistic)
-    return {f"{name}_low": low, f"{name}_high": high}
+def _case_counts(rows: pd.DataFrame) -> pd.Series:
+    """How many cases rows are of, by model and organ; of `all`: of any organ."""
+    return pd.concat([rows, rows.assign(organ=ALL)]).groupby(["model", "organ"])["case"].nunique()
+
+
+def described(values: pd.Series) -> dict[str, float]:
+    """What is told of values, a patient each: n, mean, std, median, ci_low and ci_high, see `summarise`."""
+    values = values.dropna()
+    low, high = interval(values.to_numpy())
+    row = {"n": len(values), "mean": values.mean(), "std": values.std(), "median": values.median()}
+    return row | {"ci_low": low, "ci_high": high}
 
 
 def metrics_of(per_case: pd.DataFrame) -> list[str]:
@@ -204,8 +204,24 @@ def paired_values(per_case: pd.DataFrame, metric: str, models: Sequence[str]) ->
     wide = rows.groupby([*place, "model"])["value"].mean().unstack("model")
     wide = wide.reindex(columns=pd.Index(models, name="model")).dropna()
     wide = wide.groupby(["organ", unit]).mean().rename_axis(index={unit: "case"})
-    everything = pd.concat({ALL: wide.groupby("case").mean()}, names=["organ"])
-    return pd.concat([wide, everything])
+    return with_all(wide, wide.groupby("case").mean())
+
+
+def with_all(organs: pd.DataFrame, everything: pd.DataFrame) -> pd.DataFrame:
+    """A table by organ and patient, with the rows of organ `all`, which are told by patient, behind its own."""
+    return pd.concat([organs, pd.concat({ALL: everything}, names=["organ"])])
+
+
+def by_organ(table: pd.DataFrame, per_case: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Each organ of a per-case table, `all` last, with its rows of a table by organ and patient, which may be none."""
+    for organ in [*per_case["organ"].unique(), ALL]:
+        yield organ, table[table.index.get_level_values("organ") == organ]
+
+
+def means_of_runs(rows: pd.DataFrame, values: pd.Series, models: Sequence[str]) -> pd.DataFrame:
+    """The means of rows' values over all runs and scans: a column per model, a row per organ and case (the patient)."""
+    keys = [rows["organ"], patients_of(rows), rows["model"]]
+    return values.groupby(keys).mean().unstack("model").reindex(columns=pd.Index(models, name="model"))
 
 
 def misses(per_case: pd.DataFrame, metric: str, models: Sequence[str]) -> pd.DataFrame:
@@ -222,14 +238,69 @@ def misses(per_case: pd.DataFrame, metric: str, models: Sequence[str]) -> pd.Dat
     Returns:
         A column per model; a row per organ and case (the patient). Of `all` it is the sum over organs.
     """
-    rows, unit = per_case[per_case["model"].isin(models)], unit_of(per_case)
+    rows = per_case[per_case["model"].isin(models)]
     there = rows["recall" if "recall" in rows else "dice"].notna()
     missed = (there & rows["dice"].notna() & rows[metric].isna()).astype(float)
-    shares = missed.groupby([rows[name] for name in ("organ", unit, "model")]).mean()
-    wide = shares.unstack("model").reindex(columns=pd.Index(models, name="model")).fillna(0.0)
-    wide = wide.rename_axis(index={unit: "case"})
-    everything = pd.concat({ALL: wide.groupby("case").sum()}, names=["organ"])
-    return pd.concat([wide, everything])
+    wide = means_of_runs(rows, missed, models).fillna(0.0)
+    return with_all(wide, wide.groupby("case").sum())
+
+
+def training_values(per_case: pd.DataFrame, metric: str, models: Sequence[str], *, filled: bool = True) -> pd.DataFrame:
+    """Give the values of each training of several models on the same organs of the same patients.
+
+    The rules are those of `paired_values`, and the means over a model's trainings are its values. A training
+    that lacks a value on a patient (a distance to an organ that it misses) takes the mean of the model's other
+    trainings of that fold on the patient, so that no patient changes sides from training to training. A patient's value
+    is the mean over its scans; its value of `all` is the mean over the organs on which all of the models have a value.
+
+    Args:
+        per_case: see `case_values`; needs the columns fold, seed and dice, and may have patient.
+        metric: one of its metrics.
+        models: which models.
+        filled: False leaves what a training lacks NaN, so that it shows what is its own; also its value of `all`, where
+            it lacks one of the organs.
+
+    Returns:
+        A row per organ and case (the patient; both are the index) where each of the models has a value, those of organ
+        `all` last; a column a training: model, fold and seed (the levels of the columns), in order of `models`. NaN
+        where the training did not test the patient.
+    """
+    rows = scored(per_case, metric, models)
+    keys = [rows["organ"], patients_of(rows), *(rows[key] for key in TRAINING)]
+    wide = rows["value"].groupby(keys).mean().unstack(TRAINING)  # first over a patient's scans
+    wide = wide.sort_index(axis=1).reindex(columns=list(models), level="model")
+    wide = wide[by_model(wide).reindex(columns=list(models)).notna().all(axis=1)]
+    if filled:
+        wide = wide.fillna(wide.T.groupby(level=["model", "fold"]).transform("mean").T)
+    everything = wide.groupby("case").mean().mask(wide.isna().groupby("case").any())
+    return with_all(wide, everything)
+
+
+def by_model(values: pd.DataFrame) -> pd.DataFrame:
+    """Average `training_values` over each model's trainings: a column per model, in order of its columns."""
+    return values.T.groupby(level="model", sort=False).mean().T
+
+
+def effects(values: pd.DataFrame) -> pd.DataFrame:
+    """By how much each training's value of a patient lies above its model's mean, as a table of `training_values`."""
+    own = by_model(values).reindex(columns=values.columns.get_level_values("model"))
+    return values - own.set_axis(values.columns, axis=1)
+
+
+def parts(values: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """What each training adds to its model's value of each patient.
+
+    Args:
+        values: some rows of `training_values`.
+
+    Returns:
+        The parts, axes patient and training, 0 where the training did not test the patient; and which training is of
+        which model, 1 or 0, axes training and model. The product of the two is what `by_model` says.
+    """
+    of_model = pd.get_dummies(pd.factorize(values.columns.get_level_values("model"))[0], dtype=float).to_numpy()
+    numbers = values.to_numpy()
+    tests = ~np.isnan(numbers) @ of_model  # by how many of a model's trainings each patient is tested
+    return np.nan_to_num(numbers) / (tests @ of_model.T), of_model
 
 
 def case_differences(per_case: pd.DataFrame, metric: str) -> pd.DataFrame:

@@ -21,17 +21,16 @@ their mean (docs/metrics.md has what was simulated).
 """
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from organbench.analysis import planning
-from organbench.analysis.evidence import Paired, evidence, holm, mean_tests, shared, weights_yardstick, yardsticks
-from organbench.analysis.statistics import ALL, metrics_of, misses, paired_values, seed_spread
-from organbench.analysis.trainings import effects, training_values
+from organbench.analysis import evidence, planning, statistics
+from organbench.analysis.evidence import Paired, holm
+from organbench.analysis.statistics import ALL, training_values
 from organbench.evaluation.registry import METRICS
 
 ALPHA = 0.05  # the chance of one false verdict in a family
@@ -171,13 +170,13 @@ def tested(rows: pd.DataFrame) -> pd.DataFrame:
 
     Where nothing is known of trainings, the tests on networks are those on weights.
     """
-    rows = shared(rows)
-    of_weights = mean_tests(rows, weights_yardstick(rows))
+    rows = evidence.shared(rows)
+    of_weights = evidence.mean_tests(rows, evidence.weights_yardstick(rows))
     names = {"p_mean": "p_mean_weights", "p_equivalence": "p_equivalence_weights"}
     names |= {"ci_low": "ci_weights_low", "ci_high": "ci_weights_high"}
     return rows.assign(
         scope=np.where(rows["v_trainings"].isna(), "weights", "networks"),
-        **mean_tests(rows, yardsticks(rows)),
+        **evidence.mean_tests(rows, evidence.yardsticks(rows)),
         **{names[name]: values for name, values in of_weights.items()},
     )
 
@@ -242,74 +241,54 @@ def compare(
     Raises:
         ValueError: an organ is itself named `all`.
     """
-    metrics, organs = metrics_of(per_case), [*per_case["organ"].unique(), ALL]
-    spread = seed_spread(per_case.assign(**{metric: per_case[metric].abs() for metric in metrics}))
+    metrics, organs = statistics.metrics_of(per_case), [*per_case["organ"].unique(), ALL]
+    spread = statistics.seed_spread(per_case.assign(**{metric: per_case[metric].abs() for metric in metrics}))
     pairs = list(combinations(per_case["model"].unique(), 2))
-    with_dice = {pair: paired_values(per_case, "dice", pair).index for pair in pairs}
+    with_dice = {pair: statistics.paired_values(per_case, "dice", pair).index for pair in pairs}
     tables = [pd.DataFrame(columns=COMPARISON)]
     for metric in metrics if pairs else []:
         rows = []
         for pair in pairs:
-            values, missed = paired_values(per_case, metric, pair), misses(per_case, metric, pair)
+            values, missed = (of(per_case, metric, pair) for of in (statistics.paired_values, statistics.misses))
             own = training_values(per_case, metric, pair, filled=False).notna()  # a lent value shows no spread
-            above = effects(training_values(per_case, metric, pair)).where(own).reindex(values.index)
-            samples = paired(values, missed, above, [None if model in fixed else model for model in pair])
-            missed = missed.groupby("organ").sum()
+            above = statistics.effects(training_values(per_case, metric, pair)).where(own).reindex(values.index)
+            trained = [None if model in fixed else model for model in pair]
             lacking = with_dice[pair].difference(values.index).to_frame(index=False)
+            missed_in_all = missed.groupby("organ").sum()
             for organ in organs:
-                rows.append(
-                    {
-                        "metric": metric,
-                        "organ": organ,
-                        "model_a": pair[0],
-                        "model_b": pair[1],
-                        **evidence(samples(organ), sign(metric), (margins or {}).get(metric)),
-                        "missing": lacking.loc[(lacking["organ"] == organ) | (organ == ALL), "case"].nunique(),
-                        **{f"missed_{side}": missed.loc[organ, model] for side, model in zip("ab", pair, strict=True)},
-                        **{f"seed_std_{s}": spread.loc[(m, organ), metric] for s, m in zip("ab", pair, strict=True)},
-                    }
-                )
+                row = {"metric": metric, "organ": organ, "model_a": pair[0], "model_b": pair[1]}
+                sample = paired(organ, values, missed, above, trained)
+                row |= evidence.evidence(sample, sign(metric), (margins or {}).get(metric))
+                row["missing"] = lacking.loc[(lacking["organ"] == organ) | (organ == ALL), "case"].nunique()
+                for side, model in zip("ab", pair, strict=True):
+                    row[f"missed_{side}"] = missed_in_all.loc[organ, model]
+                    row[f"seed_std_{side}"] = spread.loc[(model, organ), metric]
+                rows.append(row)
         tables.append(judge(pd.DataFrame(rows))[COMPARISON])
     return pd.concat(tables[1:] or tables, ignore_index=True)
 
 
 def paired(
-    values: pd.DataFrame, missed: pd.DataFrame, above: pd.DataFrame, trained: Sequence[str | None]
-) -> Callable[[str], Paired]:
-    """What two models score on the same patients: a function of the organ, or `all`.
+    organ: str, values: pd.DataFrame, missed: pd.DataFrame, above: pd.DataFrame, trained: Sequence[str | None]
+) -> Paired:
+    """What two models score on an organ, or `all`, of the same patients.
 
     Args:
+        organ: whose rows of the tables count.
         values: see `statistics.paired_values`; model a and model b.
         missed: see `statistics.misses`.
-        above: see `trainings.effects`; the rows of `values`. NaN where a training has no value of its own.
+        above: see `statistics.effects`; the rows of `values`. NaN where a training has no value of its own.
         trained: of both models their name, or None where it is judged as the fixed thing it is.
     """
-    shares = missed.round(6)
+    values, shares, above = (
+        table[table.index.get_level_values("organ") == organ] for table in (values, missed.round(6), above)
+    )
     ahead = np.sign(shares.iloc[:, 1] - shares.iloc[:, 0])
     lost = ahead[(ahead != 0) & ~ahead.index.isin(values.index)]
     ahead = ahead.reindex(values.index, fill_value=0.0)
-    own, folds = [], []
-    for model in trained:
-        columns = above.columns[above.columns.get_level_values("model") == model]
-        own.append(None if model is None else above[columns])
-        folds.append(columns.get_level_values("fold").to_numpy())
-
-    def sample(organ: str) -> Paired:
-        """The patients of one organ, and the trainings that have a value on one of them."""
-        parts, whose = [], []
-        for part, fold in zip(own, folds, strict=True):
-            found = None if part is None else of_organ(part, organ)
-            if found is not None and len(found):
-                known = ~np.isnan(found).all(axis=0)
-                found, fold = found[:, known], fold[known]
-            parts.append(found)
-            whose.append(fold)
-        both = (parts[0], parts[1]), (whose[0], whose[1])
-        return Paired(of_organ(values, organ), *both, of_organ(ahead, organ), of_organ(lost, organ))
-
-    return sample
-
-
-def of_organ(values: pd.Series | pd.DataFrame, organ: str) -> np.ndarray:
-    """The values of one organ, of an index with organ and case; none where it has none."""
-    return np.asarray(values[values.index.get_level_values("organ") == organ])
+    own = [above.loc[:, above.columns.get_level_values("model") == model] for model in trained]
+    if len(values):  # only the trainings that have a value on one of the patients
+        own = [part.dropna(axis=1, how="all") for part in own]
+    a, b = (None if model is None else part.to_numpy() for model, part in zip(trained, own, strict=True))
+    fold_a, fold_b = (part.columns.get_level_values("fold").to_numpy() for part in own)
+    return Paired(values.to_numpy(), (a, b), (fold_a, fold_b), ahead.to_numpy(), lost.to_numpy())

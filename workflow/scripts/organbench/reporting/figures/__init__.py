@@ -58,12 +58,7 @@ def figures_of(file: str) -> Iterator[Figure]:
         if not (isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "FIGURES"):
             continue
         for name, entry in ast.literal_eval(node.value).items():
-            if "{metric}" not in name:
-                yield Figure(name=name, function=name, **entry)
-                continue
-            for metric in drawn():
-                named = {
-                    "name": name.format(metric=metric),
-                    "label": entry["label"].format(metric=METRICS[metric].label),
-                }
+            for metric in drawn() if "{metric}" in name else [None]:
+                label = entry["label"].format(metric=METRICS[metric].label if metric else None)
+                named = {"name": name.format(metric=metric), "label": label}
                 yield Figure(function=name.format(metric="metric"), metric=metric, **entry | named)

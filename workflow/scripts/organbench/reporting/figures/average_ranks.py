@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from organbench.reporting.colours import palette
 from organbench.reporting.figures import style
@@ -66,7 +65,7 @@ def average_ranks(ranks: pd.DataFrame, models: Sequence[str]) -> Figure:
     axes.set_xlim(0.9, len(models) + 0.1)
     axes.set_xticks(range(1, len(models) + 1))
     axes.set_xlabel("Average rank over cases, by Dice coefficient (1 is best)")
-    style.legend(figure, [*style.model_points(colours), Line2D([], [], **JOINED, label="not told apart")])
+    style.legend(figure, [*style.model_points(colours), style.key("not told apart", **JOINED)])
     return figure
 
 

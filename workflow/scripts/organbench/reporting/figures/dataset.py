@@ -5,12 +5,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
 
 from organbench.analysis.cohort import scan_spacing
 from organbench.data.splits import natural
@@ -60,9 +59,9 @@ def dataset(cases: pd.DataFrame, split: pd.DataFrame, organs: Sequence[str]) -> 
     _roles(parts[1].subplots(), folds)
     handles: list[Any] = [Patch(facecolor=colour, label=name) for name, colour in ROLES.items()]
     if (role == "changing").any():
-        look: dict[str, Any] = {"marker": "o", "linestyle": "", "markersize": 3, "markeredgewidth": 0}
-        handles.append(Line2D([], [], color=CHANGING, label="case with another role in each fold", **look))
-    handles.append(Line2D([], [], color="0.3", linewidth=0.9, label="99 % of an organ's voxels (median case)"))
+        look = {"marker": "o", "linestyle": "", "markersize": 3, "markeredgewidth": 0}
+        handles.append(style.key("case with another role in each fold", color=CHANGING, **look))
+    handles.append(style.key("99 % of an organ's voxels (median case)", color="0.3", linewidth=0.9))
     style.legend(figure, handles)
     return figure
 
@@ -73,8 +72,7 @@ def _spacing(axes: Axes, spacing: pd.DataFrame, colours: pd.Series) -> None:
         low, high = spacing[column].min(), spacing[column].max()
         margin = max(0.08 * (high - low), 0.1 * high)
         axes.set(**{f"{which}lim": (max(0, low - margin), high + margin)})
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(MaxNLocator(5))
+    axes.locator_params(nbins=5)
     axes.set(xlabel="Pixels in plane (mm)", ylabel="Spacing of the slices (mm)", title="Scans")
 
 
@@ -104,7 +102,7 @@ def _hu(axes: Axes, cases: pd.DataFrame, colours: pd.Series, organs: Sequence[st
         axes.scatter(values, places, s=4, c=list(colours[chosen]), alpha=0.7, linewidth=0, zorder=3)
         low, high = (cases[f"{organ}_hu_{end}"].median() for end in ("low", "high"))
         axes.plot([low, high], [i + 0.34] * 2, color="0.3", linewidth=0.9, solid_capstyle="butt", zorder=2)
-    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.locator_params("x", nbins=5)
     axes.xaxis.set_major_formatter(style.short)
     axes.set(xlabel="Median of each case (HU)", title="Organs: HU")
 
@@ -115,17 +113,12 @@ def _roles(axes: Axes, folds: pd.DataFrame) -> None:
     tested = (folds == "test").to_numpy()
     first = np.where(tested.any(axis=1), tested.argmax(axis=1), tested.shape[1])
     order = sorted(range(len(folds)), key=lambda i: (first[i], -codes.iloc[i].max(), natural(folds.index[i])))
+    names = [str(folds.index[i]) for i in order] if len(folds) <= NAMED else []
     colours = ListedColormap(list(ROLES.values()))
-    rows = codes.iloc[order].to_numpy().T
-    axes.pcolormesh(rows, cmap=colours, vmin=-0.5, vmax=len(ROLES) - 0.5, edgecolors="white", linewidth=0.4)
-    axes.invert_yaxis()
-    axes.set_yticks(np.arange(folds.shape[1]) + 0.5, [f"fold {fold}" for fold in folds.columns])
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
-    if len(folds) <= NAMED:
-        names = [str(folds.index[i]) for i in order]
-        turned = max(map(len, names)) * 1.3 > 150 / len(names)
-        axes.set_xticks(np.arange(len(names)) + 0.5, names, rotation=90 * turned, fontsize=style.SMALL)
-    else:
-        axes.set_xticks([])
+    look: dict[str, Any] = {"cmap": colours, "vmin": -0.5, "vmax": len(ROLES) - 0.5, "linewidth": 0.4, "cbar": False}
+    numbers = [f"fold {fold}" for fold in folds.columns]
+    sns.heatmap(codes.iloc[order].T, ax=axes, xticklabels=names, yticklabels=numbers, **look)
+    turned = max(map(len, names), default=0) * len(names) > 115  # mm
+    axes.tick_params("x", length=0, rotation=90 * turned, labelsize=style.SMALL)
+    axes.tick_params("y", length=0, rotation=0)
     axes.set(xlabel=f"Cases ({len(folds)})", title="Who is in which part of the split")

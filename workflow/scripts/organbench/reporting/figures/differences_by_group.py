@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from organbench.analysis.statistics import ALL
 from organbench.analysis.verdicts import ALPHA
@@ -45,8 +44,7 @@ def differences_by_group(differences: pd.DataFrame) -> Figure:
         A figure of a journal's double column; with a single model, a note that there is nothing to compare.
     """
     differences = differences[differences["metric"] == "dice"]
-    organs, groups = list(differences["organ"].unique()), list(differences["group"].unique())
-    organs = organs[:1] if len(organs) == 2 else organs  # of a single organ `all` says nothing more
+    organs, groups = style.organ_order(differences), list(differences["group"].unique())
     pairs = shown_pairs(differences)
     if not pairs:
         return style.note("One model: nothing to compare")
@@ -107,5 +105,5 @@ def _keys(colours: dict[str, str], differences: pd.DataFrame) -> list[Any]:
     handles = style.model_points(colours)
     if (differences["p_holm"] < ALPHA).any():
         label = f"{ANOTHER} another difference than in the other groups (p < {ALPHA:g}, Holm)"
-        handles.append(Line2D([], [], linestyle="", label=label))
+        handles.append(style.key(label, linestyle=""))
     return handles

@@ -32,11 +32,9 @@ def learning_curve(table: pd.DataFrame, models: Sequence[str]) -> Figure:
         A figure of a journal's double column.
     """
     colours = {model: colour for model, colour in palette(models).items() if (table["model"] == model).any()}
-    organs = list(table["organ"].unique())
-    organs = organs if len(organs) > 2 else organs[:1]  # of one organ the mean over organs is the same
     shift = 0.012 * np.ptp(table["patients"])  # or intervals would hide one another
     handles = style.model_points(colours)
-    figure, panels, _ = style.organ_panels(organs, handles, sharey=True)
+    figure, panels, _ = style.organ_panels(style.organ_order(table), handles, sharey=True)
     for _, axes, chosen in style.filled(panels, table.dropna(subset="dice"), "no case"):
         for k, (model, colour) in enumerate(colours.items()):
             own = chosen[chosen["model"] == model]
@@ -45,7 +43,7 @@ def learning_curve(table: pd.DataFrame, models: Sequence[str]) -> Figure:
             axes.errorbar(places, own["dice"], ends, color=colour, fmt="o-", markersize=3, elinewidth=0.8)
         axes.set_xlim(left=0)
         axes.set_xticks(np.unique(chosen["patients"]), [f"{count:g}" for count in np.unique(chosen["patients"])])
-        style.gridlines(axes, "y")
+        axes.grid(axis="y")
     lowest = np.nanmin([table["ci_low"].min(), table["dice"].min(), 0.9])
     next(iter(panels.values())).set_ylim(lowest - 0.05 * (1 - lowest), 1.005)
     figure.supxlabel("Training patients")

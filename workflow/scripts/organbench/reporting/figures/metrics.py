@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from organbench.analysis.statistics import case_values
@@ -68,7 +67,7 @@ def metric_by_organ(per_case: pd.DataFrame, summary: pd.DataFrame, metric: str =
     if columns > 1:
         figure.supxlabel(label)
     handles: list[Any] = [Patch(facecolor=colours[model], label=model) for model in models]
-    handles.append(Line2D([], [], marker="D", color="black", markersize=2.5, linewidth=0.9, label="mean, 95 % CI"))
+    handles.append(style.key("mean, 95 % CI", marker="D", color="black", markersize=2.5, linewidth=0.9))
     style.legend(figure, handles)
     return figure
 

@@ -11,7 +11,6 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from organbench.reporting.colours import ORGAN_COLOURS, palette
@@ -128,15 +127,16 @@ def cut(case: Panel, axis: int, index: int) -> Panel:
     Returns:
         The slice; notes stand in axial ones only.
     """
-
-    def take(array: np.ndarray) -> np.ndarray:
-        return np.array(array[index] if axis == AXIAL else array[::-1, index])
-
+    place = index if axis == AXIAL else (slice(None, None, -1), index)
+    taken = _part(case, place)
     spacing = (case.spacing[1 if axis == AXIAL else 0], case.spacing[2])
-    predictions = {model: take(labels) for model, labels in case.predictions.items()}
-    ct, reference = take(case.ct).astype(np.float32), take(case.reference)
-    notes = case.notes if axis == AXIAL else {}
-    return replace(case, ct=ct, spacing=spacing, reference=reference, predictions=predictions, notes=notes)
+    return replace(taken, ct=taken.ct.astype(np.float32), spacing=spacing, notes=case.notes if axis == AXIAL else {})
+
+
+def _part(panel: Panel, place: Any) -> Panel:
+    """A part of all arrays, as copies: a slice then does not keep the volume in memory."""
+    predictions = {model: labels[place].copy() for model, labels in panel.predictions.items()}
+    return replace(panel, ct=panel.ct[place].copy(), reference=panel.reference[place].copy(), predictions=predictions)
 
 
 @style.styled
@@ -168,7 +168,7 @@ def overlays(rows: Sequence[Sequence[Panel]], organs: Sequence[str]) -> Figure:
     shown = sorted({k for panel in panels for k in np.unique([panel.reference, *panel.predictions.values()]) if k > 0})
     handles: list[Any] = [Patch(facecolor=colours[organs[k - 1]], label=style.words(organs[k - 1])) for k in shown]
     if models:
-        handles.append(Line2D([], [], **_REFERENCE, label="reference's contour"))
+        handles.append(style.key("reference's contour", **_REFERENCE))
     unit = min(  # inches
         (style.COLUMN - 6 * style.MM) / (widths.sum() * (1 + len(models))),
         (style.PAGE - (24 + len(rows)) * style.MM) / tallness.sum(),
@@ -222,9 +222,7 @@ def _crop(panel: Panel) -> Panel:
             lines = np.flatnonzero(mask.any(axis=1 - axis))
             ends.append((lines[0] - wide, lines[-1] + 1 + wide))
         box.append(slice(max(0, ends[0][0], ends[1][0]), min(ends[0][1], ends[1][1])))
-    cut = tuple(box)
-    predictions = {model: labels[cut] for model, labels in panel.predictions.items()}
-    return replace(panel, ct=panel.ct[cut], reference=panel.reference[cut], predictions=predictions)
+    return _part(panel, tuple(box))
 
 
 def _overlay(axes: Axes, panel: Panel, labels: np.ndarray, colours: dict[str, str], organs: Sequence[str]) -> None:

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from organbench.analysis.statistics import ALL, case_differences
@@ -154,13 +153,12 @@ def _keys(means: pd.DataFrame, signs: bool) -> list[Any]:
     scopes = set(means["scope"]) if "scope" in means else {"networks"}
     handles: list[Any] = []
     if "networks" in scopes:
-        diamond: dict[str, Any] = {"marker": "D", "markersize": 2.5, "linewidth": 0.9}
         label = "mean difference, 95 % CI over patients and trainings"
-        handles.append(Line2D([], [], color="black", label=label, **diamond))
+        handles.append(style.key(label, color="black", marker="D", markersize=2.5, linewidth=0.9))
     if "ci_weights_low" in means:
-        handles.append(Line2D([], [], **WEIGHTS, label="95 % CI over patients alone: these weights"))
+        handles.append(style.key("95 % CI over patients alone: these weights", **WEIGHTS))
     if "weights" in scopes:
-        handles.append(Line2D([], [], **HOLLOW, linestyle="", label="one training each: nothing said of networks"))
+        handles.append(style.key("one training each: nothing said of networks", linestyle="", **HOLLOW))
     if "margin" in means and means["margin"].max() > 0:
         margins = sorted(means["margin"].dropna().unique())
         handles.append(Patch(**EQUIVALENT, label=f"equivalent: within ±{', '.join(f'{m:g}' for m in margins)}"))

@@ -7,8 +7,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
 from organbench.analysis.costs import COSTS
 from organbench.analysis.statistics import ALL
@@ -95,7 +93,7 @@ def pareto_by_organ(fronts: pd.DataFrame) -> Figure:
             if np.isfinite(ends).any():
                 low, high = np.nanmin(ends), np.nanmax(ends)
                 axes.set_ylim(low - 0.06 * (high - low) - 1e-3, high + 0.06 * (high - low) + 1e-3)
-            axes.yaxis.set_major_locator(MaxNLocator(3))
+            axes.locator_params("y", nbins=3)
             if column == 0:
                 axes.set_ylabel(style.wrap(style.words(organ), 25))
             else:
@@ -130,7 +128,7 @@ def _panel(axes: Axes, rows: pd.DataFrame, cost: str, colours: dict[str, str], t
     if known.empty:
         style.nothing(axes, "no case")
     else:
-        style.gridlines(axes, "y")
+        axes.grid(axis="y")
     style.log_x(axes, *style.padded(measured["value"]), most=ticks)
     front = known[known["on_front"] == True].sort_values(["value", "dice"])  # noqa: E712 (NaN is neither)
     axes.step(front["value"], front["dice"], where="post", color="0.6", linewidth=0.8, zorder=1)
@@ -145,8 +143,8 @@ def _panel(axes: Axes, rows: pd.DataFrame, cost: str, colours: dict[str, str], t
 def _keys(colours: dict[str, str]) -> list[Any]:
     """What the legend explains."""
     look: dict[str, Any] = {"color": "0.5", "marker": "o", "markersize": 3.5}
-    front = Line2D([], [], **look, label="Pareto front")
-    return [*style.model_points(colours), front, Line2D([], [], **look, mfc="white", linestyle="", label="beaten")]
+    marks = [style.key("Pareto front", **look), style.key("beaten", mfc="white", linestyle="", **look)]
+    return [*style.model_points(colours), *marks]
 
 
 def _time_unit(seconds: float) -> tuple[str, float]:

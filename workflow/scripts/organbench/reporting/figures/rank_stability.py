@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from organbench.reporting.colours import palette
 from organbench.reporting.figures import style
@@ -22,7 +21,7 @@ FIGURES = {
     }
 }
 
-SHARES = (0.1, 0.5, 1.0)  # what the legend shows the size of
+SHARES = {0.1: "10 % of the resamples", 0.5: "50 %", 1.0: "100 %"}  # what the legend shows the size of
 INTERVAL: dict[str, Any] = {"color": "0.5", "linewidth": 0.7, "solid_capstyle": "butt"}
 FULL: dict[str, Any] = {"marker": "x", "color": "black", "markersize": 3, "markeredgewidth": 0.8, "linestyle": ""}
 
@@ -44,8 +43,7 @@ def rank_stability(stability: pd.DataFrame, models: Sequence[str]) -> Figure:
         A figure of a journal's double column; with a single model, a note that there is nothing to rank.
     """
     stability = stability[stability["metric"] == "dice"]
-    organs = list(stability["organ"].unique())
-    organs = organs[:1] if len(organs) == 2 else organs  # of a single organ `all` says nothing more
+    organs = style.organ_order(stability)
     if not organs:
         return style.note("One model: nothing to rank")
     columns = min(len(organs), 4 if len(models) < 8 else 3)
@@ -74,8 +72,7 @@ def _panel(axes: Axes, rows: pd.DataFrame, models: Sequence[str], largest: float
     axes.set_xlim(0.4, len(models) + 0.6)
     axes.set_ylim(len(models) - 0.4, -0.6)
     axes.set_xticks(range(1, len(models) + 1, 1 + len(models) // 15))
-    axes.grid(color="0.92", linewidth=0.5)
-    axes.set_axisbelow(True)
+    axes.grid()
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     for y, model in enumerate(models):
@@ -83,9 +80,9 @@ def _panel(axes: Axes, rows: pd.DataFrame, models: Sequence[str], largest: float
         if np.isnan(row["rank"]):
             continue
         axes.plot([row["rank_low"], row["rank_high"]], [y, y], zorder=2, **INTERVAL)
-        for rank in range(1, len(models) + 1):
-            size = largest * np.sqrt(row[f"share_{rank}"]) * style.MM * 72  # pt
-            axes.plot(rank, y, "o", color=colours[model], markersize=size, markeredgewidth=0, alpha=0.75, zorder=3)
+        ranks = np.arange(1, len(models) + 1)
+        areas = [_size(largest, row[f"share_{rank}"]) ** 2 for rank in ranks]
+        axes.scatter(ranks, [y] * len(ranks), areas, color=colours[model], linewidth=0, alpha=0.75, zorder=3)
         axes.plot(row["rank"], y, zorder=4, **FULL)
 
 
@@ -98,9 +95,13 @@ def _note(row: pd.Series) -> str:
 def _keys(largest: float) -> list[Any]:
     """What blobs, crosses and lines mean."""
     blob: dict[str, Any] = {"marker": "o", "color": "0.5", "linestyle": "", "markeredgewidth": 0}
-    handles: list[Any] = []
-    for share in SHARES:
-        label = f"{100 * share:.0f} %" + ("" if handles else " of the resamples")
-        handles.append(Line2D([], [], markersize=largest * np.sqrt(share) * style.MM * 72, label=label, **blob))
-    handles.append(Line2D([], [], label="rank in this study", **FULL))
-    return [*handles, Line2D([], [], label="ranks of 95 % of the resamples", **INTERVAL)]
+    return [
+        *(style.key(label, markersize=_size(largest, share), **blob) for share, label in SHARES.items()),
+        style.key("rank in this study", **FULL),
+        style.key("ranks of 95 % of the resamples", **INTERVAL),
+    ]
+
+
+def _size(largest: float, share: float) -> float:
+    """The diameter (pt) of a share's blob, given that (mm) of all resamples: areas are shares."""
+    return float(largest * np.sqrt(share) * style.MM * 72)

@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -33,6 +33,9 @@ STYLE: dict[Any, Any] = {
     "axes.linewidth": 0.6,
     "axes.spines.top": False,
     "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "grid.color": "0.9",
+    "grid.linewidth": 0.5,
     "lines.linewidth": 1.0,
     "svg.hashsalt": "organbench",  # the same element ids, so the same bytes, in every run
     "svg.fonttype": "path",
@@ -48,9 +51,9 @@ DPI = 300
 MANY_POINTS = 3000  # an SVG holds more as an image
 
 
-def organ_order(per_case: pd.DataFrame) -> list[str]:
-    """List the organs in order of first appearance, then `all` where there is more than one."""
-    organs = list(per_case["organ"].unique())
+def organ_order(table: pd.DataFrame) -> list[str]:
+    """List the organs in order of first appearance, then `all`; of a single organ `all` says nothing more."""
+    organs = [organ for organ in table["organ"].unique() if organ != ALL]
     return [*organs, ALL] if len(organs) > 1 else organs
 
 
@@ -149,10 +152,15 @@ def filled(panels: Mapping[str, Axes], table: pd.DataFrame, why: str) -> Iterato
             yield organ, axes, rows
 
 
+def key(label: str, **look: Any) -> Any:
+    """What a legend shows of a line or a mark."""
+    return Line2D([], [], label=label, **look)
+
+
 def model_points(colours: dict[str, str]) -> list[Any]:
     """What a legend shows of models that are drawn as points."""
-    style: dict[str, Any] = {"marker": "o", "linestyle": "", "markersize": 3.5, "markeredgewidth": 0}
-    return [Line2D([], [], color=colour, label=model, **style) for model, colour in colours.items()]
+    look = {"marker": "o", "linestyle": "", "markersize": 3.5, "markeredgewidth": 0}
+    return [key(model, color=colour, **look) for model, colour in colours.items()]
 
 
 def organ_rows(axes: Axes, organs: Sequence[str]) -> None:
@@ -189,12 +197,6 @@ def grid_of(figure: Figure, panels: int, columns: int, **shared: Any) -> Any:
     for axes in grid.flat[panels:]:
         axes.remove()
     return grid
-
-
-def gridlines(axes: Axes, axis: Literal["both", "y"] = "both") -> None:
-    """Draw grey lines behind everything else."""
-    axes.grid(axis=axis, color="0.9", linewidth=0.5)
-    axes.set_axisbelow(True)
 
 
 def note(text: str) -> Figure:
@@ -275,12 +277,9 @@ def points(
     axes: Axes, data: pd.DataFrame, x: str, y: str, hue: str, colours: dict[str, str], size: float = 3.5
 ) -> None:
     """Draw a point per row."""
-    if data.empty:  # seaborn warns of a palette without data
-        return
-    style = {"s": size, "alpha": 0.65, "linewidth": 0, "zorder": 3, "clip_on": False, "legend": False}
-    style["rasterized"] = len(data) > MANY_POINTS
-    sns.scatterplot(data, x=x, y=y, hue=hue, hue_order=list(colours), palette=colours, ax=axes, **style)
-    axes.set(xlabel="", ylabel="")  # seaborn wrote the columns' names
+    look: dict[str, Any] = {"alpha": 0.65, "linewidth": 0, "zorder": 3, "clip_on": False}
+    many = len(data) > MANY_POINTS
+    axes.scatter(data[x], data[y], size, c=[colours[name] for name in data[hue]], rasterized=many, **look)
 
 
 def spread(values: np.ndarray) -> np.ndarray:

@@ -6,7 +6,6 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from organbench.reporting.colours import palette
 from organbench.reporting.figures import style
@@ -91,7 +90,7 @@ def _curves(axes: Axes, curves: pd.DataFrame, colours: dict[str, str]) -> None:
         axes.plot(line["step"], line["dice"], "-o", color=colours[model], markersize=2.5, markeredgewidth=0, **look)
     axes.set_xlim(left=0)
     axes.xaxis.set_major_formatter(style.short)
-    style.gridlines(axes)
+    axes.grid()
 
 
 def _scores(axes: Axes, table: pd.DataFrame, offset: float, colour: str) -> None:
@@ -106,10 +105,9 @@ def _scores(axes: Axes, table: pd.DataFrame, offset: float, colour: str) -> None
 
 def _handles(colours: dict[str, str], *, failed: bool) -> list[Any]:
     """What the legend explains."""
-    look: dict[str, Any] = {"linestyle": "", "color": "0.4"}
-    handles = style.model_points(colours)
-    handles.append(Line2D([], [], label="chosen in a fold", **POINT, **look))
-    handles.append(Line2D([], [], label="not chosen", markerfacecolor="white", **POINT, **look))
+    look = {"linestyle": "", "color": "0.4"}
+    marks = [style.key("chosen in a fold", **POINT, **look)]
+    marks.append(style.key("not chosen", markerfacecolor="white", **POINT, **look))
     if failed:
-        handles.append(Line2D([], [], label="diverged", **CROSS, **look))
-    return handles
+        marks.append(style.key("diverged", **CROSS, **look))
+    return [*style.model_points(colours), *marks]

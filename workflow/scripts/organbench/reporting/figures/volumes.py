@@ -5,11 +5,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
 from organbench.analysis.cohort import case_volumes, scan_spacing
-from organbench.analysis.statistics import ALL, case_values
+from organbench.analysis.statistics import case_values
 from organbench.reporting.colours import palette
 from organbench.reporting.figures import style
 
@@ -48,8 +46,8 @@ def volume_agreement(per_case: pd.DataFrame, agreement: pd.DataFrame) -> Figure:
     models, organs = list(per_case["model"].unique()), list(per_case["organ"].unique())
     colours = palette(models)
     limits = agreement.set_index(["model", "organ"])
-    handles: list[Any] = style.model_points(colours)
-    handles.append(Line2D([], [], color="0.3", marker="D", markersize=2.5, linewidth=0.9, label=_AGREEMENT))
+    bias = style.key("bias, 95 % limits of agreement", color="0.3", marker="D", markersize=2.5, linewidth=0.9)
+    handles = [*style.model_points(colours), bias]
     figure, panels, ticks = style.organ_panels(organs, handles)
     for organ, axes, chosen in style.filled(panels, volumes, "no case has both"):
         style.log_x(axes, *style.padded(chosen["mean_ml"]), most=ticks)
@@ -61,16 +59,13 @@ def volume_agreement(per_case: pd.DataFrame, agreement: pd.DataFrame) -> Figure:
             look: dict[str, Any] = {"color": colours[model], "clip_on": False, "transform": axes.get_yaxis_transform()}
             axes.plot([place] * 2, [row["lower_percent"], row["upper_percent"]], linewidth=0.9, **look)
             axes.plot(place, row["bias_percent"], "D", markersize=2.5, markeredgewidth=0, **look)
-        axes.yaxis.set_major_locator(MaxNLocator(5))
+        axes.locator_params("y", nbins=5)
         axes.yaxis.set_major_formatter(style.short)
     figure.supxlabel("Mean of predicted and reference volume (ml)")
     label = "Predicted minus reference volume (% of their mean)"
     figure.supylabel(style.wrap(label, figure.get_figheight() / style.MM - 5))
     style.legend(figure, handles)
     return figure
-
-
-_AGREEMENT = "bias, 95 % limits of agreement"
 
 
 def dice_by_volume(per_case: pd.DataFrame) -> Figure:
@@ -104,17 +99,15 @@ def dice_by_spacing(per_case: pd.DataFrame, scans: pd.DataFrame) -> Figure:
     """
     cases = case_values(per_case)[["model", "organ", "case", "dice"]].merge(scan_spacing(scans)).dropna(subset="dice")
     organs = style.organ_order(per_case)
-    if len(organs) == 1:
-        cases = cases[cases["organ"] != ALL]
     return _dice_against(cases, "slice_mm", "Spacing of the slices (mm)", organs, per_case["model"].unique())
 
 
 @style.styled
 def _dice_against(cases: pd.DataFrame, x: str, label: str, organs: list[str], models: Any) -> Figure:
     colours = palette(models)
-    handles: list[Any] = style.model_points(colours)
+    handles = style.model_points(colours)
     medians = False
-    lines = Line2D([], [], color="0.3", linewidth=1, label="rolling median")
+    lines = style.key("rolling median", color="0.3", linewidth=1)
     figure, panels, ticks = style.organ_panels(organs, [*handles, lines], sharey=True)
     for _, axes, chosen in style.filled(panels, cases, "no case"):
         style.log_x(axes, *style.padded(chosen[x]), most=ticks)
@@ -123,7 +116,7 @@ def _dice_against(cases: pd.DataFrame, x: str, label: str, organs: list[str], mo
             line = rolling_median(chosen[chosen["model"] == model], x, "dice")
             medians |= len(line) > 0
             axes.plot(line.index, line, color=colour, linewidth=1, zorder=4)
-        style.gridlines(axes, "y")
+        axes.grid(axis="y")
     lowest = min(cases["dice"].min(), 0.9) if len(cases) else 0
     next(iter(panels.values())).set_ylim(np.floor(lowest * 10) / 10 - 0.015, 1.005)
     figure.supxlabel(label)
