@@ -95,9 +95,9 @@ def comparison_table(per_case):
     index = pd.MultiIndex.from_tuples(keys, names=["model_a", "model_b", "organ"]) if keys else None
     table = interval_columns(groups).set_index(["model_a", "model_b", "organ"]).reindex(index).reset_index()
     verdicts = [VERDICTS[i % 4] for i in range(len(table))]
-    return table.rename(columns={"mean": "mean_difference"}).assign(
-        metric="dice", margin=0.01, verdict=verdicts, seed_std_a=0.002, seed_std_b=0.004
-    )
+    table = table.rename(columns={"mean": "mean_difference"}).assign(metric="dice", margin=0.01, verdict=verdicts)
+    weights = {"ci_weights_low": table["ci_low"], "ci_weights_high": table["ci_high"], "verdict_weights": "undecided"}
+    return table.assign(scope="networks", **weights, seed_std_a=0.002, seed_std_b=0.004)
 
 
 def ranks_table(models, organs):

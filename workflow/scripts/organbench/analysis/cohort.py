@@ -43,9 +43,8 @@ def disagreement(agreements: pd.DataFrame) -> pd.Series:
     """
     shared = agreements.astype({"dice": float}).groupby(["case", "organ"], sort=False)["dice"].mean()
     apart = 1 - shared
-    everything = apart.groupby("case", sort=False).mean()
-    everything.index = pd.MultiIndex.from_product([everything.index, [ALL]], names=["case", "organ"])
-    return pd.concat([apart, everything]).rename("disagreement")
+    everything = pd.concat({ALL: apart.groupby("case", sort=False).mean()}, names=["organ"])
+    return pd.concat([apart, everything.swaplevel()]).rename("disagreement")
 
 
 def example_cases(per_case: pd.DataFrame, agreements: pd.DataFrame) -> pd.DataFrame:

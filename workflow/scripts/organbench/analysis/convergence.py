@@ -1,4 +1,7 @@
-"""Has training converged? A test on the last third of the validations, with whole trainings as its repeats."""
+"""Has training converged, and is there a run that learned nothing?
+
+Convergence is tested on the last third of the validations, with whole trainings as repeats.
+"""
 
 from collections.abc import Sequence
 
@@ -15,6 +18,7 @@ COLUMNS = [
     *("model", "runs", "repeats", "repeated", "validations", "first_step", "last_step", "dice"),
     *("slope_per_1000_steps", "ci_low", "ci_high", "change", "verdict", "words"),
 ]
+WARNINGS = ["model", "fold", "seed", "cases", "words"]
 RISING, LEVEL, FALLING, UNKNOWN = "still rising", "levelled off", "falling (overfits)", "cannot be told"
 
 
@@ -66,13 +70,11 @@ def _row(model: str, runs: int, validated: pd.DataFrame, margin: float) -> dict[
     row |= {"repeats": len(values), "repeated": repeated, "first_step": fitted[0], "last_step": fitted[-1]}
     row |= {"dice": ends["dice"].mean(), "slope_per_1000_steps": mean * THOUSAND}
     row |= {"ci_low": low * THOUSAND, "ci_high": high * THOUSAND, "change": mean * span, "verdict": verdict}
-    said = f"{model}: {verdict}; validation Dice {mean * span:+.4f}"
+    said, when = f"{model}: {verdict}; validation Dice {mean * span:+.4f}", f"from step {fitted[0]} to {fitted[-1]}"
     if np.isnan(low):
-        said += f" from step {fitted[0]} to {fitted[-1]}; at least {LEAST_REPEATS} folds or seeds are needed"
+        said += f" {when}; at least {LEAST_REPEATS} folds or seeds are needed"
     else:
-        said += (
-            f" [{low * span:+.4f}, {high * span:+.4f}] from step {fitted[0]} to {fitted[-1]}, {len(values)} {repeated}s"
-        )
+        said += f" [{low * span:+.4f}, {high * span:+.4f}] {when}, {len(values)} {repeated}s"
     return row | {"words": said}
 
 
@@ -113,3 +115,29 @@ def sentence(table: pd.DataFrame) -> str:
         "Whether training had converged was judged by the slope of the validation Dice over the last third of the "
         f"validations (`tables/convergence.csv`): {'; '.join(parts)}."
     )
+
+
+def only_background(trainings: pd.DataFrame, per_case: pd.DataFrame) -> pd.DataFrame:
+    """Find the runs whose predictions hold no organ in any case that was looked at.
+
+    Such a network has not learned; what it is compared with seems better than it is.
+
+    Args:
+        trainings: a row per run of a trained model: model, fold, seed, and predicts_only_background of its
+            `cost.json`, which is None where nothing was validated.
+        per_case: `tables/per_case.csv`.
+
+    Returns:
+        A row per run and kind of cases: model, fold, seed, cases (validation or test) and words.
+    """
+    runs = trainings.reindex(columns=["model", "fold", "seed", "predicts_only_background"])
+    validated = runs[runs.pop("predicts_only_background").eq(True)].assign(cases="validation")
+    volumes = per_case.groupby(["model", "fold", "seed"], sort=False)[["reference_ml", "predicted_ml"]].max()
+    nothing = (volumes["reference_ml"] > 0) & (volumes["predicted_ml"] == 0)
+    tested = volumes[nothing].reset_index()[["model", "fold", "seed"]].assign(cases="test")
+    found = pd.concat([validated, tested], ignore_index=True).astype({"fold": int, "seed": int})
+    found["words"] = [
+        f"{row.model}, fold {row.fold}, seed {row.seed}: predicts nothing but background in all {row.cases} cases"
+        for row in found.itertuples()
+    ]
+    return found[WARNINGS]

@@ -91,11 +91,10 @@ def table(
         prediction_gpu_mib=("peak_gpu_mib", "max"),
         prediction_energy_j=("energy_j", "mean"),
     )
-    devices = (
-        pd.concat([trainings, predictions]).groupby("model")["device"].agg(lambda names: "; ".join(names.unique()))
-    )
+    devices = pd.concat([trainings, predictions]).groupby("model")["device"]
+    device = devices.agg(lambda names: "; ".join(names.unique()))
     dice = summary[(summary["metric"] == "dice") & (summary["organ"] == ALL)].set_index("model")
-    found = dice[["mean", "ci_low", "ci_high"]].rename(columns={"mean": "dice"}).join([trained, predicted, devices])
+    found = dice[["mean", "ci_low", "ci_high"]].rename(columns={"mean": "dice"}).join([trained, predicted, device])
     columns = ["device", *COSTS, "dice", "ci_low", "ci_high"]
     place = columns.index("training_seconds") + 1
     columns[place:place] = totals
@@ -124,11 +123,10 @@ def fronts(costs: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
     dice = summary[summary["metric"] == "dice"].rename(columns={"mean": "dice"})
     tables = []
     for cost in COSTS:
-        for organ, rows in dice.groupby("organ", sort=False):
-            joined = costs[["model", cost]].merge(rows[["model", "dice", "ci_low", "ci_high"]], on="model")
-            front = on_front(joined[cost].to_numpy(float), joined["dice"].to_numpy(float))
-            joined = joined.rename(columns={cost: "value"}).assign(cost=cost, organ=organ, on_front=front)
-            tables.append(joined.astype({"on_front": object}))
+        for _, rows in dice.groupby("organ", sort=False):
+            table = costs[["model", cost]].merge(rows, on="model").rename(columns={cost: "value"})
+            front = on_front(table["value"].to_numpy(float), table["dice"].to_numpy(float))
+            tables.append(table.assign(cost=cost, on_front=pd.Series(front, dtype=object)))
     return pd.concat(tables, ignore_index=True)[FRONTS]
 
 

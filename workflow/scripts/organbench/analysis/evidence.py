@@ -142,17 +142,19 @@ def spread_over_trainings(paired: Paired) -> dict[str, float]:
       since folds that share patients differ too little.
 
     Args:
-        paired: values of two models, of which one at least has several trainings, and none just one.
+        paired: values of two models.
 
     Returns:
         v_patients and v_trainings, the parts of the variance of the mean difference; df_patients and df_trainings,
         their degrees of freedom; v_within, of v_trainings that which comes of patients, and folds, their number (both
         NaN unless each fold has patients of its own); std_trainings, the standard deviation of a training's mean over
-        patients. All NaN where that cannot be told, as with two models that were divided into other folds.
+        patients. All NaN where that cannot be told, as with two models that were divided into other folds, where a
+        network was trained once, or where none was trained.
     """
     n = len(paired.values)
     found = dict.fromkeys(SPREADS, math.nan)
-    if n < 2:
+    trained = [count for count in paired.trainings if count]
+    if n < 2 or min(trained, default=0) < 2:
         return found
     v_patients = float(np.var(paired.differences, ddof=1)) / n
     own = [(effects, folds) for effects, folds in zip(paired.effects, paired.folds, strict=True) if effects is not None]
@@ -219,20 +221,16 @@ def evidence(paired: Paired, sign: int, margin: float | None = None) -> dict[str
         n, mean_difference, std_difference, median_difference, p_value (see `signed_rank_p`; patients that only one of
         the two misses are its worst), effect_size and probability_a_better (both for a), margin, trainings_a and
         trainings_b, v_weights (the variance of the mean difference over patients alone), and what
-        `spread_over_trainings` returns (NaN where a network was trained once).
+        `spread_over_trainings` returns.
     """
     order = np.argsort(paired.differences, kind="stable")  # the same bits in whatever order the patients come
-    differences = paired.differences[order]
-    n = len(differences)
-    ahead = paired.ahead[order]
+    a, b = (None if own is None else own[order] for own in paired.effects)
+    paired = replace(paired, values=paired.values[order], effects=(a, b), ahead=paired.ahead[order])
+    differences, n = paired.differences, len(order)
     with np.errstate(invalid="ignore"):  # 0 times infinity
-        advantages = np.where(ahead == 0, sign * differences, ahead * math.inf)
+        advantages = np.where(paired.ahead == 0, sign * differences, paired.ahead * math.inf)
         advantages = np.concatenate([advantages, paired.lost * math.inf])
     trainings_a, trainings_b = paired.trainings
-    found: dict[str, float] = dict.fromkeys(SPREADS, math.nan)
-    if networks_vary(paired):
-        a, b = (None if own is None else own[order] for own in paired.effects)
-        found |= spread_over_trainings(replace(paired, values=paired.values[order], effects=(a, b)))
     return {
         "n": n,
         "mean_difference": float(np.mean(differences)) if n else math.nan,
@@ -245,14 +243,8 @@ def evidence(paired: Paired, sign: int, margin: float | None = None) -> dict[str
         "trainings_a": trainings_a,
         "trainings_b": trainings_b,
         "v_weights": float(np.var(differences, ddof=1)) / n if n > 1 else math.nan,
-        **found,
+        **spread_over_trainings(paired),
     }
-
-
-def networks_vary(paired: Paired) -> bool:
-    """Whether the spread over trainings is known: a network was trained several times, and none just once."""
-    counts = [count for count in paired.trainings if count]
-    return bool(counts) and min(counts) > 1
 
 
 def shared(family: pd.DataFrame) -> pd.DataFrame:

@@ -77,10 +77,8 @@ def group_differences(
     tests = interactions(per_case, groups)
     if tests.empty:
         return pd.DataFrame(columns=DIFFERENCES)
-    cases = per_case["case"].map(groups)
-    within = [
-        compare(per_case[cases == group], margins, fixed).assign(group=group) for group in tests["group"].unique()
-    ]
+    by_group = per_case.groupby(per_case["case"].map(groups))
+    within = [compare(rows, margins, fixed).assign(group=group) for group, rows in by_group]
     table = tests.merge(pd.concat(within)[[*KEYS, *DIFFERENCE]], on=KEYS, how="left")
     return table.assign(n=table["n"].fillna(0).astype(int))[DIFFERENCES]
 

@@ -8,11 +8,6 @@ import pandas as pd
 
 from organbench.analysis import statistics
 
-COLUMNS = [
-    *("model", "share", "patients", "trainings", "organ", "n", "dice", "ci_low", "ci_high"),
-    *("gain", "gain_low", "gain_high"),
-]
-
 
 def table(per_case: pd.DataFrame, patients: Mapping[int, Sequence[int]]) -> pd.DataFrame:
     """Set the Dice against the number of training patients.
@@ -33,17 +28,17 @@ def table(per_case: pd.DataFrame, patients: Mapping[int, Sequence[int]]) -> pd.D
         share: statistics.patient_values(scores.loc[of_share]).set_index(["model", "organ", "case"])["dice"]
         for share, of_share in per_case.groupby("share").groups.items()
     }
-    dice = pd.concat(values, axis=1)
+    wide = pd.concat(values, axis=1)
     trainings = per_case.drop_duplicates(["share", "model", "fold", "seed"]).groupby(["share", "model"]).size()
-    for model, organ in product(per_case["model"].unique(), dice.index.unique("organ")):
-        own = dice.xs((model, organ), level=("model", "organ"))
+    for model, organ in product(per_case["model"].unique(), wide.index.unique("organ")):
+        own = wide.xs((model, organ), level=("model", "organ"))
         before = pd.Series(dtype=float)
-        for share in dice:
+        for share in own:
             now = own[share].dropna()
-            row = {"model": model, "share": share, "patients": np.mean(patients[share]), "organ": organ}
-            row |= {"trainings": trainings.get((share, model), 0)}
-            reached, gain = statistics.described(now), statistics.described(now - before)
+            dice, gain = statistics.described(now), statistics.described(now - before)
             before = now
-            row |= reached | {"dice": reached["mean"]}
+            row = {"model": model, "share": share, "patients": np.mean(patients[share])}
+            row |= {"trainings": trainings.get((share, model), 0), "organ": organ, "n": dice["n"]}
+            row |= {"dice": dice["mean"], "ci_low": dice["ci_low"], "ci_high": dice["ci_high"]}
             rows.append(row | {"gain": gain["mean"], "gain_low": gain["ci_low"], "gain_high": gain["ci_high"]})
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(rows)

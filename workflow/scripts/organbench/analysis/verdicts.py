@@ -117,10 +117,8 @@ def sentence(row: Mapping[str, Any]) -> str:
         it = "organs" if row["organ"] == ALL else "the organ"
         told += f"; {a if more_missed > 0 else b} misses {it} more often, so it cannot be better"
     if row["missing"] and row["n"]:
-        one = row["missing"] == 1
-        told += (
-            f"; {row['missing']} {'patient' if one else 'patients'} without a value {'is' if one else 'are'} left out"
-        )
+        left_out = "patient without a value is" if row["missing"] == 1 else "patients without a value are"
+        told += f"; {row['missing']} {left_out} left out"
     return told + true_of(row)
 
 
@@ -152,12 +150,9 @@ def true_of(row: Mapping[str, Any]) -> str:
     told = f"; {' and '.join(fixed)} judged as fixed, not as trained anew" if fixed else ""
     if row["scope"] == "networks" or len(fixed) == 2 or row["n"] < 2:
         return told
-    words = {
-        "better": f"; these weights of {a} are better",
-        "worse": f"; these weights of {a} are worse",
-        "equivalent": "; these weights are equivalent",
-    }
-    told += words.get(row["verdict_weights"], "")
+    if row["verdict_weights"] != "undecided":
+        whose = "" if row["verdict_weights"] == "equivalent" else f" of {a}"
+        told += f"; these weights{whose} are {row['verdict_weights']}"
     once = [model for model, side in ((a, "a"), (b, "b")) if row[f"trainings_{side}"] == 1]
     if not once:
         return f"{told}; not tested in the same folds: true of these weights only"
@@ -181,39 +176,30 @@ def tested(rows: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def decided(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    """Correct the p values of a family of rows that were `tested`, and add verdict and verdict_weights to each."""
-    tests = {"p_value": "p_holm"}
-    tests |= {name: f"{name}_holm" for name in rows if name.startswith(("p_mean", "p_equivalence"))}
-    rows = rows.assign(**{corrected: holm(rows[own].to_numpy(float)) for own, corrected in tests.items()})
-    found: list[dict[str, Any]] = rows.to_dict("records")
-    for row in found:
-        row["verdict_weights"] = verdict(row, "_weights")
-        row["verdict"] = verdict(row) if can_be_decided(row) else "undecided"
-    return found
-
-
-def can_be_decided(row: Mapping[str, Any]) -> bool:
-    """Whether a verdict can be had: the spread over trainings is known, or neither model was trained here."""
-    return bool(row["scope"] == "networks" or row["trainings_a"] == row["trainings_b"] == 0)
-
-
 def judge(family: pd.DataFrame) -> pd.DataFrame:
     """Test a family of comparisons, correct the p values, and give each row its verdict.
+
+    A verdict on networks needs the spread over trainings, unless neither model was trained here.
 
     Args:
         family: all rows of one metric, with the columns metric, organ, model_a, model_b, missing, missed_a, missed_b
             and those of `evidence`.
 
     Returns:
-        The family with what `tested` and `decided` add, more_patients and more_trainings (both NaN where decided, or
-        where nothing is known of trainings) and words.
+        The family with what `tested` adds, the corrected p values, verdict and verdict_weights, more_patients and
+        more_trainings (both NaN where decided, or where nothing is known of trainings) and words.
     """
     alpha = ALPHA / max(1, family["p_value"].count())
-    rows = decided(tested(family))
+    family = tested(family)
+    tests = {"p_value": "p_holm"}
+    tests |= {name: f"{name}_holm" for name in family if name.startswith(("p_mean", "p_equivalence"))}
+    family = family.assign(**{corrected: holm(family[own].to_numpy(float)) for own, corrected in tests.items()})
+    rows: list[dict[str, Any]] = family.to_dict("records")
     for row in rows:
-        unsure = row["verdict"] == "undecided" and can_be_decided(row)
-        ways = open_ways(row)
+        known = row["scope"] == "networks" or row["trainings_a"] == row["trainings_b"] == 0
+        row["verdict_weights"] = verdict(row, "_weights")
+        row["verdict"] = verdict(row) if known else "undecided"
+        unsure, ways = known and row["verdict"] == "undecided", open_ways(row)
         row["more_patients"] = planning.more_patients(row, alpha, ways) if unsure else math.nan
         row["more_trainings"] = planning.more_trainings(row, alpha, ways) if unsure else math.nan
         row["words"] = sentence(row)

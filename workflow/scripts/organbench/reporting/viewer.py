@@ -42,11 +42,7 @@ def display_grid(grid: Grid, most: int = VOXELS) -> Grid:
 
 
 def case_data(
-    name: str,
-    volume: sitk.Image,
-    reference: sitk.Image,
-    predictions: Mapping[str, sitk.Image],
-    organs: Sequence[str],
+    name: str, volume: sitk.Image, reference: sitk.Image, predictions: Mapping[str, sitk.Image], organs: Sequence[str]
 ) -> dict[str, Any]:
     """What the page needs to draw one case.
 
@@ -134,8 +130,7 @@ def ranking(shown: pd.DataFrame, agreements: pd.DataFrame) -> pd.DataFrame:
     worst = shown.groupby("case", sort=False)["dice"].min()
     by_model = shown.groupby(["case", "model"], sort=False)["dice"].mean()
     every = pd.DataFrame({"worst": worst, "mean": by_model.groupby("case", sort=False).mean()})
-    every.index = pd.MultiIndex.from_product([every.index, [ALL]], names=["case", "organ"])
-    ranks = pd.concat([dice, every])
+    ranks = pd.concat([dice, pd.concat({ALL: every}, names=["organ"]).swaplevel()])
     return ranks.assign(disagreement=disagreement(agreements).reindex(ranks.index))
 
 

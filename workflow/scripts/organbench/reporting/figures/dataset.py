@@ -9,7 +9,6 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 
 from organbench.analysis.cohort import scan_spacing
 from organbench.data.splits import natural
@@ -57,7 +56,7 @@ def dataset(cases: pd.DataFrame, split: pd.DataFrame, organs: Sequence[str]) -> 
     _volumes(middle, cases, colours, organs)
     _hu(right, cases, colours, organs)
     _roles(parts[1].subplots(), folds)
-    handles: list[Any] = [Patch(facecolor=colour, label=name) for name, colour in ROLES.items()]
+    handles: list[Any] = [style.area(name, facecolor=colour) for name, colour in ROLES.items()]
     if (role == "changing").any():
         look = {"marker": "o", "linestyle": "", "markersize": 3, "markeredgewidth": 0}
         handles.append(style.key("case with another role in each fold", color=CHANGING, **look))
@@ -102,7 +101,7 @@ def _hu(axes: Axes, cases: pd.DataFrame, colours: pd.Series, organs: Sequence[st
         axes.scatter(values, places, s=4, c=list(colours[chosen]), alpha=0.7, linewidth=0, zorder=3)
         low, high = (cases[f"{organ}_hu_{end}"].median() for end in ("low", "high"))
         axes.plot([low, high], [i + 0.34] * 2, color="0.3", linewidth=0.9, solid_capstyle="butt", zorder=2)
-    axes.locator_params("x", nbins=5)
+    axes.locator_params("x", nbins=6)
     axes.xaxis.set_major_formatter(style.short)
     axes.set(xlabel="Median of each case (HU)", title="Organs: HU")
 
@@ -121,4 +120,4 @@ def _roles(axes: Axes, folds: pd.DataFrame) -> None:
     turned = max(map(len, names), default=0) * len(names) > 115  # mm
     axes.tick_params("x", length=0, rotation=90 * turned, labelsize=style.SMALL)
     axes.tick_params("y", length=0, rotation=0)
-    axes.set(xlabel=f"Cases ({len(folds)})", title="Who is in which part of the split")
+    axes.set(xlabel=f"Cases ({len(folds)})", ylabel="", title="Who is in which part of the split")

@@ -53,8 +53,7 @@ def differences_by_group(differences: pd.DataFrame) -> Figure:
     row_mm = min(2.6 * len(groups) + 2.5, ((style.PAGE / style.MM - 15) / rows - 14) / len(organs))
     colours = palette(groups, GROUP_COLOURS)
     height = rows * (row_mm * len(organs) + 14) + 18  # mm
-    figure = Figure(figsize=(style.COLUMN, min(style.PAGE, height * style.MM)), layout="constrained")
-    grid = style.grid_of(figure, len(pairs), columns, sharex=True, sharey=True)
+    figure, grid = style.grid_of(len(pairs), columns, height, sharex=True, sharey=True)
     reach = axis_reach(differences)
     numbers = len(pairs) == 1 and 0.8 * row_mm / len(groups) > NUMBERS
     room = (style.COLUMN / style.MM - 45) / columns / 2  # mm, half a panel

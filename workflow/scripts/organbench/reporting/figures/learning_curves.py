@@ -8,7 +8,6 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from organbench.reporting.colours import palette
@@ -70,7 +69,7 @@ def learning_curves(history: pd.DataFrame, models: Sequence[str] | None = None) 
         style.key(f"{model} ({count} run{'s' * (count > 1)})", color=colours[model]) for model, count in counts.items()
     ]
     if history["seed"].nunique() > 1:
-        handles.append(Patch(facecolor="0.8", label="range over seeds"))
+        handles.append(style.area("range over seeds", facecolor="0.8"))
     style.legend(figure, handles)
     return figure
 
@@ -78,12 +77,6 @@ def learning_curves(history: pd.DataFrame, models: Sequence[str] | None = None) 
 def _lines(axes: Axes, data: pd.DataFrame, y: str, colours: dict[str, str], **marker: Any) -> None:
     """Draw the mean of each model's seeds over the steps, and their range as a band."""
     seeds = data.groupby(["model", "step", "seed"], as_index=False)[y].mean()  # over folds
-    look: dict[str, Any] = {
-        "linewidth": 1,
-        "markeredgewidth": 0,
-        "err_kws": {"linewidth": 0},
-        "legend": False,
-        **marker,
-    }
-    models = {"hue": "model", "hue_order": list(colours), "palette": colours}
+    models = {"hue": "model", "hue_order": list(colours), "palette": colours, "legend": False}
+    look: dict[str, Any] = {"linewidth": 1, "markeredgewidth": 0, "err_kws": {"linewidth": 0}}
     sns.lineplot(seeds, x="step", y=y, errorbar=("pi", 100), ax=axes, **models, **look, **marker)

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 
 from organbench.analysis.statistics import case_values
 from organbench.evaluation.registry import METRICS, Metric
@@ -48,12 +47,11 @@ def metric_by_organ(per_case: pd.DataFrame, summary: pd.DataFrame, metric: str =
     rows = -(-len(organs) // columns)
     row_mm = min(max(7, 2.9 * len(models) + 2.5), 210 / rows)
     numbers = columns == 1 and 0.86 * row_mm / len(models) > 2.1  # mm, a line of small print
-    figure = Figure(figsize=(style.COLUMN, min(style.PAGE, (row_mm * rows + 24) * style.MM)), layout="constrained")
-    grid = figure.subplots(1, columns, sharex=True, squeeze=False)[0]
+    figure, grid = style.grid_of(columns, columns, row_mm * rows + 24, sharex=True)
     low, high, logarithmic = _limits(cases[metric], means, METRICS[metric])
     cases = cases.assign(**{metric: cases[metric].clip(lower=low if logarithmic else None)})
     beside = _columns(means, METRICS[metric])
-    for k, axes in enumerate(grid):
+    for k, axes in enumerate(grid.flat):
         if logarithmic:
             style.log_x(axes, low, high)
         _rows(axes, cases, means, metric, organs[k * rows : (k + 1) * rows], colours, numbers)
@@ -66,7 +64,7 @@ def metric_by_organ(per_case: pd.DataFrame, summary: pd.DataFrame, metric: str =
             style.beside(axes, -0.65, ("mean [95 % CI]", 5, "left"), *heads)
     if columns > 1:
         figure.supxlabel(label)
-    handles: list[Any] = [Patch(facecolor=colours[model], label=model) for model in models]
+    handles: list[Any] = [style.area(model, facecolor=colours[model]) for model in models]
     handles.append(style.key("mean, 95 % CI", marker="D", color="black", markersize=2.5, linewidth=0.9))
     style.legend(figure, handles)
     return figure

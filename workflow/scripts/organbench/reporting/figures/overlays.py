@@ -8,10 +8,9 @@ from typing import Any, Literal
 import numpy as np
 from matplotlib import patheffects
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.patches import Patch
 
 from organbench.reporting.colours import ORGAN_COLOURS, palette
 from organbench.reporting.figures import style
@@ -166,7 +165,7 @@ def overlays(rows: Sequence[Sequence[Panel]], organs: Sequence[str]) -> Figure:
     tallness = (widths / slimness).max(axis=1)  # of rows, in the same unit
     columns = len(rows[0]) * (1 + len(models))
     shown = sorted({k for panel in panels for k in np.unique([panel.reference, *panel.predictions.values()]) if k > 0})
-    handles: list[Any] = [Patch(facecolor=colours[organs[k - 1]], label=style.words(organs[k - 1])) for k in shown]
+    handles: list[Any] = [style.area(style.words(organs[k - 1]), facecolor=colours[organs[k - 1]]) for k in shown]
     if models:
         handles.append(style.key("reference's contour", **_REFERENCE))
     unit = min(  # inches
@@ -179,7 +178,8 @@ def overlays(rows: Sequence[Sequence[Panel]], organs: Sequence[str]) -> Figure:
     tight = ConstrainedLayoutEngine(w_pad=0.5 * style.MM, h_pad=0.5 * style.MM, wspace=0, hspace=0)
     figure = Figure(figsize=(style.COLUMN, height), layout=tight)
     ratios = {"width_ratios": np.repeat(widths, 1 + len(models)), "height_ratios": tallness}
-    grid = figure.subplots(len(rows), columns, squeeze=False, **ratios)
+    bare = {"xticks": [], "yticks": [], "frame_on": False, "anchor": "N"}  # so that titles are in line
+    grid = figure.subplots(len(rows), columns, squeeze=False, subplot_kw=bare, **ratios)
     for row, places, row_sizes in zip(rows, grid, sizes, strict=True):
         first_height, first_width = row_sizes[0]
         places[0].set_ylabel(style.wrap(row[0].title, unit * widths[0] * first_height / first_width / style.MM))
@@ -187,8 +187,6 @@ def overlays(rows: Sequence[Sequence[Panel]], organs: Sequence[str]) -> Figure:
             block = places[i * (1 + len(models)) : (i + 1) * (1 + len(models))]
             _scale_bar(block[0], 50 / size[1])
             for axes, model in zip(block, [None, *models], strict=True):
-                axes.set(xticks=[], yticks=[], anchor="N")  # so that titles are in line
-                axes.spines[:].set_visible(False)
                 labels = panel.reference if model is None else panel.predictions.get(model)
                 if labels is not None:
                     _overlay(axes, panel, labels, colours, organs)
@@ -228,20 +226,20 @@ def _crop(panel: Panel) -> Panel:
 def _overlay(axes: Axes, panel: Panel, labels: np.ndarray, colours: dict[str, str], organs: Sequence[str]) -> None:
     """Draw CT, tinted organs with their contours, and over a prediction the contours of the reference."""
     axes.imshow(panel.ct, cmap="gray", vmin=SOFT_TISSUE[0], vmax=SOFT_TISSUE[1], interpolation="bilinear")
-    tint = np.zeros((*labels.shape, 4))
+    tints = np.array([to_rgba("white", 0), *(to_rgba(colours[organ], 0.4) for organ in organs)])
+    axes.imshow(tints[labels], interpolation="nearest")
     for k, organ in enumerate(organs, start=1):
-        mask = labels == k
-        tint[mask] = (*to_rgb(colours[organ]), 0.4)
-        if mask.any() and not mask.all():
-            axes.contour(mask, levels=[0.5], colors=[colours[organ]], linewidths=0.7)
-    axes.imshow(tint, interpolation="nearest")
+        _contour(axes, labels == k, colours[organ], 0.7)
     if labels is not panel.reference:
         for k in range(1, len(organs) + 1):
-            mask = panel.reference == k
-            if mask.any() and not mask.all():
-                contour = axes.contour(mask, levels=[0.5], colors=["white"], linewidths=_REFERENCE["linewidth"])
-                contour.set_path_effects(_REFERENCE["path_effects"])
+            _contour(axes, panel.reference == k, **_REFERENCE)
     axes.set_aspect(panel.spacing[0] / panel.spacing[1])
+
+
+def _contour(axes: Axes, mask: np.ndarray, color: str, linewidth: float, path_effects: Sequence[Any] = ()) -> None:
+    """Draw the edge of a mask, where it has one."""
+    if mask.any() and not mask.all():
+        axes.contour(mask, levels=[0.5], colors=[color], linewidths=linewidth).set_path_effects(list(path_effects))
 
 
 def _scale_bar(axes: Axes, length: float) -> None:

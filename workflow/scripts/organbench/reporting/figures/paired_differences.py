@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 
 from organbench.analysis.statistics import ALL, case_differences
 from organbench.reporting.colours import palette
@@ -44,8 +43,8 @@ def paired_differences(per_case: pd.DataFrame, comparison: pd.DataFrame) -> Figu
 
     Args:
         per_case: see `statistics.case_values`; needs the column dice.
-        comparison: a row per metric, organ and pair: n, mean_difference, ci_low, ci_high, margin, verdict; and scope,
-            verdict_weights, ci_weights_low and ci_weights_high. What is not there is not drawn.
+        comparison: a row per metric, organ and pair: n, mean_difference, ci_low, ci_high, margin, scope, verdict,
+            verdict_weights, ci_weights_low and ci_weights_high; see `verdicts.compare`.
 
     Returns:
         A figure of a journal's double column; with a single model, a note that there is nothing to compare.
@@ -63,10 +62,9 @@ def paired_differences(per_case: pd.DataFrame, comparison: pd.DataFrame) -> Figu
     rows = -(-len(pairs) // columns)
     beside_mm = 45 if len(pairs) > 1 else 100  # what stands left and right of the panels
     room = (style.COLUMN / style.MM - beside_mm) / columns / 2  # mm, half a panel
-    height = min(style.PAGE, rows * (5.5 * len(organs) + 20) * style.MM)
-    figure = Figure(figsize=(style.COLUMN, height), layout="constrained")
     reach, outside = _reach(differences["difference"], means)
-    grid = style.grid_of(figure, len(pairs), columns, sharex=True, sharey=True)
+    height = rows * (5.5 * len(organs) + 20)  # mm
+    figure, grid = style.grid_of(len(pairs), columns, height, sharex=True, sharey=True)
     for (model_a, model_b), axes in zip(pairs, grid.flat, strict=False):
         pair = differences[(differences["model_a"] == model_a) & (differences["model_b"] == model_b)]
         pair = pair.assign(
@@ -75,8 +73,8 @@ def paired_differences(per_case: pd.DataFrame, comparison: pd.DataFrame) -> Figu
         )
         _pair(axes, pair, means.loc[(model_a, model_b)], organs, {**colours, "neither": "0.5"}, alone=len(pairs) == 1)
         if len(pairs) == 1:
-            header = [("mean [95 % CI]", 5, "left"), ("n", 102, "right")]
-            style.beside(axes, -0.65, *header, *([(f"{model_a} is", 110, "left")] if "verdict" in means else []))
+            header = [("mean [95 % CI]", 5, "left"), ("n", 102, "right"), (f"{model_a} is", 110, "left")]
+            style.beside(axes, -0.65, *header)
         style.difference_axis(axes, (model_a, model_b), 1.06 * reach, room, colours)
     label = "Difference in Dice coefficient on the same case"
     if outside:
@@ -97,13 +95,7 @@ def _pairs(models: list[str], organs: int, means: pd.DataFrame) -> list[tuple[st
 
 
 def _pair(
-    axes: Axes,
-    pair: pd.DataFrame,
-    means: pd.DataFrame,
-    organs: list[str],
-    colours: dict[str, str],
-    *,
-    alone: bool,
+    axes: Axes, pair: pd.DataFrame, means: pd.DataFrame, organs: list[str], colours: dict[str, str], *, alone: bool
 ) -> None:
     """Draw a pair's panel: a row per organ."""
     style.organ_rows(axes, organs)
@@ -112,16 +104,15 @@ def _pair(
         chosen = pair["organ"] == organ
         pair.loc[chosen, "spread"] = i + 0.14 + 0.26 * style.spread(pair.loc[chosen, "difference"].to_numpy())
         row = means.loc[organ]
-        if "margin" in row and row["margin"] > 0:
+        if row["margin"] > 0:
             axes.fill_betweenx([i - 0.5, i + 0.5], -row["margin"], row["margin"], zorder=0.5, **EQUIVALENT)
-        if "ci_weights_low" in row:
-            axes.plot([row["ci_weights_low"], row["ci_weights_high"]], [i - 0.28] * 2, zorder=3.5, **WEIGHTS)
-        if _of_weights(row):
+        axes.plot([row["ci_weights_low"], row["ci_weights_high"]], [i - 0.28] * 2, zorder=3.5, **WEIGHTS)
+        verdict, of_weights = row["verdict"], row["scope"] == "weights"  # of networks that were trained once
+        if of_weights:
             axes.plot(row["mean_difference"], i - 0.28, **HOLLOW)
         else:
             style.mean_bar(axes, row["mean_difference"], row["ci_low"], row["ci_high"], i - 0.28)
-        verdict = str(row["verdict"]) if "verdict" in row and not pd.isna(row["verdict"]) else ""
-        if _of_weights(row) and row["verdict_weights"] != "undecided":
+        if of_weights and row["verdict_weights"] != "undecided":
             verdict += f" (weights {SIGNS[row['verdict_weights']] if not alone else row['verdict_weights']})"
         if alone:  # with more pairs there is no room beside a panel
             text = style.estimate(row["mean_difference"], row["ci_low"], row["ci_high"], "+.3f")
@@ -131,16 +122,10 @@ def _pair(
     style.points(axes, pair, "difference", "spread", "better", colours)
 
 
-def _of_weights(row: pd.Series) -> bool:
-    """Whether a row speaks of weights only, as its networks were trained once."""
-    return bool(row.get("scope", "networks") == "weights")
-
-
 def _reach(differences: pd.Series, means: pd.DataFrame) -> tuple[float, int]:
     """Half the axis, and how many cases lie beyond it: all fit unless a few are far from all others."""
     sizes = differences.abs()
-    margin = 1.5 * means["margin"].max() if "margin" in means else np.nan
-    needed = np.nanmax([means[["ci_low", "ci_high"]].abs().max().max(), margin, 0.01])
+    needed = np.nanmax([means[["ci_low", "ci_high"]].abs().max().max(), 1.5 * means["margin"].max(), 0.01])
     largest = max(needed, sizes.max()) if len(sizes) else needed
     usual = max(needed, 1.2 * sizes.quantile(0.98)) if len(sizes) else needed
     if largest <= 2 * usual:
@@ -150,19 +135,18 @@ def _reach(differences: pd.Series, means: pd.DataFrame) -> tuple[float, int]:
 
 def _keys(means: pd.DataFrame, signs: bool) -> list[Any]:
     """What the legend explains: the mean, the margin, and the verdicts' signs where they stand for words."""
-    scopes = set(means["scope"]) if "scope" in means else {"networks"}
+    scopes = set(means["scope"])
     handles: list[Any] = []
     if "networks" in scopes:
         label = "mean difference, 95 % CI over patients and trainings"
         handles.append(style.key(label, color="black", marker="D", markersize=2.5, linewidth=0.9))
-    if "ci_weights_low" in means:
-        handles.append(style.key("95 % CI over patients alone: these weights", **WEIGHTS))
+    handles.append(style.key("95 % CI over patients alone: these weights", **WEIGHTS))
     if "weights" in scopes:
         handles.append(style.key("one training each: nothing said of networks", linestyle="", **HOLLOW))
-    if "margin" in means and means["margin"].max() > 0:
+    if means["margin"].max() > 0:
         margins = sorted(means["margin"].dropna().unique())
-        handles.append(Patch(**EQUIVALENT, label=f"equivalent: within ±{', '.join(f'{m:g}' for m in margins)}"))
-    if signs and "verdict" in means:
+        handles.append(style.area(f"equivalent: within ±{', '.join(f'{m:g}' for m in margins)}", **EQUIVALENT))
+    if signs:
         meaning = ", ".join(f"{sign} {verdict}" for verdict, sign in SIGNS.items())
-        handles.append(Patch(facecolor="none", label=f"right model: {meaning}"))
+        handles.append(style.area(f"right model: {meaning}", facecolor="none"))
     return handles

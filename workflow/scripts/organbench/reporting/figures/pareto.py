@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from organbench.analysis.costs import COSTS
 from organbench.analysis.statistics import ALL
@@ -45,9 +44,8 @@ def pareto(fronts: pd.DataFrame) -> Figure:
     measured = _measured(overall)
     columns = 4 if len(measured) in (4, 7, 8, 10) else max(1, min(3, len(measured)))
     rows = max(1, -(-len(measured) // columns))
-    loose = ConstrainedLayoutEngine(wspace=0.03, hspace=0.05)
-    figure = Figure(figsize=(style.COLUMN, (rows * 50 + 12) * style.MM), layout=loose)
-    grid = style.grid_of(figure, len(measured), columns, sharey=True)
+    figure, grid = style.grid_of(len(measured), columns, rows * 50 + 12, sharey=True)
+    figure.set_layout_engine("constrained", wspace=0.03, hspace=0.05)
     for cost, axes in zip(measured, grid.flat, strict=False):
         label = _panel(axes, overall[overall["cost"] == cost], cost, colours)
         axes.set_xlabel(style.wrap(label, style.COLUMN / style.MM / columns - 12))
@@ -77,29 +75,29 @@ def pareto_by_organ(fronts: pd.DataFrame) -> Figure:
     blocks = 1 if len(organs) <= ROWS else 2 if len(organs) <= 2 * ROWS else 4
     costs = [cost for cost in costs if cost in measured][: len(BY_ORGAN) // blocks]
     rows = -(-len(organs) // blocks)
-    tight = ConstrainedLayoutEngine(wspace=0.02, hspace=0.02)
-    figure = Figure(figsize=(style.COLUMN, (rows * min(32, 215 / rows) + 24) * style.MM), layout=tight)
-    grid = figure.subplots(rows, max(1, blocks * len(costs)), squeeze=False)
+    columns = max(1, blocks * len(costs))
+    figure, grid = style.grid_of(rows * columns, columns, rows * min(32, 215 / rows) + 24)
+    figure.set_layout_engine("constrained", wspace=0.02, hspace=0.02)
     for axes in grid.flat:
         axes.set_visible(False)
     for k, organ in enumerate(organs):
         block, row = divmod(k, rows)
         of_organ = fronts[(fronts["organ"] == organ) & fronts["cost"].isin(costs)]
         ends = of_organ[["dice", "ci_low", "ci_high"]].to_numpy(float)
-        for column, cost in enumerate(costs):
-            axes = grid[row, block * len(costs) + column]
+        for place, cost in enumerate(costs):
+            axes = grid[row, block * len(costs) + place]
             axes.set_visible(True)
             label = _panel(axes, of_organ[of_organ["cost"] == cost], cost, colours, ticks=4)
             if np.isfinite(ends).any():
                 low, high = np.nanmin(ends), np.nanmax(ends)
                 axes.set_ylim(low - 0.06 * (high - low) - 1e-3, high + 0.06 * (high - low) + 1e-3)
-            axes.locator_params("y", nbins=3)
-            if column == 0:
+            axes.locator_params("y", nbins=4)
+            if place == 0:
                 axes.set_ylabel(style.wrap(style.words(organ), 25))
             else:
                 axes.tick_params(labelleft=False)
             if row == rows - 1 or k == len(organs) - 1:
-                axes.set_xlabel(style.wrap(label, style.COLUMN / style.MM / grid.shape[1] - 8))
+                axes.set_xlabel(style.wrap(label, style.COLUMN / style.MM / columns - 8))
             else:
                 axes.tick_params(labelbottom=False)
     figure.supylabel("Dice coefficient, mean over cases")

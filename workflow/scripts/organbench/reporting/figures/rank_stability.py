@@ -52,8 +52,7 @@ def rank_stability(stability: pd.DataFrame, models: Sequence[str]) -> Figure:
     row_mm = (height - 13) / len(models)
     named = row_mm > 2.5  # a line of small print; else the legend names the colours, in the order of the rows
     largest = min(0.95 * row_mm, 110 / columns / len(models))  # mm, the blob of every resample
-    figure = Figure(figsize=(style.COLUMN, (rows * height + 20) * style.MM), layout="constrained")
-    grid = style.grid_of(figure, len(organs), columns, sharex=True, sharey=True)
+    figure, grid = style.grid_of(len(organs), columns, rows * height + 20, sharex=True, sharey=True)
     for i, (organ, axes) in enumerate(zip(organs, grid.flat, strict=False)):
         own = stability[stability["organ"] == organ].set_index("model")
         _panel(axes, own, models, largest)

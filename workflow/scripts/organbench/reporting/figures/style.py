@@ -14,6 +14,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from organbench.analysis.statistics import ALL
@@ -157,6 +158,11 @@ def key(label: str, **look: Any) -> Any:
     return Line2D([], [], label=label, **look)
 
 
+def area(label: str, **look: Any) -> Any:
+    """What a legend shows of an area."""
+    return Patch(label=label, **look)
+
+
 def model_points(colours: dict[str, str]) -> list[Any]:
     """What a legend shows of models that are drawn as points."""
     look = {"marker": "o", "linestyle": "", "markersize": 3.5, "markeredgewidth": 0}
@@ -184,19 +190,23 @@ def organ_panels(
     title_lines = max(title.count("\n") + 1 for title in titles.values())
     legend_mm = 1.4 * LINE * legend_rows(handles) + 3
     row_mm = min(38 + LINE * title_lines, (PAGE / MM - legend_mm - 6) / rows)
-    figure = Figure(figsize=(COLUMN, (rows * row_mm + legend_mm + 6) * MM), layout="constrained")
-    panels = dict(zip(organs, grid_of(figure, len(organs), columns, sharey=sharey).flat, strict=False))
+    figure, grid = grid_of(len(organs), columns, rows * row_mm + legend_mm + 6, sharey=sharey)
+    panels = dict(zip(organs, grid.flat, strict=False))
     for organ, axes in panels.items():
         axes.set_title(titles[organ])
     return figure, panels, min(6, (width - 14) / 7)
 
 
-def grid_of(figure: Figure, panels: int, columns: int, **shared: Any) -> Any:
-    """So many panels in so many columns: their axes, (row, column), of which the places after the last are empty."""
+def grid_of(panels: int, columns: int, height: float, **shared: Any) -> tuple[Figure, Any]:
+    """A figure of so many panels in so many columns, `height` mm high, or a page.
+
+    With it come the panels' axes, (row, column); the places after the last are empty.
+    """
+    figure = Figure(figsize=(COLUMN, min(PAGE, height * MM)), layout="constrained")
     grid = figure.subplots(max(1, -(-panels // columns)), columns, squeeze=False, **shared)
     for axes in grid.flat[panels:]:
         axes.remove()
-    return grid
+    return figure, grid
 
 
 def note(text: str) -> Figure:

@@ -59,7 +59,7 @@ def volume_agreement(per_case: pd.DataFrame, agreement: pd.DataFrame) -> Figure:
             look: dict[str, Any] = {"color": colours[model], "clip_on": False, "transform": axes.get_yaxis_transform()}
             axes.plot([place] * 2, [row["lower_percent"], row["upper_percent"]], linewidth=0.9, **look)
             axes.plot(place, row["bias_percent"], "D", markersize=2.5, markeredgewidth=0, **look)
-        axes.locator_params("y", nbins=5)
+        axes.locator_params("y", nbins=6)
         axes.yaxis.set_major_formatter(style.short)
     figure.supxlabel("Mean of predicted and reference volume (ml)")
     label = "Predicted minus reference volume (% of their mean)"

@@ -106,8 +106,9 @@ def iliac_wings(place: Place) -> Array:
 
 def jaw(place: Place) -> Array:
     """The mandible's horseshoe."""
-    arch: Array = np.abs(np.hypot(place.x / 0.95, place.y + 50) - 40) - 5
-    return np.maximum(arch, np.maximum(place.y + 40, np.abs(place.z - 312) - 12))
+    arch = np.abs(np.hypot(place.x / 0.95, place.y + 50) - 40) - 5
+    found: Array = np.maximum(arch, np.maximum(place.y + 40, np.abs(place.z - 312) - 12))
+    return found
 
 
 def cranium(place: Place) -> Array:

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from organbench.analysis import caveats
+from organbench.analysis import convergence
 
 
 def trainings(**said):
@@ -20,7 +20,7 @@ GOOD = per_case(("unet", 0, 0, "1", "liver", 100.0, 0.0), ("unet", 0, 0, "2", "l
 
 
 def test_a_run_that_predicts_nothing_on_validation_cases_is_named():
-    found = caveats.only_background(trainings(unet_0_0=True, unet_0_1=False, other_1_0=None), GOOD)
+    found = convergence.only_background(trainings(unet_0_0=True, unet_0_1=False, other_1_0=None), GOOD)
     assert found.to_dict("records") == [
         {
             "model": "unet",
@@ -43,11 +43,11 @@ def test_a_run_or_ensemble_that_predicts_nothing_on_test_cases_is_named():
             ),
         ]
     )
-    found = caveats.only_background(trainings(unet_0_0=None), table)
+    found = convergence.only_background(trainings(unet_0_0=None), table)
     assert found[["model", "fold", "seed", "cases"]].to_numpy().tolist() == [["both", 1, 0, "test"]]
 
 
 def test_there_may_be_nothing_to_say():
-    found = caveats.only_background(trainings(unet_0_0=False), GOOD)
-    assert list(found) == caveats.COLUMNS
+    found = convergence.only_background(trainings(unet_0_0=False), GOOD)
+    assert list(found) == convergence.WARNINGS
     assert found.empty
