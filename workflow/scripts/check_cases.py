@@ -19,8 +19,7 @@ with jobs.job_log(snakemake.log[0]) as logger:
     for fold in splits.without(params.folds, excluded):
         cases.check_fold(usable, fold, params.organs)
     # Conversions are over, so that it is known now whether what was trained on is still the same.
-    infos = {info["case"]: info for info in usable}
-    lines = identity.outdated(params.finished, infos)
+    lines = identity.outdated(params.finished, {info["case"]: info for info in usable})
     if lines and not params.replace:
         for line in lines:
             logger.error("error: %s", line)

@@ -10,10 +10,9 @@ with jobs.job_log(snakemake.log[0]) as logger:
     params = snakemake.params
     usable, excluded = cases.sort_out(snakemake.input.cases, params.incomplete, params.organs)
     faults = list(excluded.values())
-    if params.official:
-        missing = set(splits.OFFICIAL) - {info["case"] for info in usable} - excluded.keys()
-        if missing:
-            faults.append(f"{len(missing)} of CT-ORG's 140 cases are not there: {splits.ranges(map(int, missing))}")
+    missing = set(splits.OFFICIAL) - {info["case"] for info in usable} - excluded.keys()
+    if params.official and missing:
+        faults.append(f"{len(missing)} of CT-ORG's 140 cases are not there: {splits.ranges(map(int, missing))}")
     try:
         for fold in splits.without(params.folds, excluded):
             cases.check_fold(usable, fold, params.organs)

@@ -3,8 +3,7 @@
 import importlib
 
 from organbench.core import jobs, tables
-from organbench.reporting import figures
-from organbench.reporting.figures import style
+from organbench.reporting.figures import figures_of, style
 
 with jobs.job_log(snakemake.log[0]):
     file = snakemake.params.file
@@ -13,7 +12,7 @@ with jobs.job_log(snakemake.log[0]):
         name: tables.histories(found) if name == "histories" else tables.read(found)
         for name, found in snakemake.input.items()
     }
-    for figure in figures.figures_of(file):
+    for figure in figures_of(file):
         arguments = [given[table] for table in figure.tables]
         arguments += [snakemake.params.settings[setting] for setting in figure.settings]
         arguments += [figure.metric] if figure.metric else []

@@ -10,8 +10,7 @@ from organbench.study import protocol
 with jobs.job_log(snakemake.log[0]):
     params = snakemake.params
     costs = dict(zip(params.settings, map(files.read_json, snakemake.input.costs), strict=True))
-    cases = tables.read(snakemake.input.cases)
-    excluded = tables.read(snakemake.input.excluded)
+    cases, excluded = tables.read(snakemake.input.cases), tables.read(snakemake.input.excluded)
     results = Path("results", params.study["study"])
     values = protocol.Values.of(params.study["evaluation"], list(params.study["dataset"]["organs"]))
     fixed = protocol.words(protocol.find(results, values), values)

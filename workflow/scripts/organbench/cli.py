@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_compare(commands)
     given = parser.parse_args(arguments)
     try:
-        given.run(given)
+        compare(given)
     except InputError as error:
         print(error, file=sys.stderr)
         return 2
@@ -57,7 +57,6 @@ def add_compare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         metavar="MODEL",
         help="a model that was not trained, such as a product or an observer: judged as it is (may be repeated)",
     )
-    parser.set_defaults(run=compare)
 
 
 def compare(given: argparse.Namespace) -> None:

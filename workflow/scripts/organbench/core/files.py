@@ -59,11 +59,10 @@ def unchanged(*paths: str | Path) -> Iterator[None]:
     """
 
     def look(path: str | Path) -> tuple[int, int] | None:
-        try:
+        with suppress(OSError):  # whoever reads it says so
             found = os.stat(path)
-        except OSError:  # whoever reads it says so
-            return None
-        return found.st_size, found.st_mtime_ns
+            return found.st_size, found.st_mtime_ns
+        return None
 
     before = [look(path) for path in paths]
     yield

@@ -139,18 +139,17 @@ def load(folder: str | Path) -> Case:
         "label": (parts["working"].shape, np.uint8),
         "points": ((len(info["organs"]), POINTS, 3), np.int16),
     }
-    try:
-        for name in wanted:
-            file = folder / f"{name}.npy"
+    for name, what in wanted.items():
+        file = folder / f"{name}.npy"
+        try:
             parts[name] = array = np.load(file, mmap_mode="r")
-            if (array.shape, array.dtype) != wanted[name]:
-                raise InputError(f"{file}: is not what case.json says of it; {remedy}")
-            if checksum(file, array.offset) != info["checksums"][name]:
-                raise InputError(f"{file}: damaged, its content is not what was written; {remedy}")
-    except InputError:
-        raise
-    except (*NO_FILE, EOFError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{file}: the prepared case is damaged ({error}); {remedy}") from None
+            found, written = checksum(file, array.offset), info["checksums"][name]
+        except (*NO_FILE, EOFError, KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{file}: the prepared case is damaged ({error}); {remedy}") from None
+        if (array.shape, array.dtype) != what:
+            raise InputError(f"{file}: is not what case.json says of it; {remedy}")
+        if found != written:
+            raise InputError(f"{file}: damaged, its content is not what was written; {remedy}")
     return Case(info["case"], info=info, **parts)
 
 

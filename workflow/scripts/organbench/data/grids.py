@@ -49,8 +49,7 @@ class Grid:
     @property
     def shape(self) -> tuple[int, int, int]:
         """Size in the order of array axes, z y x."""
-        x, y, z = self.size
-        return z, y, x
+        return self.size[::-1]
 
     @property
     def voxels(self) -> int:
@@ -132,8 +131,7 @@ def slabs(array: Array) -> Iterator[Array]:
 
 def span(array: Array, axis: int) -> slice:
     """From the first to the last place of an axis where an array holds anything but 0; of length 0 where none is."""
-    others = {*range(array.ndim)} - {axis}
-    places = np.flatnonzero(array.any(axis=tuple(others)))
+    places = np.flatnonzero(array.any(axis=tuple({*range(array.ndim)} - {axis})))
     return slice(int(places[0]), int(places[-1]) + 1) if len(places) else slice(0)
 
 
