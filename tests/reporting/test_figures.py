@@ -627,13 +627,13 @@ def test_the_area_of_a_blob_is_the_share_of_resamples():
     figure = rank_stability.rank_stability(stability_table(MODELS[:3], ["liver", "bone"]), MODELS[:3])
     liver = figure.axes[0]
     blobs = {
-        (line.get_xdata()[0], line.get_ydata()[0]): line.get_markersize()
-        for line in liver.lines
-        if line.get_marker() == "o"
+        tuple(place): area
+        for blob in liver.collections
+        for place, area in zip(blob.get_offsets(), blob.get_sizes(), strict=True)
     }
     assert len(blobs) == 9
     row = 2  # the third model is the first in the table: its rank is 1
-    assert (blobs[1, row] / blobs[2, row]) ** 2 == pytest.approx(0.9 / 0.05)
+    assert blobs[1, row] / blobs[2, row] == pytest.approx(0.9 / 0.05)
     crosses = [(line.get_xdata()[0], line.get_ydata()[0]) for line in liver.lines if line.get_marker() == "x"]
     assert crosses == [(3, 0), (2, 1), (1, 2)]
     assert "n = 12, \N{GREEK SMALL LETTER TAU} = 0.50" in liver.get_title()

@@ -121,10 +121,11 @@ def summarise(per_case: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for metric in metrics_of(per_case):
         missing = _case_counts(cases[cases["dice"].notna() & cases[metric].isna() & (cases["organ"] != ALL)])
-        for place in product(cases["model"].unique(), cases["organ"].unique()):
-            values = cases.loc[(cases["model"] == place[0]) & (cases["organ"] == place[1]), metric]
+        for model, organ in product(cases["model"].unique(), cases["organ"].unique()):
+            place = (model, organ)
+            values = cases.loc[(cases["model"] == model) & (cases["organ"] == organ), metric]
             low, high = interval(values.dropna().to_numpy(), np.median)
-            row = {"metric": metric, "model": place[0], "organ": place[1], **described(values)}
+            row = {"metric": metric, "model": model, "organ": organ, **described(values)}
             row |= {"median_ci_low": low, "median_ci_high": high, "missing": missing.get(place, 0)}
             rows.append(row | {"false_positives": false_positives.get(place, 0), "seed_std": spread.loc[place, metric]})
     return pd.DataFrame(rows)

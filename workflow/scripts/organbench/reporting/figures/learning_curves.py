@@ -79,4 +79,5 @@ def _lines(axes: Axes, data: pd.DataFrame, y: str, colours: dict[str, str], **ma
     seeds = data.groupby(["model", "step", "seed"], as_index=False)[y].mean()  # over folds
     models = {"hue": "model", "hue_order": list(colours), "palette": colours, "legend": False}
     look: dict[str, Any] = {"linewidth": 1, "markeredgewidth": 0, "err_kws": {"linewidth": 0}}
-    sns.lineplot(seeds, x="step", y=y, errorbar=("pi", 100), ax=axes, **models, **look, **marker)
+    band = ("pi", 100) if data["seed"].nunique() > 1 else None  # of percentiles: the range
+    sns.lineplot(seeds, x="step", y=y, errorbar=band, ax=axes, **models, **look, **marker)
