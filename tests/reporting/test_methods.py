@@ -4,26 +4,18 @@ import copy
 import re
 from pathlib import Path
 
+import jinja2
 import pandas as pd
 import pytest
 import yaml
+from described import COST, FOLDS, REFERENCES, TEMPLATE, section, written
 
+from organbench.analysis import convergence
 from organbench.core.errors import InputError
-from organbench.reporting import methods
+from organbench.reporting.methods import listed
 from organbench.study import configuration, kinds, schema
-from organbench.study.kinds import network
 
 ROOT = Path(__file__).parents[2]
-REFERENCES = (ROOT / "workflow" / "report" / "references.bib").read_text()
-COST = {
-    "parameters": 1942662,
-    "multiply_adds_per_voxel": 46352.0,
-    "training_seconds": 5400.0,
-    "precision": "bf16",
-    "device": "NVIDIA H100",
-    "versions": {"python": "3.11.7", "torch": "2.13.0", "cuda": "13.0"},
-}
-FOLDS = [{"train": ["1", "2", "3"], "validation": ["4"], "test": ["5", "6"]}]
 
 
 @pytest.fixture
@@ -32,19 +24,6 @@ def config():
     defaults = yaml.safe_load((ROOT / "config.yaml").read_text())
     known = schema.load(ROOT / "workflow" / "schemas" / "config.schema.yaml")
     return lambda changes: configuration.resolve(copy.deepcopy(changes), defaults, known)
-
-
-def written(config, folds=FOLDS, bad=(), costs=None, warnings=()):
-    organs = {f"{organ}_ml": [100.0, 0.0] for organ in config["dataset"]["organs"]}
-    grid = {"size_z": [90, 100], "spacing_x": 0.7, "spacing_y": 0.7, "spacing_z": [1.0, 5.0]}
-    settings = {
-        name: dict(zip(("network", "training"), network.settings(name, config), strict=True))
-        for name in kinds.trained(config)
-    }
-    cases = pd.DataFrame({"case": ["1", "2"], **grid, **organs})
-    left_out = pd.DataFrame([(case, "is damaged") for case in bad], columns=["case", "reason"])
-    costs = costs or dict.fromkeys(settings, COST)
-    return methods.text(config, settings, folds, cases, left_out, costs, REFERENCES, warnings=warnings)
 
 
 def test_it_says_what_the_study_did(config):
@@ -129,6 +108,35 @@ def test_folds_seeds_and_tolerances_are_said(config):
     assert "2 to 3 for training, 0 to 1 for validation and 2 to 4 for testing" in text
     assert "trained with 2 seeds per fold" in text
     assert "3 mm (liver), 2 mm (bladder)" in text
+
+
+def test_whether_training_had_converged_is_said_of_each_network(config):
+    verdicts = [convergence.RISING, convergence.LEVEL, convergence.FALLING, convergence.UNKNOWN, convergence.RISING]
+    table = pd.DataFrame({"model": ["2", "007", "3", "4", "5"], "verdict": verdicts})
+    text = section("Training", written(config({}), converged=table))
+    assert text.endswith(
+        "(`tables/convergence.csv`): that of 2, 5 still rose; that of 007 had levelled off; that of 3 fell; "
+        "that of 4 could not be judged (too few validations, folds or seeds, or too wide an interval)."
+    )
+    assert "converged" not in written(config({}), converged=table.head(0))
+
+
+def test_a_line_break_in_the_words_is_a_space_and_an_empty_line_nothing(config):
+    template = "# {{ study.name }}\n## A\n\n  one\n\n{% if true %}\ntwo\n{% endif %}\n## B\n## C\n{{ 'x  y' }}"
+    text = written(config({}), template=template)
+    assert text.startswith("# phantom\n\n## A\n\none two\n\n## B\n\n## C\n\nx  y\n\n## References\n")
+
+
+def test_a_name_that_nobody_fills_is_refused(config):
+    with pytest.raises(jinja2.UndefinedError, match="unknown"):
+        written(config({}), template=TEMPLATE + "{{ unknown }}")
+
+
+def test_other_kinds_of_lists_are_those_of_the_words():
+    assert listed("\n  a\n\n b \n") == "a and b"
+    assert listed([1, 2, 3], ", ", " or ") == "1, 2 or 3"
+    assert listed(["one"]) == "one"
+    assert listed([]) == ""
 
 
 @pytest.mark.parametrize(

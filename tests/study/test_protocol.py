@@ -3,9 +3,10 @@
 import json
 
 import pytest
+from described import section, written
 
 from organbench.core.errors import InputError
-from organbench.study import protocol
+from organbench.study import configuration, protocol
 
 ORGANS = ["liver", "left_lung"]
 EVALUATION = {"decides": "dice", "margin": {"dice": 0.01, "nsd": 0}, "tolerance_mm": 2.0}
@@ -13,6 +14,18 @@ EVALUATION = {"decides": "dice", "margin": {"dice": 0.01, "nsd": 0}, "tolerance_
 
 def values(**changes):
     return protocol.Values.of(EVALUATION | changes, ORGANS)
+
+
+@pytest.fixture
+def told(defaults, schema):
+    """What methods.md says of a protocol where the study has some values now."""
+    config = configuration.resolve({"dataset": {"organs": {"liver": 1, "left_lung": 2}}}, defaults, schema)
+
+    def text(found, **changes):
+        evaluation = config["evaluation"] | EVALUATION | changes
+        return section("Protocol", written(config | {"evaluation": evaluation}, fixed=found))
+
+    return text
 
 
 def predict(study, run="unet/fold0-seed0"):
@@ -45,13 +58,13 @@ def test_it_is_written_before_results_and_stays(tmp_path):
 
 
 @pytest.mark.parametrize("file", ["runs/a/fold0-seed0/predictions/1.nii.gz", "tables/per_case.csv"])
-def test_results_that_were_there_before_are_told(tmp_path, file):
+def test_results_that_were_there_before_are_told(tmp_path, told, file):
     (tmp_path / file).parent.mkdir(parents=True)
     (tmp_path / file).touch()
     found = protocol.register(tmp_path, values())
     assert found.results_before
-    assert "only after test cases had been predicted" in protocol.words(found, values())
-    later = protocol.words(found, values(decides="nsd"))
+    assert "only after test cases had been predicted" in told(found)
+    later = told(found, decides="nsd")
     assert "It had itself been written down after test cases had been predicted." in later
     assert f"The deciding metric was dice when it was written down ({found.written}) and is nsd now." in later
 
@@ -69,16 +82,16 @@ def test_results_that_were_there_before_are_told(tmp_path, file):
         ),
     ],
 )
-def test_a_change_is_told_and_vanishes_when_it_is_undone(fixed, change, sentence):
+def test_a_change_is_told_and_vanishes_when_it_is_undone(fixed, told, change, sentence):
     now = values(**change)
     found = protocol.register(fixed, now)
     expected = sentence.format(when="when the first test case was predicted (2026-11-27)")
     assert protocol.changes(found, now) == [expected]
-    assert protocol.words(found, now).endswith(expected)
+    assert told(found, **change).endswith(expected)
     back = protocol.register(fixed, values())
     assert protocol.changes(back, values()) == []
-    assert "were fixed before the first test case was predicted" in protocol.words(back, values())
-    assert "2026" not in protocol.words(back, values()), "or methods.md would not repeat"
+    assert "were fixed before the first test case was predicted" in told(back)
+    assert "2026" not in told(back), "or methods.md would not repeat"
 
 
 def test_one_tolerance_is_that_of_every_organ(fixed):
@@ -92,8 +105,8 @@ def test_a_new_organ_has_no_tolerance_that_was_fixed(fixed):
     assert sentence.startswith("The tolerance of bone was not set when")
 
 
-def test_before_anything_is_predicted_the_text_is_the_same_as_after(fixed):
-    assert protocol.words(None, values()) == protocol.words(protocol.register(fixed, values()), values())
+def test_before_anything_is_predicted_the_text_is_the_same_as_after(fixed, told):
+    assert told(None) == told(protocol.register(fixed, values()))
 
 
 def test_methods_that_come_before_the_first_prediction_fix_nothing(tmp_path):
@@ -110,11 +123,11 @@ def test_a_study_from_before_there_were_protocols_gets_one(tmp_path):
     assert (tmp_path / protocol.FILE).exists()
 
 
-def test_an_edited_file_is_told(fixed):
+def test_an_edited_file_is_told(fixed, told):
     path = fixed / protocol.FILE
     path.write_text(path.read_text().replace('"dice": 0.01', '"dice": 0.02'))
     found = protocol.register(fixed, values(margin={"dice": 0.02}))
-    assert "was edited afterwards" in protocol.words(found, values(margin={"dice": 0.02}))
+    assert "was edited afterwards" in told(found, margin={"dice": 0.02})
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"decides": "dice"}'])

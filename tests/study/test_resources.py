@@ -1,5 +1,6 @@
 """What jobs ask for follows from the size of their scans, and never stops the workflow from being parsed."""
 
+import dataclasses
 import struct
 
 import numpy as np
@@ -7,23 +8,25 @@ import pytest
 import SimpleITK as sitk
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny import examples
+from tiny import examples, settings_of
 
 from organbench.data.grids import Grid
+from organbench.inference.settings import Prediction
 from organbench.study import resources
 from organbench.study.resources import USUAL, Scan
+from organbench.study.settings import Network
 
 SIZES = st.tuples(*[st.integers(1, 600)] * 3)
 SPACINGS = st.tuples(*[st.floats(0.3, 6.0)] * 3)
-UNET = {
-    "network": {"network": "unet", "dims": 2, "features": [16, 32, 64, 128, 256]},
-    "training": {"steps": 400, "batch_size": 14, "patch": [96, 96], "context": 1},
-}
-UNET_3D = {
-    "network": {"network": "unet", "dims": 3, "features": [16, 32, 64]},
-    "training": {"steps": 400, "batch_size": 2, "patch": [64, 96, 96], "context": 0},
-}
-PREDICTION = {"overlap": 0.5, "mirror": False}
+UNET = Network(
+    {"network": "unet", "dims": 2, "features": [16, 32, 64, 128, 256]},
+    settings_of(steps=400, batch_size=14, patch=[96, 96], context=1),
+)
+UNET_3D = Network(
+    {"network": "unet", "dims": 3, "features": [16, 32, 64]},
+    settings_of(steps=400, batch_size=2, patch=[64, 96, 96], context=0),
+)
+PREDICTION = Prediction(overlap=0.5, mirror=False, smallest_part=0.0, keep_largest=())
 
 
 def predict(scan, *members, classes=7, gpu=False):
@@ -89,8 +92,8 @@ def test_more_asks_for_more(size, classes):
         (resources.show(small, classes=classes, models=2), resources.show(small, classes=classes, models=9)),
         *(
             (
-                resources.train([small], [small], **UNET, classes=classes, gpu=gpu),
-                resources.train([small, large], [large], **UNET, classes=classes, gpu=gpu),
+                resources.train([small], [small], UNET, classes=classes, gpu=gpu),
+                resources.train([small, large], [large], UNET, classes=classes, gpu=gpu),
             )
             for gpu in (False, True)
         ),
@@ -108,8 +111,8 @@ def test_classes_take_memory():
 
 def test_a_gpu_takes_the_activations_and_the_time():
     scan = Scan((512, 512, 300), (0.8, 0.8, 1.5))
-    large = {"network": UNET["network"] | {"features": [64, 1024]}, "training": UNET["training"] | {"batch_size": 32}}
-    on_cpu, on_gpu = (resources.train([scan], [], **large, classes=7, gpu=gpu) for gpu in (False, True))
+    large = Network(UNET.options | {"features": [64, 1024]}, dataclasses.replace(UNET.training, batch_size=32))
+    on_cpu, on_gpu = (resources.train([scan], [], large, classes=7, gpu=gpu) for gpu in (False, True))
     assert on_cpu["mem_mb"] > on_gpu["mem_mb"]
     assert on_cpu["runtime"] > on_gpu["runtime"]
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from described import section, written
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from tiny import ORGANS, PREDICTION, UNET, WINDOW, make_case, training_settings
 
@@ -17,7 +18,6 @@ from organbench.core.errors import DivergedError, InputError
 from organbench.hardware import devices
 from organbench.learning import trainer
 from organbench.learning.run import Job, folder_of, run, settings_with, write_failure
-from organbench.reporting import methods_of_tuning
 from organbench.reporting.figures import style
 from organbench.reporting.figures.tuning import tuning as draw
 from organbench.study import configuration, tuning
@@ -335,24 +335,24 @@ def test_methods_say_what_was_tuned_and_what_each_network_got(resolve):
     config = resolve(RATES)
     folds = [{"train": ["1"], "validation": ["2", "3"], "test": ["4"]}] * 2
     table, _ = table_of(["unet", "ghostunet"], 2, RATES, failed=[2])
-    text = methods_of_tuning.tuning(config, folds, table)
+    text = written(config, folds, tuned=table)
     assert "we chose learning rate by the Dice on the fold's 2 validation cases" in text
     assert "among the same 3 candidates (learning rate 0.001, 0.01 or 0.1), each trained in full with seed 0" in text
     assert "unet got learning rate 0.001 (fold 0); learning rate 0.01 (fold 1)." in text
     assert "ghostunet got learning rate 0.001 (fold 0)" in text
     assert "4 of the 12 candidates' trainings diverged" in text
-    one_fold = methods_of_tuning.tuning(config, folds[:1], table[table["fold"] == 0])
+    one_fold = written(config, folds[:1], tuned=table[table["fold"] == 0])
     assert "unet got learning rate 0.001." in one_fold
 
 
 def test_methods_say_where_nothing_was_tuned(resolve):
     folds = [{"train": ["1"], "validation": [], "test": ["4"]}]
-    text = methods_of_tuning.tuning(resolve(None), folds, None)
-    assert text == (
-        "Nothing was tuned by the workflow: networks shared these settings, which may suit one better than another."
+    text = section("Training", written(resolve(None), folds))
+    assert text.endswith(
+        " Nothing was tuned by the workflow: networks shared these settings, which may suit one better than another."
     )
     alone = resolve(None, models={"a": {"network": "unet"}})
-    assert methods_of_tuning.tuning(alone, folds, None) == "Nothing was tuned by the workflow."
+    assert section("Training", written(alone, folds)).endswith(" Nothing was tuned by the workflow.")
 
 
 def test_costs_of_tuning_stand_beside_those_of_training():

@@ -14,6 +14,7 @@ import yaml
 
 WORKFLOW = Path(str(workflow.current_basedir)).parent
 SCRIPTS = WORKFLOW / "scripts"
+METHODS = WORKFLOW / "report" / "methods.md.j2"
 REFERENCES = WORKFLOW / "report" / "references.bib"
 if str(SCRIPTS) not in sys.path:
     sys.path.insert(0, str(SCRIPTS))

@@ -114,12 +114,12 @@ rule methods:
         **growing(mem_mb=2000, runtime=15),
     params:
         code=code("methods.py"),
-        cited=content(REFERENCES),
+        report=content(METHODS, REFERENCES),
+        template=unrecorded(str(METHODS)),
         references=unrecorded(str(REFERENCES)),
         study=whole_study,
         configuration=configuration_text,
         folds=FOLDS,
-        settings={model: settings_of(model) for model in TRAINED},
     script:
         "../scripts/methods.py"
 

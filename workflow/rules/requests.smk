@@ -4,6 +4,9 @@ from functools import cache
 from types import SimpleNamespace
 
 from organbench.study import resources
+from organbench.study.settings import Study
+
+SETTINGS = Study.of(STUDY)
 
 # What jobs took, whose needs follow from the data; `snakemake resources` sets it against what they ask for.
 BENCHMARKS = {
@@ -20,16 +23,16 @@ BENCHMARKS = {
 
 def case_scan(case):
     """The grid of a case's volume, as far as it is known before the volume is read."""
-    source = STUDY["dataset"]["source"]
-    if source == "phantom":
-        return resources.phantom_scan(STUDY["dataset"]["phantom"]["size"])
-    unknown = resources.OPENKBP if source == "openkbp" else resources.USUAL
+    dataset = SETTINGS.dataset
+    if dataset.source == "phantom":
+        return resources.phantom_scan(dataset.phantom.size)
+    unknown = resources.OPENKBP if dataset.source == "openkbp" else resources.USUAL
     return resources.scan(VOLUME.format(case=case), unknown)
 
 
 def working_scans(cases):
     """The working grids of cases."""
-    return [case_scan(case).at(STUDY["preprocessing"]["spacing"]) for case in cases]
+    return [case_scan(case).at(SETTINGS.preprocessing.spacing) for case in cases]
 
 
 def has_gpu():
@@ -64,8 +67,7 @@ def phantom_request(wildcards):
 
 def conversion_request(wildcards):
     """What converting a case asks for."""
-    spacing = STUDY["preprocessing"]["spacing"]
-    return resources.convert(case_scan(wildcards.case), spacing)
+    return resources.convert(case_scan(wildcards.case), SETTINGS.preprocessing.spacing)
 
 
 @cache
@@ -75,7 +77,7 @@ def training_request_of(model, fold):
     return resources.train(
         working_scans(roles["train"]),
         working_scans(roles["validation"]),
-        **settings_of(model),
+        SETTINGS.networks[model],
         classes=len(ORGANS) + 1,
         gpu=has_gpu(),
     )
@@ -95,9 +97,9 @@ def prediction_request(wildcards):
     """What a prediction asks for: of an ensemble every network is in memory, with its slab of slices."""
     return resources.predict(
         case_scan(wildcards.case),
-        STUDY["preprocessing"]["spacing"],
-        [settings_of(run.model) for run in read_runs(wildcards)],
-        STUDY["prediction"],
+        SETTINGS.preprocessing.spacing,
+        [SETTINGS.networks[run.model] for run in read_runs(wildcards)],
+        SETTINGS.prediction,
         classes=len(ORGANS) + 1,
         gpu=has_gpu(),
     )

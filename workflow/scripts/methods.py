@@ -2,27 +2,29 @@
 
 from pathlib import Path
 
-from organbench.analysis import convergence
 from organbench.core import files, jobs, tables
 from organbench.reporting import methods
 from organbench.study import protocol
+from organbench.study.settings import Study
 
 with jobs.job_log(snakemake.log[0]):
-    params = snakemake.params
-    costs = dict(zip(params.settings, map(files.read_json, snakemake.input.costs), strict=True))
-    cases, excluded = tables.read(snakemake.input.cases), tables.read(snakemake.input.excluded)
-    results = Path("results", params.study["study"])
-    values = protocol.Values.of(params.study["evaluation"], list(params.study["dataset"]["organs"]))
-    fixed = protocol.words(protocol.find(results, values), values)
-    warnings = tables.read(snakemake.input.warnings)["words"].tolist()
-    converged = convergence.sentence(tables.read(snakemake.input.convergence))
-    tuning = tables.read(snakemake.input.tuning) if snakemake.input.tuning else None
-    with files.atomic(snakemake.output.configuration) as path:
-        path.write_text(params.configuration)
+    params, input = snakemake.params, snakemake.input
+    study = Study.of(params.study)
+    costs = dict(zip(study.networks, map(files.read_json, input.costs), strict=True))
+    told = methods.text(
+        study,
+        params.folds,
+        tables.read(input.cases),
+        tables.read(input.excluded),
+        costs,
+        template=Path(params.template).read_text(),
+        references=Path(params.references).read_text(),
+        fixed=protocol.find(Path("results", study.name), study.fixes),
+        converged=tables.read(input.convergence),
+        warnings=tables.read(input.warnings)["words"].tolist(),
+        tuned=tables.read(input.tuning) if input.tuning else None,
+    )
     tables.write(methods.versions(costs), snakemake.output.versions)
-    with files.atomic(snakemake.output.methods) as path:
-        references = Path(params.references).read_text()
-        told = {"fixed": fixed, "converged": converged, "warnings": warnings, "tuned": tuning}
-        path.write_text(
-            methods.text(params.study, params.settings, params.folds, cases, excluded, costs, references, **told)
-        )
+    for content, output in ((params.configuration, "configuration"), (told, "methods")):
+        with files.atomic(snakemake.output[output]) as path:
+            path.write_text(content)

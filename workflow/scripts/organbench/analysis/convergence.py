@@ -97,26 +97,6 @@ def judge(low: float, high: float, margin: float) -> str:
     return UNKNOWN
 
 
-def sentence(table: pd.DataFrame) -> str:
-    """What the table says, in a sentence for a paper; none without networks that were trained."""
-    if table.empty:
-        return ""
-    ends = {
-        RISING: "still rose",
-        LEVEL: "had levelled off",
-        FALLING: "fell",
-        UNKNOWN: "could not be judged (too few validations, folds or seeds, or too wide an interval)",
-    }
-    parts = [
-        f"that of {', '.join(names)} {ends[verdict]}"
-        for verdict, names in table.groupby("verdict", sort=False)["model"].agg(list).items()
-    ]
-    return (
-        "Whether training had converged was judged by the slope of the validation Dice over the last third of the "
-        f"validations (`tables/convergence.csv`): {'; '.join(parts)}."
-    )
-
-
 def only_background(trainings: pd.DataFrame, per_case: pd.DataFrame) -> pd.DataFrame:
     """Find the runs whose predictions hold no organ in any case that was looked at.
 

@@ -40,6 +40,7 @@ class Settings:
     """The config's `split`.
 
     Attributes:
+        method: one of `METHODS`.
         test_fraction: share of the patients that is tested on.
         validation_fraction: share of the other patients that validates, rounded up unless 0; they are not trained on.
         folds: number of folds.
@@ -48,6 +49,7 @@ class Settings:
         patient: a regular expression that finds the patient in a case's name, see `patients`.
     """
 
+    method: str
     test_fraction: float = 0.3
     validation_fraction: float = 0.1
     folds: int = 5
@@ -56,12 +58,11 @@ class Settings:
     patient: str | None = None
 
 
-def split(cases: Sequence[str], *, method: str, **settings: Any) -> list[Fold]:
+def split(cases: Sequence[str], **settings: Any) -> list[Fold]:
     """Divide the cases; one mapping of role to cases a fold.
 
     Args:
         cases: names of all cases.
-        method: one of `METHODS`.
         settings: as for `Settings`.
 
     Returns:
@@ -73,7 +74,7 @@ def split(cases: Sequence[str], *, method: str, **settings: Any) -> list[Fold]:
     if len(set(cases)) != len(cases):
         raise InputError("the same case is listed twice; give every case its own name")
     chosen = Settings(**settings)
-    return METHODS[method].divide(patients(cases, chosen.patient), chosen)
+    return METHODS[chosen.method].divide(patients(cases, chosen.patient), chosen)
 
 
 def holdout(scans: Scans, settings: Settings) -> list[Fold]:

@@ -134,29 +134,3 @@ def changes(protocol: Protocol, now: Values) -> list[str]:
                 word = key.removesuffix("_mm")
                 found.append(f"The {word} of {name.replace('_', ' ')} was {said[0]} {when} and is {said[1]} now.")
     return found
-
-
-def words(protocol: Protocol | None, now: Values) -> str:
-    """A paragraph on what was fixed when; the date is in it only where something has changed, so that texts repeat.
-
-    Args:
-        protocol: what was written down; None where nothing has been predicted yet.
-        now: the study's values now.
-    """
-    margins = ", ".join(f"{margin:g} ({metric})" for metric, margin in now.margin.items()) or "none"
-    what = f"The deciding metric ({now.decides}), the margins of equivalence ({margins}) and the tolerances"
-    if protocol and protocol.edited:
-        return (
-            f"`{FILE}`, in which the deciding metric, margins and tolerances were written down, was edited afterwards; "
-            "so nothing shows that they were chosen before results were seen."
-        )
-    if protocol and (changed := changes(protocol, now)):
-        first = f"What was fixed in `{FILE}` was changed after results could be seen."
-        late = [" It had itself been written down after test cases had been predicted."] * protocol.results_before
-        return " ".join([first + "".join(late), *changed])
-    if protocol and protocol.results_before:
-        return (
-            f"{what} were written down (`{FILE}`) only after test cases had been predicted; so nothing shows that they "
-            "were chosen before results were seen."
-        )
-    return f"{what} were fixed before the first test case was predicted (`{FILE}`)."

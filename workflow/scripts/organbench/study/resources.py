@@ -10,14 +10,14 @@ import functools
 import gzip
 import math
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from organbench.data.formats import nifti
+from organbench.inference.settings import Prediction
+from organbench.study.settings import Network
 
-Settings = Mapping[str, Any]
 Spacing = Sequence[float | None]  # mm, x y z; None keeps an axis
 
 MB = 1024**2
@@ -103,57 +103,51 @@ def convert(scan: Scan, spacing: Spacing) -> dict[str, int]:
 
 
 def train(
-    trained: Sequence[Scan],
-    validated: Sequence[Scan],
-    network: Settings,
-    training: Settings,
-    *,
-    classes: int,
-    gpu: bool,
+    trained: Sequence[Scan], validated: Sequence[Scan], network: Network, *, classes: int, gpu: bool
 ) -> dict[str, int]:
-    """To train a contender.
+    """To train a network.
 
     The arrays of cases are mapped into memory; the system drops what it needs the room for, but reads it again.
 
     Args:
         trained: working grids of the cases it learns from.
         validated: working grids of the cases that it is validated on.
-        network: the contender's network options.
-        training: the config's `training`, with the contender's own settings applied.
+        network: its options, and how it is trained.
         classes: organs and background.
         gpu: whether it has one; activations and gradients are then not in the host's memory.
     """
-    crops = training["batch_size"] * math.prod(training["patch"])  # voxels of a batch
+    training = network.training
+    crops = training.batch_size * math.prod(training.patch)  # voxels of a batch
     arrays = 3 * sum(scan.voxels for scan in (*trained, *validated))  # int16 HU, uint8 labels
-    batches = 8 * 4 * crops * (2 * training["context"] + 2)  # some are read ahead; image channels and labels
+    batches = 8 * 4 * crops * (2 * training.context + 2)  # some are read ahead; image channels and labels
     activations = 0 if gpu else 100 * 4 * width(network) * crops
     validation = max(  # probabilities, and 8 bytes a voxel to find connected parts, as in `predict`
-        (slab(scan, network, training, classes=classes, gpu=gpu) + 8 * scan.voxels for scan in validated), default=0
+        (slab(scan, network, classes=classes, gpu=gpu) + 8 * scan.voxels for scan in validated), default=0
     )
-    states = 4 * 4 * parameters(network, training)  # weights, gradients and two moments, float32
-    seconds = 3 * training["steps"] * crops * multiply_adds(network) / speed(gpu)  # backward takes twice as long
+    states = 4 * 4 * parameters(network)  # weights, gradients and two moments, float32
+    seconds = 3 * training.steps * crops * multiply_adds(network) / speed(gpu)  # backward takes twice as long
     return request(TORCH + CUDA * gpu, arrays + batches + activations + validation + states, 60, seconds)
 
 
 def predict(
-    scan: Scan, spacing: Spacing, members: Sequence[Settings], prediction: Settings, *, classes: int, gpu: bool
+    scan: Scan, spacing: Spacing, members: Sequence[Network], prediction: Prediction, *, classes: int, gpu: bool
 ) -> dict[str, int]:
     """To predict a case with one network, or with all those of an ensemble at once.
 
     Args:
         scan: the scanner's grid.
         spacing: the working spacing (mm, x y z).
-        members: `network` options and `training` settings of each network.
-        prediction: the config's `prediction`.
+        members: the networks.
+        prediction: how they predict.
         classes: organs and background.
         gpu: whether it has one.
     """
     working = scan.at(spacing)
     memory, seconds = 8 * scan.voxels + 2 * working.voxels, 0.0
-    for network, training in ((member["network"], member["training"]) for member in members):
-        memory += slab(working, network, training, classes=classes, gpu=gpu) + 4 * parameters(network, training)
-        dims = len(training["patch"])
-        windows = (1 - prediction["overlap"]) ** -dims * (2**dims if prediction["mirror"] else 1)  # that see a voxel
+    for network in members:
+        memory += slab(working, network, classes=classes, gpu=gpu) + 4 * parameters(network)
+        dims = len(network.training.patch)
+        windows = (1 - prediction.overlap) ** -dims * (2**dims if prediction.mirror else 1)  # that see a voxel
         seconds += windows * working.voxels * multiply_adds(network) / speed(gpu)
     return request(TORCH + CUDA * gpu, memory, 10, seconds + scan.voxels * classes / 5e6)
 
@@ -168,25 +162,25 @@ def show(scan: Scan, *, classes: int, models: int) -> dict[str, int]:
     return request(STARTED, (14 + 2 * models) * scan.voxels, 10, scan.voxels * classes * (models + 1) / 5e6)
 
 
-def slab(working: Scan, network: Settings, training: Settings, *, classes: int, gpu: bool) -> int:
+def slab(working: Scan, network: Network, *, classes: int, gpu: bool) -> int:
     """Bytes that a network takes up while it predicts: probabilities of the slices at hand, and its activations.
 
     Probabilities are float32 in five places: sums of windows and their weights, the slab that is handed on, what waits
     for resampling, and what resampling makes of it. Eight windows are computed at once; see `inference.Predictor`.
     """
-    *depth, rows, columns = training["patch"]
+    *depth, rows, columns = network.training.patch
     slices = 2 * depth[0] if depth else 16
     x, y, _ = working.size
     probabilities: int = 5 * 4 * classes * slices * max(x, columns) * max(y, rows)
     return probabilities + (0 if gpu else 8 * 4 * 8 * width(network) * rows * columns * math.prod(depth))
 
 
-def width(network: Settings) -> int:
+def width(network: Network) -> int:
     """Feature maps at full size: the first of a network's `features`; 32 where it has no such option."""
-    return int(network.get("features", [32])[0])
+    return int(network.options.get("features", [32])[0])
 
 
-def multiply_adds(network: Settings) -> float:
+def multiply_adds(network: Network) -> float:
     """A U-Net's multiply-adds a voxel, about: five convolutions of 3 x 3 (x 3) a level, four levels that cost the same.
 
     In 2D a level has a quarter of the voxels and twice the maps of the one above it; in 3D levels get cheaper, but each
@@ -195,10 +189,10 @@ def multiply_adds(network: Settings) -> float:
     return 200.0 * width(network) ** 2
 
 
-def parameters(network: Settings, training: Settings) -> int:
+def parameters(network: Network) -> int:
     """A U-Net's parameters, about: its deepest level has most of them, and in 3D three times as many."""
-    deepest = int(network.get("features", [512])[-1])
-    return int(30 * deepest**2 * 3 ** (len(training["patch"]) - 2))
+    deepest = int(network.options.get("features", [512])[-1])
+    return int(30 * deepest**2 * 3 ** (len(network.training.patch) - 2))
 
 
 def speed(gpu: bool) -> float:
