@@ -8,21 +8,21 @@ from organbench.study import protocol
 from organbench.study.settings import Study
 
 with jobs.job_log(snakemake.log[0]):
-    params, input = snakemake.params, snakemake.input
+    params, given = snakemake.params, snakemake.input
     study = Study.of(params.study)
-    costs = dict(zip(study.networks, map(files.read_json, input.costs), strict=True))
+    costs = dict(zip(study.networks, map(files.read_json, given.costs), strict=True))
     told = methods.text(
         study,
         params.folds,
-        tables.read(input.cases),
-        tables.read(input.excluded),
+        tables.read(given.cases),
+        tables.read(given.excluded),
         costs,
         template=Path(params.template).read_text(),
         references=Path(params.references).read_text(),
         fixed=protocol.find(Path("results", study.name), study.fixes),
-        converged=tables.read(input.convergence),
-        warnings=tables.read(input.warnings)["words"].tolist(),
-        tuned=tables.read(input.tuning) if input.tuning else None,
+        converged=tables.read(given.convergence),
+        warnings=tables.read(given.warnings)["words"].tolist(),
+        tuned=tables.read(given.tuning) if given.tuning else None,
     )
     tables.write(methods.versions(costs), snakemake.output.versions)
     for content, output in ((params.configuration, "configuration"), (told, "methods")):

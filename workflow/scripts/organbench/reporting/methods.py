@@ -184,7 +184,7 @@ def between(counts: Sequence[int]) -> str:
 
 def shown(value: Any, key: str) -> str:
     """A setting's value in words."""
-    if isinstance(value, tuple):
+    if isinstance(value, tuple | list):
         return listed(value) or "none" if key == "augmentation_flip" else " x ".join(map(str, value))
     if isinstance(value, bool):
         return "on" if value else "off"
@@ -201,4 +201,6 @@ def percent(share: float) -> str:
     return f"{share:.0%}"
 
 
-FILTERS = {filter.__name__: filter for filter in (duration, words, listed, spread, between, shown, number, percent)}
+FILTERS = {
+    function.__name__: function for function in (duration, words, listed, spread, between, shown, number, percent)
+}

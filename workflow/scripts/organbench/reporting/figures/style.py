@@ -281,6 +281,7 @@ def boxes(axes: Axes, data: pd.DataFrame, x: str, y: str, height: float, colours
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "vert: bool was deprecated")  # seaborn 0.13.2 calls matplotlib so
         sns.boxplot(data, x=x, y=y, hue="model", hue_order=list(colours), palette=colours, ax=axes, **place, **look)
+    axes.set(xlabel="", ylabel="")  # seaborn wrote the columns' names
 
 
 def points(
