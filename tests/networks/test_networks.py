@@ -26,9 +26,11 @@ MODELS = [
     {"network": "ghostunet", "dims": 3, "features": [8, 16, 32]},
     {"network": "ghostunet", "dims": 2, "features": [8, 16, 32], "block": "module"},
     {"network": "ghostunet", "dims": 3, "features": [8, 16, 32], "block": "module"},
+    {"network": "resunet", "dims": 2, "features": [8, 16, 32], "blocks": [1, 2]},
+    {"network": "resunet", "dims": 3, "features": [8, 16, 32], "blocks": [1, 2]},
 ]
 
-every_model = pytest.mark.parametrize("model", MODELS, ids=lambda c: "-".join(map(str, c.values())))
+every_model = pytest.mark.parametrize("model", MODELS, ids=lambda c: "-".join(map(str, c.values())).replace(" ", ""))
 every_norm = pytest.mark.parametrize("norm", ["batch", "instance", "group"])
 
 LAYOUT = {2: torch.channels_last, 3: torch.channels_last_3d}
@@ -132,6 +134,42 @@ def test_parameters_at_other_ratios(variant, level, ratio):
     features = [8, 12, 20]
     counted = parameters({**variant, "features": features, "ratio": ratio})
     assert counted == u_shape(level, 1, 2, features, 2, ratio)
+
+
+def residual_u_net(in_channels, classes, features, blocks, d):
+    total, i = conv_norm(in_channels, features[0], 3, d), features[0]
+    for o, number in zip(features, blocks, strict=True):
+        total += number * 2 * conv_norm(o, o, 3, d)
+        if i != o:  # the first block sees fewer channels, and its shortcut projects them
+            total += conv(i, o, 3, d) - conv(o, o, 3, d) + conv_norm(i, o, 1, d)
+        i = o
+    for fine, coarse in pairwise(features):
+        total += 2**d * coarse * fine + fine + conv_norm(2 * fine, fine, 3, d)
+    return total + features[0] * classes + classes
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+@pytest.mark.parametrize(
+    ("features", "blocks", "given"),
+    [
+        ([16, 32, 64, 128, 256, 256], [1, 3, 4, 6, 6, 6], {}),
+        ([8, 8, 24], [2, 1, 3], {"blocks": [2, 1, 3]}),
+        ([8, 16, 24], [1, 2, 2], {"blocks": [1, 2]}),
+    ],
+)
+def test_parameters_of_the_residual_u_net_are_those_of_its_definition(dims, features, blocks, given):
+    options = {"network": "resunet", "dims": dims, "features": features, **given}
+    counted = parameters(options, in_channels=3, classes=7)
+    assert counted == residual_u_net(3, 7, features, blocks, dims)
+
+
+def test_the_residual_u_net_is_as_large_as_nnu_nets():
+    """Its presets M and L, of six levels in 3D: 102.35 million, of which 13,056 are biases before a norm."""
+    features, blocks = [32, 64, 128, 256, 320, 320], [1, 3, 4, 6, 6, 6]
+    counted = parameters({"network": "resunet", "dims": 3, "features": features})
+    biases = features[0] + sum(2 * n * o for n, o in zip(blocks, features, strict=True)) + sum(features[:-1])
+    assert biases == 13_056
+    assert (counted + biases) / 1e6 == pytest.approx(102.35, abs=0.005)
 
 
 @every_variant
@@ -267,6 +305,12 @@ def test_image_that_cannot_be_halved_is_refused(variant, level):
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d])
+def test_average_pool_is_torchs_in_3d(layout):
+    x = torch.randn((2, 3, 4, 6, 8), generator=torch.Generator().manual_seed(0)).contiguous(memory_format=layout)
+    torch.testing.assert_close(blocks.average_pool(x), F.avg_pool3d(x, 2))
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d])
 @pytest.mark.parametrize("shape", [(2, 3, 4, 6, 8), (1, 1, 2, 2, 2), (1, 5, 2, 4, 2), (3, 1, 4, 4, 4)])
 def test_max_pool_is_torchs_in_3d(layout, shape):
     x = torch.randn(shape, generator=torch.Generator().manual_seed(0)).contiguous(memory_format=layout)
@@ -281,11 +325,13 @@ def test_max_pool_is_torchs_in_3d(layout, shape):
 
 
 @pytest.mark.parametrize("groups", [1, 8])
-@pytest.mark.parametrize("slices", [1, 2, 3, 4])
-def test_bf16_gradient_of_a_3d_convolution(slices, groups):
+@pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (3, 2), (5, 1), (7, 2)])
+@pytest.mark.parametrize("size", [(1, 4, 4), (2, 4, 4), (3, 8, 8), (4, 4, 4), (8, 1, 2), (7, 8, 8), (8, 8, 8)])
+def test_bf16_gradient_of_a_3d_convolution(size, kernel, stride, groups):
     torch.manual_seed(0)
-    layer = blocks.convolution(8, 16, dims=3, kernel=3, groups=groups)
-    x, weights = torch.randn(2, 8, slices, 4, 4), torch.randn(2, 16, slices, 4, 4)
+    layer = blocks.convolution(8, 16, dims=3, kernel=kernel, stride=stride, groups=groups)
+    x = torch.randn(2, 8, *size)
+    weights = torch.randn(layer(x).shape)
     (expected,) = torch.autograd.grad((layer(x) * weights).sum(), layer.weight)
     for _ in range(5):
         unwritten = [torch.full((size,), math.nan) for size in (100, 1000, 10_000, 100_000)]
@@ -332,6 +378,7 @@ def test_available_needs_no_torch():
         ({"network": "unet", "features": []}, "features must be one positive number of channels a level, not []"),
         ({"network": "ghostunet", "features": [4], "block": "v2"}, "block must be bottleneck or module, not 'v2'"),
         ({"network": "ghostunet", "features": [4], "ratio": 1}, "ratio must be 2 or more, not 1"),
+        ({"network": "resunet", "features": [4], "blocks": [0]}, "blocks must be one positive number of residual"),
     ],
 )
 def test_bad_options_are_named(options, message):

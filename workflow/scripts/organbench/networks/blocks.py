@@ -17,20 +17,26 @@ from torch import Tensor, nn
 class Conv3d(nn.Conv3d):
     """`nn.Conv3d` that is right, and not slow, in bf16 on a CPU too.
 
-    Where the backward pass of oneDNN 3.12 (PyTorch 2.13) has a fault in bf16, this computes in float32: for features of
-    two slices the gradient of the weights is made from memory that was never written, and a depthwise convolution
-    takes up to ten times as long as in float32. Elsewhere, and on other devices, it is `nn.Conv3d`.
+    Where the backward pass of oneDNN 3.12 (PyTorch 2.13) has a fault in bf16, this computes in float32: where an axis
+    of the features is shorter than the kernel it reads and writes memory that is not its own (a gradient of NaN, or a
+    crash), and a depthwise convolution takes up to ten times as long as in float32. Elsewhere, and on other devices,
+    it is `nn.Conv3d`.
     """
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, in_channels, z, y, x) to (batch, out_channels, z, y, x)."""
         in_bf16 = x.dtype == torch.bfloat16 or torch.is_autocast_enabled("cpu")
-        if x.device.type == "cpu" and in_bf16 and (x.shape[2] == 2 or self.groups > 1):
+        if x.device.type == "cpu" and in_bf16 and (self._is_longer(x.shape[2:]) or self.groups > 1):
             with torch.autocast("cpu", enabled=False):
                 bias = None if self.bias is None else self.bias.float()
                 features: Tensor = self._conv_forward(x.float(), self.weight.float(), bias)
                 return features.to(x.dtype)
         return super().forward(x)
+
+    def _is_longer(self, size: Sequence[int]) -> bool:
+        """Whether the kernel is longer than an axis; with a stride one voxel more is needed."""
+        axes = zip(self.kernel_size, self.dilation, self.stride, size, strict=True)
+        return any(k > 1 and length < dilation * (k - 1) + stride for k, dilation, stride, length in axes)
 
 
 _CONVOLUTION: dict[int, type[nn.Conv2d | nn.Conv3d]] = {2: nn.Conv2d, 3: Conv3d}
@@ -56,11 +62,19 @@ def check_dims(dims: int, features: Sequence[int]) -> None:
 
 
 def convolution(
-    in_chs: int, out_chs: int, *, dims: int, kernel: int, groups: int = 1, dilation: int = 1, bias: bool = False
+    in_chs: int,
+    out_chs: int,
+    *,
+    dims: int,
+    kernel: int,
+    stride: int = 1,
+    groups: int = 1,
+    dilation: int = 1,
+    bias: bool = False,
 ) -> nn.Conv2d | nn.Conv3d:
-    """Convolution that keeps the spatial size; free of bias by default, as a normalisation follows."""
+    """Convolution that keeps the spatial size, divided by its stride; without bias by default, as a norm follows."""
     padding = dilation * (kernel // 2)
-    return _CONVOLUTION[dims](in_chs, out_chs, kernel, padding=padding, dilation=dilation, groups=groups, bias=bias)
+    return _CONVOLUTION[dims](in_chs, out_chs, kernel, stride, padding, dilation, groups, bias)
 
 
 def upsampling(in_chs: int, out_chs: int, *, dims: int) -> nn.ConvTranspose2d | nn.ConvTranspose3d:
@@ -90,11 +104,11 @@ def normalisation(channels: int, *, dims: int, norm: str) -> nn.Module:
 
 
 def conv_norm_relu(
-    in_chs: int, out_chs: int, *, dims: int, norm: str, kernel: int, groups: int = 1, relu: bool = True
+    in_chs: int, out_chs: int, *, dims: int, norm: str, kernel: int, stride: int = 1, groups: int = 1, relu: bool = True
 ) -> nn.Sequential:
     """Convolution and normalisation, with a ReLU unless it is asked not to."""
     layers: list[nn.Module] = [
-        convolution(in_chs, out_chs, dims=dims, kernel=kernel, groups=groups),
+        convolution(in_chs, out_chs, dims=dims, kernel=kernel, stride=stride, groups=groups),
         normalisation(out_chs, dims=dims, norm=norm),
     ]
     if relu:
@@ -114,13 +128,34 @@ def max_pool(x: Tensor) -> Tensor:
     """
     if x.ndim == 4:
         return F.max_pool2d(x, 2)
-    # Slices are folded into the axis that lies next to z in memory, so that nothing is copied.
+    x = _slice_by_slice(lambda slices: F.max_pool2d(slices, 2), x)
+    return torch.maximum(x[:, :, 0::2], x[:, :, 1::2])
+
+
+def average_pool(x: Tensor) -> Tensor:
+    """Average pooling that halves every spatial size, deterministic on CUDA in 3D as well.
+
+    Args:
+        x: (batch, channel, [z,] y, x), every spatial size even.
+
+    Returns:
+        (batch, channel, [z/2,] y/2, x/2), equal to `F.avg_pool2d(x, 2)` or `F.avg_pool3d(x, 2)`.
+    """
+    if x.ndim == 4:
+        return F.avg_pool2d(x, 2)
+    x = _slice_by_slice(lambda slices: F.avg_pool2d(slices, 2), x)
+    return (x[:, :, 0::2] + x[:, :, 1::2]) / 2
+
+
+def _slice_by_slice(pool: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Pool each slice of (batch, channel, z, y, x); z is folded into the axis next to it, so that nothing is copied."""
+    pooled: Tensor
     if x.is_contiguous(memory_format=torch.channels_last_3d):
         slices = x.transpose(1, 2)  # batch z channel y x
-        x = F.max_pool2d(slices.flatten(0, 1), 2).unflatten(0, slices.shape[:2]).transpose(1, 2)
+        pooled = pool(slices.flatten(0, 1)).unflatten(0, slices.shape[:2]).transpose(1, 2)
     else:
-        x = F.max_pool2d(x.flatten(1, 2), 2).unflatten(1, x.shape[1:3])
-    return torch.maximum(x[:, :, 0::2], x[:, :, 1::2])
+        pooled = pool(x.flatten(1, 2)).unflatten(1, x.shape[1:3])
+    return pooled
 
 
 def check_size(image: Tensor, divisor: int) -> None:
@@ -170,6 +205,8 @@ class UShape(nn.Module):
         features: channels of each level, the finest first; their number is the number of levels.
         dims: spatial dimensions, 2 or 3.
         deep_supervision: in training, logits of every level on the way up (Lee et al., AISTATS 2015, as in nnU-Net).
+        encoder: the levels on the way down, where they halve the size themselves; by default each is max pooling and a
+            block.
 
     Attributes:
         divisor: every spatial size of the image must be divisible by it.
@@ -186,13 +223,15 @@ class UShape(nn.Module):
         features: Sequence[int],
         dims: int,
         deep_supervision: bool,
+        encoder: Sequence[nn.Module] | None = None,
     ) -> None:
         super().__init__()
         check_dims(dims, features)
         self.divisor = 2 ** (len(features) - 1)
         levels = list(pairwise(features))
-        self.first = block(in_channels, features[0])
-        self.downs = nn.ModuleList(block(fine, coarse) for fine, coarse in levels)
+        self.pools = encoder is None
+        self.first, *downs = encoder or [block(*chs) for chs in ((in_channels, features[0]), *levels)]
+        self.downs = nn.ModuleList(downs)
         levels.reverse()
         self.ups = nn.ModuleList(upsampling(coarse, fine, dims=dims) for fine, coarse in levels)
         self.joins = nn.ModuleList(block(2 * fine, fine) for fine, _ in levels)
@@ -219,7 +258,7 @@ class UShape(nn.Module):
         skips = []
         for down in self.downs:
             skips.append(x)
-            x = down(max_pool(x))
+            x = down(max_pool(x) if self.pools else x)
         side_heads = list(self.side_heads) if self.training else []
         logits: list[Tensor] = []
         for up, join in zip(self.ups, self.joins, strict=True):
