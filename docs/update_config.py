@@ -44,8 +44,9 @@ def tables(schema: Schema, defaults: Schema) -> str:
 
 
 def own(part: Schema, schema: Schema) -> Schema:
-    """The keys of a contender's entry but those that override `training`, which has a section of its own."""
-    return {key: each for key, each in inner(part).items() if key not in schema["properties"]["training"]["properties"]}
+    """The keys of a model's entry but those that are as in `training`, which has a section of its own."""
+    training = schema["properties"]["training"]["properties"]
+    return {key: each for key, each in inner(part).items() if each != training.get(key)}
 
 
 def inner(part: Schema) -> Schema:

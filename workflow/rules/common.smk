@@ -23,6 +23,7 @@ from organbench.learning import choices
 from organbench.evaluation import registry
 from organbench.study import configuration, identity, kinds, schema, tuning
 from organbench.study.kinds import network
+from organbench.networks import is_outside, outside
 from organbench.data import finding, groups, names, splits
 from organbench.data.sources.openkbp.patients import patients
 from organbench.core import dates, failures, provenance
@@ -299,7 +300,9 @@ def prediction_code(wildcards):
     """A hash of the code that shapes a model's predictions."""
     kind = kinds.of(wildcards.model, STUDY)
     members = kind.members(wildcards.model, STUDY)
-    return fingerprint("predict.py", *map(network_file, members))
+    imported = [outside_code(member) for member in members]
+    own = fingerprint("predict.py", *map(network_file, members))
+    return [own, *imported] if any(imported) else own
 
 
 def prediction_by_position():
@@ -330,8 +333,41 @@ def prediction_weights(wildcards):
 
 
 def network_file(model):
-    """The file of the library that holds a model's network."""
-    return f"networks/{STUDY['models'][model]['network']}.py"
+    """The file of the library that holds a model's network, or that imports it."""
+    name = STUDY["models"][model]["network"]
+    return f"networks/{'imported' if is_outside(name) else name}.py"
+
+
+@cache
+def outside_code(model):
+    """What is known of the code of a model's network that is not of the library: files' hashes, or package and version."""
+    name = STUDY["models"][model]["network"]
+    if not is_outside(name):
+        return {}
+    try:
+        return outside.code_of(name, pinned(outside.package_of(name)))
+    except InputError as error:
+        raise WorkflowError(f"config, models.{model}: {error}") from None
+
+
+def pinned(package):
+    """The version of a package that the jobs' environment has, where that is not this one; None where it is."""
+    pins = (WORKFLOW.parent / "envs" / f"{ENVIRONMENT}.yaml").read_text()
+    found = re.search(rf"- {re.escape(package)}==(\S+)", pins)
+    return found[1] if found and uses_conda() else None
+
+
+def uses_conda():
+    """Whether jobs run in environments of their own."""
+    method = getattr(workflow.deployment_settings, "deployment_method", ())
+    return "conda" in map(str, method)
+
+
+def environment():
+    """The environment of jobs that train and predict: MONAI is in it where a network needs it."""
+    imported = [STUDY["models"][model]["network"] for model in TRAINED]
+    needed = set().union(*map(outside.packages, filter(is_outside, imported)))
+    return "monai" if needed & {"monai", "einops"} else "torch"
 
 
 def named_files(model):
@@ -529,3 +565,6 @@ def all_figures():
         name=[*names, "overlays"],
         suffix=["png", "svg"],
     )
+
+
+ENVIRONMENT = environment()

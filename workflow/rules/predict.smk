@@ -14,7 +14,7 @@ rule predict:
     benchmark:
         BENCHMARKS["predict"]
     conda:
-        "../../envs/torch.yaml"
+        f"../../envs/{ENVIRONMENT}.yaml"
     threads: 4
     resources:
         **following(prediction_request),

@@ -8,7 +8,7 @@ rule check_networks:
         f"{RESULTS}/logs/check_networks.log",
     priority: 1
     conda:
-        "../../envs/torch.yaml"
+        f"../../envs/{ENVIRONMENT}.yaml"
     resources:
         **growing(mem_mb=4000, runtime=15),
     params:
@@ -18,6 +18,7 @@ rule check_networks:
         ),
         settings={model: settings_of(model) for model in TRAINED},
         organs=list(ORGANS),
+        imported={model: outside_code(model) for model in TRAINED},
     script:
         "../scripts/check_networks.py"
 
@@ -55,7 +56,7 @@ rule train:
     wildcard_constraints:
         model="|".join(TRAINED),
     conda:
-        "../../envs/torch.yaml"
+        f"../../envs/{ENVIRONMENT}.yaml"
     threads: 8
     resources:
         **following(training_request),

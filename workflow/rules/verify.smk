@@ -19,7 +19,7 @@ rule verify_run:
     wildcard_constraints:
         model="|".join(TRAINED),
     conda:
-        "../../envs/torch.yaml"
+        f"../../envs/{ENVIRONMENT}.yaml"
     threads: 8
     resources:
         **growing(mem_mb=training_memory, runtime=60),

@@ -187,14 +187,12 @@ def code_that_shapes(model):
     """A hash of each library file that shapes a model's weights."""
     names = library_files("train.py", *named_files(model))
     best = settings_of(model)["training"]["weights"] == "best"
-    return identity.code_of(names, SCRIPTS, chosen=best)
+    return identity.code_of(names, SCRIPTS, chosen=best) | outside_code(model)
 
 
 def torch_now():
     """The version of PyTorch that trains here, without what it was built for; None where that is not known."""
-    if workflow.deployment_settings and "conda" in map(
-        str, workflow.deployment_settings.deployment_method
-    ):
+    if uses_conda():
         pins = (WORKFLOW.parent / "envs" / "torch.yaml").read_text()
         return re.search(r"torch==([\d.]+)", pins)[1]
     try:

@@ -48,6 +48,7 @@ class Design:
             in_channels=self.in_channels,
             classes=self.classes,
             norm=self.norm,
+            patch=self.patch,
             deep_supervision=self.deep_supervision,
         )
 

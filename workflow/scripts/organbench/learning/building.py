@@ -3,17 +3,19 @@
 import copy
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from organbench.core.errors import InputError
+from organbench.core.errors import InputError, suggestion
 from organbench.inference.weights import Design
+from organbench.learning import pretrained
 from organbench.learning.settings import Training
+from organbench.networks import UnknownOptionError
 
 
 def design(network: Mapping[str, Any], settings: Training, organs: Sequence[str]) -> Design:
@@ -37,27 +39,50 @@ def design(network: Mapping[str, Any], settings: Training, organs: Sequence[str]
 
 
 def build(design: Design) -> nn.Module:
-    """Build a network, and see that it takes the patch.
+    """Build a network, with the weights that it starts from where there are any, and see that it takes the patch.
 
     Raises:
-        InputError: an option has a value that the network does not allow, or the patch cannot be halved as often as the
-            network does.
+        InputError: an option is unknown or has a value that the network does not allow, the weights do not fit, or the
+            patch cannot be halved as often as the network does.
     """
     try:
         network = design.build()
-    except (ValueError, TypeError, ArithmeticError, RuntimeError) as error:
-        raise InputError(f"config, models: {dict(design.network)}: {error}") from None
-    divisor = divisor_of(network)
-    if any(length % divisor for length in design.patch):
+    except UnknownOptionError as error:
+        training = [field.name for field in fields(Training)]
+        hint = suggestion(error.option, [*training, *error.known], f"it takes {', '.join(error.known)}")
         raise InputError(
-            f"config, training.patch: {list(design.patch)} must be divisible by {divisor} for {dict(design.network)}"
-        )
+            f"config, models: {error.option} is no training setting, and {design.network['network']} takes no such "
+            f"option; {hint}"
+        ) from None
+    except InputError:
+        raise
+    except (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(f"config, models: {dict(design.network)}: {reason}") from None
+    if "pretrained" in design.network:
+        pretrained.start_from(network, **design.network["pretrained"])
+    check_patch(design, divisor_of(network))
     return network
 
 
+def check_patch(design: Design, divisor: int) -> None:
+    """Check that a network can halve the patch as often as it does.
+
+    Raises:
+        InputError: it cannot.
+    """
+    if any(length % divisor for length in design.patch):
+        near = [max(divisor, round(length / divisor) * divisor) for length in design.patch]
+        raise InputError(
+            f"config, training.patch: {list(design.patch)} must be divisible by {divisor} for {dict(design.network)}; "
+            f"give {near}"
+        )
+
+
 def divisor_of(network: nn.Module) -> int:
-    """The number by which every spatial size of a network's image must be divisible."""
-    return int(network.divisor)  # type: ignore[arg-type]
+    """The number by which every spatial size of a network's image must be divisible; 1 where it does not say."""
+    found = getattr(network, "divisor", 1)
+    return found if isinstance(found, int) else 1
 
 
 @dataclass(frozen=True)
@@ -75,11 +100,28 @@ class Size:
 
 def count(network: nn.Module, in_channels: int, patch: Sequence[int]) -> Size:
     """The size of a network that sees a patch ([z] y x); of torch's FLOPs two are a multiply-add."""
-    shapes = copy.deepcopy(network).to("meta").eval()  # computes shapes only: no time, no memory
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        shapes(torch.zeros(1, in_channels, *patch, device="meta"))
+    try:  # computes shapes only: no time, no memory
+        flops = _flops(copy.deepcopy(network).to("meta"), torch.zeros(1, in_channels, *patch, device="meta"))
+    except (NotImplementedError, RuntimeError) as error:
+        if not asks_for_values(error):
+            raise
+        flops = _flops(copy.deepcopy(network), torch.zeros(1, in_channels, *patch))
     parameters = sum(parameter.numel() for parameter in network.parameters())
-    return Size(parameters, round(counter.get_total_flops() / 2 / float(np.prod(patch)), 1))
+    return Size(parameters, round(flops / 2 / float(np.prod(patch)), 1))
+
+
+def _flops(network: nn.Module, image: Tensor) -> int:
+    """Torch's FLOPs of a forward pass."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad(), torch.random.fork_rng(devices=[]):
+        network.eval()(image)
+    return int(counter.get_total_flops())
+
+
+def asks_for_values(error: Exception) -> bool:
+    """Whether a network failed on the device `meta` because that has no values, and not for its shapes."""
+    reason = str(error)
+    mixed = "meta" in reason and "device" in reason  # of what the network makes on the CPU
+    return isinstance(error, NotImplementedError) or "meta tensor" in reason or mixed
 
 
 def fingerprint(network: nn.Module) -> str:

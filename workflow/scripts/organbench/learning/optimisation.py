@@ -60,7 +60,11 @@ class Learner:
         self.kept = self.averaged.module if self.averaged else self.network
         self.computed: Callable[[Tensor], Tensor | list[Tensor]] = self.network
         if shard.world > 1:
-            self.computed = DistributedDataParallel(self.network, device_ids=[device] if cuda else None)
+            self.computed = DistributedDataParallel(
+                self.network,
+                device_ids=[device] if cuda else None,
+                find_unused_parameters=getattr(network, "may_leave_out", False),
+            )
         if settings.compile:
             self.computed = torch.compile(self.computed)
         make_optimizer = choices.load("optimizer", settings.optimizer)

@@ -21,13 +21,25 @@ from organbench.core.errors import InputError
 from organbench.core.jobs import LOGGER
 from organbench.hardware import devices
 from organbench.inference.weights import Design
-from organbench.learning import building, choices, optimisation
+from organbench.learning import building, choices, inspection, optimisation
 from organbench.learning.settings import Training
+from organbench.networks import is_outside
 
 MOST_BYTES = 1 << 30  # that a real step on a small node may keep for its backward pass
 MOST_MULTIPLY_ADDS = 3e11  # of a real step: some ten seconds of one core
 
 Logits = Tensor | Sequence[Tensor]
+
+
+@dataclass(frozen=True)
+class Rehearsed(building.Size):
+    """What a rehearsal has shown.
+
+    Attributes:
+        notes: what is to be known of the network before it trains, in a line; empty where nothing is.
+    """
+
+    notes: str
 
 
 @dataclass(frozen=True)
@@ -48,7 +60,7 @@ class Need:
         return self.stored_bytes < MOST_BYTES and self.multiply_adds < MOST_MULTIPLY_ADDS
 
 
-def rehearse(network: Mapping[str, Any], settings: Training, organs: Sequence[str]) -> building.Size:
+def rehearse(network: Mapping[str, Any], settings: Training, organs: Sequence[str]) -> Rehearsed:
     """Take a study's first training step before hours are spent on it; on the CPU, in a moment and in little memory.
 
     The shapes are the study's own. A step on random values follows, on fewer or smaller crops where the study's own are
@@ -60,17 +72,43 @@ def rehearse(network: Mapping[str, Any], settings: Training, organs: Sequence[st
         organs: names of the organs, in order.
 
     Returns:
-        How large the network is.
+        How large the network is, and what is to be told of it.
 
     Raises:
         InputError: the network does not allow an option's value or the patch, or the step fails.
     """
     design = building.design(network, settings, organs)
     built = building.build(design)
+    outside, notes = is_outside(network["network"]), []
+    if outside:
+        notes = [find_divisor(built, design)]
     part = affordable(built, design, settings)
     if part is not None:
         step_on_random_crops(built, *part)
-    return building.count(built, design.in_channels, design.patch)
+    if outside:
+        notes += inspection.notes(built, design, stepped=part is not None)
+    if part is None:
+        notes.append("no step was taken on values: too large for this check")
+    elif part[0].patch != design.patch:
+        notes.append(f"a step on values was taken on {times(part[0].patch)} voxels only")
+    size = building.count(built, design.in_channels, design.patch)
+    return Rehearsed(**vars(size), notes="; ".join(note for note in notes if note))
+
+
+def find_divisor(network: nn.Module, design: Design) -> str:
+    """Find by what sizes must be divisible, where an imported network does not say, and check the patch; a note.
+
+    Raises:
+        InputError: the patch is not divisible by it.
+    """
+    if isinstance(getattr(network, "divisor", None), int):
+        return ""
+    divisor = inspection.divisor(network, design)
+    if divisor is None:
+        return "takes no image of another size than the patch, or none at all"
+    building.check_patch(design, divisor)
+    network.divisor = divisor  # type: ignore[assignment]
+    return f"sizes must be divisible by {divisor}" if divisor > 1 else ""
 
 
 def step_on_random_crops(network: nn.Module, design: Design, settings: Training) -> None:
@@ -207,7 +245,7 @@ def refusing(design: Design, batch_size: int, what: str = "crop") -> Iterator[No
         raise
     except (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
-        if isinstance(error, NotImplementedError) or "meta tensor" in reason:
+        if building.asks_for_values(error):
             raise UnknownShapesError(reason) from None
         if "allocate memory" in reason or "CUDA" in reason:
             raise  # no fault of the study's shapes

@@ -1,4 +1,4 @@
-"""The networks: one file each, found by its name.
+"""The networks: one file each, found by its name; or any `nn.Module`, see `imported`.
 
 A network file defines a class `Network`, a plain `nn.Module` whose constructor takes keyword arguments only:
 
@@ -19,7 +19,7 @@ import ast
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,11 +28,31 @@ if TYPE_CHECKING:
 
 # What all models of a study share, and what is therefore no network's own option.
 _SHARED = {"in_channels", "classes", "norm", "deep_supervision"}
+_NO_NETWORKS = {"blocks", "imported", "outside"}  # files that are none
+
+
+class UnknownOptionError(ValueError):
+    """An option that a network does not take.
+
+    Attributes:
+        option: its name.
+        known: what the network takes.
+    """
+
+    def __init__(self, name: str, option: str, known: Sequence[str]) -> None:
+        super().__init__(f"network {name}: unknown option {option}; it takes {', '.join(known)}")
+        self.option, self.known = option, known
 
 
 def available() -> list[str]:
     """Names of the networks: the files of this package, without the blocks they are made of."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name != "blocks")
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name not in _NO_NETWORKS)
+
+
+def is_outside(name: object) -> bool:
+    """Whether a network's name is an import path, or a class in a file of one's own, and not a file of this package."""
+    parts = name.split(".") if isinstance(name, str) else []
+    return len(parts) > 1 and (":" in parts[-1] or all(part.isidentifier() for part in parts))
 
 
 def options_of(name: str) -> list[str]:
@@ -53,16 +73,24 @@ def options_of(name: str) -> list[str]:
 
 
 def build(
-    options: Mapping[str, Any], *, in_channels: int, classes: int, norm: str = "batch", deep_supervision: bool = False
+    options: Mapping[str, Any],
+    *,
+    in_channels: int,
+    classes: int,
+    norm: str = "batch",
+    patch: Sequence[int] | None = None,
+    deep_supervision: bool = False,
 ) -> nn.Module:
     """Build a model's network from its entry in the study's `models`.
 
     Args:
         options: the network's file name under `network`, and the network's own options, for example
-            `{network: unet, dims: 2, features: [16, 32, 64, 128, 256]}`.
+            `{network: unet, dims: 2, features: [16, 32, 64, 128, 256]}`; or an import path, or `file.py:Class`, under
+            `network`, see `imported.build`. `pretrained` is for whoever loads weights, and left out.
         in_channels: channels of the image, 1 for a CT.
         classes: channels of the logits, background included.
         norm: normalisation layers of the whole network: `batch`, `instance` or `group`.
+        patch: voxels that it is to see, [z] y x, for an imported network that is made for one size.
         deep_supervision: in training, logits of coarser levels too.
 
     Returns:
@@ -73,8 +101,18 @@ def build(
         ValueError: if there is no such network, an option is unknown or missing, its value is not allowed, or the
             network offers no deep supervision and is asked for it.
     """
-    own = dict(options)
+    own = {key: value for key, value in options.items() if key != "pretrained"}
     name = own.pop("network", None)
+    if is_outside(name):
+        imported: nn.Module = importlib.import_module(f"{__name__}.imported").build(
+            {"network": name, **own},
+            in_channels=in_channels,
+            classes=classes,
+            norm=norm,
+            patch=patch,
+            deep_supervision=deep_supervision,
+        )
+        return imported
     known = options_of(name)
     if unknown := sorted(own.keys() - set(known)):
         raise ValueError(f"network {name}: unknown option {', '.join(unknown)}; it takes {', '.join(known)}")

@@ -11,10 +11,13 @@ from typing import Any
 
 from organbench.core import provenance
 from organbench.core.runs import read_cost
+from organbench.networks import outside
 
 # Of the library: what is computed in a training step, with how batches are read and scaled,
 SHAPING = ("networks/", "learning/", "hardware/devices.py", "inference/windows.py", "data/intensity.py")
-BRINGING_ABOUT = tuple(f"learning/{name}.py" for name in ("run", "choices", "checkpoint", "rehearsal"))
+BRINGING_ABOUT = tuple(
+    f"learning/{name}.py" for name in ("run", "choices", "checkpoint", "rehearsal", "inspection")
+)
 CHOOSING = ("inference/", "evaluation/", "data/")  # where validation cases choose the weights
 ONLY_SHOWN = ("validate_every",)  # of the settings: what the last weights do not depend on
 SHOWN = 5  # that many names are told
@@ -77,10 +80,15 @@ def of(
 
 
 def shaping(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """A model's `network` and `training`, without what weights do not depend on."""
+    """A model's `network` and `training`, without what weights do not depend on, such as where files lie."""
     without = () if "prediction" in settings else ONLY_SHOWN
     training = {key: value for key, value in settings["training"].items() if key not in without}
-    return {"network": dict(settings["network"]), "training": training}
+    network = dict(settings["network"])
+    if "network" in network:
+        network["network"] = outside.without_place(network["network"])
+    if "pretrained" in network:
+        network["pretrained"] = network["pretrained"]["sha256"]
+    return {"network": network, "training": training}
 
 
 def digest(parts: Mapping[str, Any]) -> str:
@@ -116,8 +124,12 @@ def differences(then: Identity | None, now: Identity) -> list[str]:
     if then["sha256"] == now["sha256"]:
         return []
     found = []
-    if changed := {file for file, _ in then["code"].items() ^ now["code"].items()}:
-        found.append(f"the code of {listed(sorted(changed))} is another")
+    changed = sorted({file for file, _ in then["code"].items() ^ now["code"].items()})
+    for package in [name for name in changed if "==" in then["code"].get(name, "") + now["code"].get(name, "")]:
+        changed.remove(package)
+        found.append(f"the package was {then['code'].get(package)} and is {now['code'].get(package)}")
+    if changed:
+        found.append(f"the code of {listed(changed)} is another")
     for key in ("network", "training", "prediction"):
         before, after = (flat(part.get(key, {}), key) for part in (then, now))
         for name in dict.fromkeys([*before, *after]):

@@ -1,0 +1,138 @@
+"""Networks of other packages, or in a file of one's own: what can be told of them without importing them.
+
+Plain Python, because the workflow needs it while it is parsed.
+"""
+
+import ast
+import sys
+from importlib import metadata, util
+from pathlib import Path
+
+from organbench.core import provenance
+from organbench.core.errors import InputError
+
+INSTALLED = ("site-packages", "dist-packages")  # folders of packages that have a version
+
+
+def is_file(name: str) -> bool:
+    """Whether it is a file of one's own: `net.py:Class`."""
+    return ":" in name
+
+
+def file_of(name: str) -> Path:
+    """The file of `folder/net.py:Class`.
+
+    Raises:
+        InputError: there is no such file, or no class is named.
+    """
+    place, _, named = name.rpartition(":")
+    if not named.isidentifier() or not place.endswith(".py"):
+        raise InputError(f"network {name}: write file.py:Class, or an import path such as package.module.Class")
+    if not Path(place).is_file():
+        raise InputError(
+            f"network {name}: there is no file {place}; give its path from where snakemake runs, or in full"
+        )
+    return Path(place)
+
+
+def package_of(name: str) -> str:
+    """The package of an import path."""
+    return name.partition(".")[0]
+
+
+def without_place(name: str) -> str:
+    """The name without the folder that its file lies in, which shapes nothing."""
+    return name if not is_file(name) else Path(name).name
+
+
+def files_of(name: str) -> list[Path]:
+    """The file, and those beside it that it imports, directly or not; none of an installed package.
+
+    Raises:
+        InputError: the file is not there, is no Python, or has relative imports.
+    """
+    if is_file(name):
+        file = file_of(name)
+    else:
+        found = _module(name)
+        if found is None or not set(INSTALLED).isdisjoint(found.parts):
+            return []
+        file = found
+    return _followed(name, file, _root(name, file))
+
+
+def code_of(name: str, version: str | None = None) -> dict[str, str]:
+    """What a network's code is known by: a hash of what each file does, or the package and its version.
+
+    Args:
+        name: as the config has it.
+        version: of its package, where jobs have another than this Python.
+
+    Raises:
+        InputError: there is no such file or package.
+    """
+    if version is None and (files := files_of(name)):
+        root = _root(name, files[0])
+        return {file.relative_to(root).as_posix(): provenance.file_fingerprint(file) for file in files}
+    package = package_of(name)
+    return {package: f"{package}=={version or _version(name)}"}
+
+
+def packages(name: str) -> set[str]:
+    """The packages that it imports by name, from Python's own to that of an import path."""
+    found = set() if is_file(name) else {package_of(name)}
+    for file in files_of(name):
+        for node in ast.walk(provenance.tree(file)):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                found.add(node.module.partition(".")[0])
+    return found
+
+
+def _followed(name: str, file: Path, root: Path) -> list[Path]:
+    """The file first, then what it imports."""
+    try:
+        return [file, *(other for other in provenance.followed(file, root=root) if other != file)]
+    except (ImportError, SyntaxError, UnicodeDecodeError) as error:
+        raise InputError(f"network {name}: {' '.join(str(error).split())}; mend the file") from None
+
+
+def _root(name: str, file: Path) -> Path:
+    """The folder from which a file's modules are imported."""
+    if is_file(name):
+        return file.parent
+    return next((Path(folder) for folder in sys.path if folder and file.is_relative_to(folder)), file.parent)
+
+
+def _module(name: str) -> Path | None:
+    """The file of an import path's package; None where it is not installed here. Imports nothing."""
+    try:
+        found = util.find_spec(package_of(name))
+    except (ImportError, ValueError):
+        return None
+    if found is None or not found.origin:
+        return None
+    *parts, _ = name.split(".")
+    place = Path(found.origin)
+    if place.name == "__init__.py":
+        inner = provenance.file_of(".".join(parts), place.parents[1])
+        return inner or place
+    return place
+
+
+def _version(name: str) -> str:
+    """The version of an import path's package.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    package = package_of(name)
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        pass
+    for distribution in metadata.packages_distributions().get(package, []):
+        return metadata.version(distribution)
+    hint = "pip install --no-deps -r requirements-monai.txt" if package == "monai" else f"pip install {package}"
+    raise InputError(f"network {name}: there is no package {package}; run {hint}, or correct the name")
