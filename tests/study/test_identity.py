@@ -36,6 +36,13 @@ def changed(key, value):
     ("key", "value", "why"),
     [
         ("code.networks/unet.py", "3f", "the code of networks/unet.py is another"),
+        ("code.networks/new.py", "3f", "the code of networks/new.py is another"),
+        ("code.monai", "monai==1.6.1", "the package of the network was none and is monai==1.6.1"),
+        (
+            "settings.network.pretrained",
+            {"weights": "a.pt", "sha256": "3f"},
+            'network.pretrained was unset and is "3f"',
+        ),
         ("settings.network.features", [4, 16], "network.features was [4, 8] and is [4, 16]"),
         ("settings.training.learning_rate", 0.02, "training.learning_rate was 0.01 and is 0.02"),
         ("settings.training.augmentation", {"flip": []}, 'training.augmentation.flip was ["x"] and is []'),
@@ -69,6 +76,15 @@ def test_names_and_what_is_only_shown_make_no_other_training(key, value):
     then, now = identity.of(**PARTS), identity.of(**changed(key, value))
     assert then["sha256"] == now["sha256"]
     assert identity.differences(then, now) == []
+
+
+def test_where_a_network_and_its_first_weights_lie_makes_no_other_training():
+    def at(folder):
+        start = {"weights": f"{folder}/a.pt", "sha256": "3f"}
+        return identity.of(**changed("settings.network", {"network": f"{folder}/net.py:Net", "pretrained": start}))
+
+    assert at("here")["sha256"] == at("/there")["sha256"]
+    assert at("here")["network"] == {"network": "net.py:Net", "pretrained": "3f"}
 
 
 def test_where_validation_chooses_the_weights_its_settings_shape_them():

@@ -375,3 +375,48 @@ def test_a_number_that_yaml_reads_as_another_is_refused(tmp_path, text):
 def test_numbers_that_yaml_reads_as_they_stand_are_left(tmp_path):
     (tmp_path / "study.yaml").write_text('a: [0, 0.5, -0.1, "010", 1e-3, 10, 08, 2020-01-01]\n"007": 1\n')
     configuration.check_keys(tmp_path / "study.yaml")
+
+
+# --- imported networks, and weights to start from
+
+SEGRESNET = {"network": "monai.networks.nets.SegResNet"}
+SHA256 = 64 * "0"
+
+
+def settings_with(resolve, **entry):
+    return network.settings("one", resolve({**MINIMAL, "models": {"one": entry}}))
+
+
+def test_keys_of_an_imported_network_that_are_no_settings_are_its_options(resolve):
+    options, training = settings_with(resolve, **SEGRESNET, init_filters=16, steps=7, map={"norm": None})
+    assert options == SEGRESNET | {"init_filters": 16, "map": {"norm": None}}
+    assert training["steps"] == 7
+
+
+def test_weights_are_a_setting_or_a_file_to_start_from(resolve):
+    options, training = settings_with(resolve, network="unet", features=[4, 8], weights="best")
+    assert "pretrained" not in options
+    assert training["weights"] == "best"
+    options, training = settings_with(resolve, **SEGRESNET, weights="a.pt", sha256=SHA256)
+    assert options == SEGRESNET | {"pretrained": {"weights": "a.pt", "sha256": SHA256}}
+    assert training["weights"] == "last"
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        (
+            {"network": "unet", "weights": "a.pt"},
+            r"weights: a.pt is neither last nor best; .* which sha256sum a.pt tells",
+        ),
+        ({"network": "unet", "sha256": SHA256}, r"models.one: sha256 is of a file of weights; name that in weights"),
+        ({"network": "unet", "weights": "a.pt", "sha256": "0a"}, r"models.one.sha256: '0a' does not match"),
+        ({"network": "nowhere/net.py:Net"}, r"models.one: network .*: there is no file nowhere/net.py"),
+        ({"network": "unett"}, r"there is no network 'unett'; available: .* or give an import path such as"),
+        ({**SEGRESNET, "map": {"channels": "c"}}, r"models.one.map: "),
+        ({**SEGRESNET, "dims": 3}, r"the network has 3 dimensions, but training.patch is \[96, 96\]"),
+    ],
+)
+def test_what_is_wrong_with_an_imported_network_is_named(resolve, entry, message):
+    with pytest.raises(InputError, match=message):
+        resolve({**MINIMAL, "models": {"one": entry}})

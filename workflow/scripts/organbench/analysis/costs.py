@@ -51,7 +51,8 @@ def table(
     training's time, energy and multiply-adds, and the memory of the largest, as they are trained one by one.
 
     Args:
-        trainings: a row per run, with the columns model, seed and what `cost.json` holds.
+        trainings: a row per run, with the columns model, seed and what `cost.json` holds (`identity` tells of weights
+            that a training started from).
         predictions: a row per predicted case, with the column model and what `predictions/<case>.json` holds.
         summary: what `statistics.summarise` makes of the study.
         ensembles: the members of each ensemble.
@@ -62,7 +63,8 @@ def table(
         devices tell nothing about networks); parameters (of all networks that predict); multiply_adds_per_voxel (of the
         working grid, counted); training_seconds (mean over runs) and training_seconds_total (of all runs);
         prediction_seconds (mean over cases); peak memory in MiB and energy in J of training (mean over runs, memory the
-        largest) and prediction (likewise), where measured; dice, ci_low and ci_high (organ `all`). Where settings were
+        largest) and prediction (likewise), where measured; start (`pretrained` where trainings started from given
+        weights, else `random`; only where one did); dice, ci_low and ci_high (organ `all`). Where settings were
         tuned also tuning_runs (the candidates' trainings) and tuning_seconds_total (of all of them, those too that were
         chosen and are so the trainings of the first seed).
     """
@@ -95,10 +97,24 @@ def table(
     device = devices.agg(lambda names: "; ".join(names.unique()))
     dice = summary[(summary["metric"] == "dice") & (summary["organ"] == ALL)].set_index("model")
     found = dice[["mean", "ci_low", "ci_high"]].rename(columns={"mean": "dice"}).join([trained, predicted, device])
-    columns = ["device", *COSTS, "dice", "ci_low", "ci_high"]
+    start = _starts(trainings, ensembles)
+    if "pretrained" in set(start.values()):
+        found["start"] = pd.Series(start)
+    columns = ["device", *(["start"] if "start" in found else []), *COSTS, "dice", "ci_low", "ci_high"]
     place = columns.index("training_seconds") + 1
     columns[place:place] = totals
     return found[columns].astype({"tuning_runs": int} if tunings is not None else {}).reset_index()
+
+
+def _starts(trainings: pd.DataFrame, ensembles: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Whether each model's trainings started from given weights: `pretrained`, or else `random`."""
+    found = {}
+    for model, named in zip(trainings["model"], trainings.get("identity", [{}] * len(trainings)), strict=True):
+        network = named.get("network", {}) if isinstance(named, Mapping) else {}
+        found[model] = "pretrained" if network.get("pretrained") else "random"
+    for name, members in ensembles.items():
+        found[name] = max((found[member] for member in members), key=("random", "pretrained").index)
+    return found
 
 
 def _with_energy(rows: pd.DataFrame) -> pd.DataFrame:

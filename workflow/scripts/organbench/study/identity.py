@@ -127,7 +127,8 @@ def differences(then: Identity | None, now: Identity) -> list[str]:
     changed = sorted({file for file, _ in then["code"].items() ^ now["code"].items()})
     for package in [name for name in changed if "==" in then["code"].get(name, "") + now["code"].get(name, "")]:
         changed.remove(package)
-        found.append(f"the package was {then['code'].get(package)} and is {now['code'].get(package)}")
+        before, after = (part["code"].get(package, "none") for part in (then, now))
+        found.append(f"the package of the network was {before} and is {after}")
     if changed:
         found.append(f"the code of {listed(changed)} is another")
     for key in ("network", "training", "prediction"):
