@@ -407,7 +407,7 @@ def test_weights_are_a_setting_or_a_file_to_start_from(resolve):
     [
         (
             {"network": "unet", "weights": "a.pt"},
-            r"weights: a.pt is neither last nor best; .* which sha256sum a.pt tells",
+            r"weights: a.pt is neither last nor best; .* sha256sum a.pt tells",
         ),
         ({"network": "unet", "sha256": SHA256}, r"models.one: sha256 is of a file of weights; name that in weights"),
         ({"network": "unet", "weights": "a.pt", "sha256": "0a"}, r"models.one.sha256: '0a' does not match"),

@@ -16,7 +16,8 @@ ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "workflow" / "scripts"
 LIBRARY = SCRIPTS / "organbench"
 RULES = sorted((ROOT / "workflow" / "rules").glob("*.smk"))
-ENVIRONMENTS = sorted((ROOT / "envs").glob("*.yaml"))
+MONAI = ROOT / "envs" / "monai.yaml"  # of networks that are imported by name
+ENVIRONMENTS = sorted(set((ROOT / "envs").glob("*.yaml")) - {MONAI})
 PACKAGES = {
     "pynvml": "nvidia-ml-py",
     "surface_distance": "surface-distance",
@@ -32,8 +33,8 @@ def pins(lines):
     return found
 
 
-def requirements():
-    lines = [line.split("#")[0].strip() for line in (ROOT / "requirements.txt").read_text().splitlines()]
+def requirements(name="requirements.txt"):
+    lines = [line.split("#")[0].strip() for line in (ROOT / name).read_text().splitlines()]
     return pins(line for line in lines if line)
 
 
@@ -68,9 +69,9 @@ def inherited():
 
 
 def directive(rule, name):
-    """A rule's directive whose value is a single string."""
+    """A rule's directive whose value is a single string; of a study without MONAI."""
     (value,) = re.findall(rf'^ *{name}:\n? *f?"([^"]+)"', rule, flags=re.M)
-    return value
+    return value.replace("{ENVIRONMENT}", "torch")
 
 
 def imports(file):
@@ -133,6 +134,15 @@ def test_environments_pin_what_the_requirements_pin():
         assert own.items() <= wanted.items(), path.name
         together |= own
     assert wanted.keys() - together.keys() == {"snakemake", "pygments"}  # runs jobs; is for --report
+
+
+def test_the_environment_with_monai_is_that_of_torch_and_monai():
+    torch = environment(ROOT / "envs" / "torch.yaml")
+    assert environment(MONAI) == torch | requirements("requirements-monai.txt")
+    for path in (MONAI, ROOT / "envs" / "torch.yaml"):
+        text = yaml.safe_load(path.read_text())
+        assert text["dependencies"][:2] == ["python=3.11", "pip"]
+        assert text["channels"] == ["conda-forge", "nodefaults"]
 
 
 def test_environments_have_the_python_that_the_project_needs():

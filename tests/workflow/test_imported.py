@@ -1,4 +1,4 @@
-"""A network in a file outside the repository, end to end: from its check to its prediction, and after edits of the file."""
+"""A network in a file outside the repository, end to end: checked, trained, predicted, and after edits of the file."""
 
 import json
 import os
@@ -81,6 +81,8 @@ def test_moving_the_file_trains_nothing_and_an_edit_is_told(study):
     (study / "own").rename(study / "moved")
     moved = {"network": "moved/net.py:Net", "width": 6}
     assert "rule train" not in snakemake(study, "-n", mine=moved)
+    next(study.glob(f"{RUN}/predictions/*.nii.gz")).unlink()
+    assert "rule train" not in snakemake(study, mine=moved)
     layers = study / "moved" / "layers.py"
     layers.write_text("# a comment\n" + LAYERS)
     assert "rule train" not in snakemake(study, "-n", mine=moved)

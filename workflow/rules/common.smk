@@ -327,6 +327,11 @@ def runs_by_settings(wildcards):
     ]
 
 
+def read_networks(wildcards, input):
+    """The names of the networks of these runs, whose files may have been moved; a param that Snakemake does not record."""
+    return [STUDY["models"][run.model]["network"] for run in read_runs(wildcards)]
+
+
 def prediction_weights(wildcards):
     """The weights that predict a case."""
     return [f"{RUN}/weights.pt".format(**vars(run)) for run in read_runs(wildcards)]

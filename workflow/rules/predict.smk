@@ -29,5 +29,6 @@ rule predict:
         results=unrecorded(RESULTS),
         evaluation=unrecorded(STUDY["evaluation"]),
         organs=unrecorded(list(ORGANS)),
+        networks=read_networks,
     script:
         "../scripts/predict.py"

@@ -27,7 +27,10 @@ with jobs.job_log(snakemake.log[0]):
         history = tables.read(snakemake.input.history)
         losses = [row["loss"] for row in rows] == history["loss"][: len(rows)].tolist()
         case_folder = Path(snakemake.input.image).parent
-        prediction, case, _ = predict_files([snakemake.input.weights], case_folder, again.prediction, device)
+        network = job["settings"]["network"]["network"]
+        prediction, case, _ = predict_files(
+            [snakemake.input.weights], case_folder, again.prediction, device, networks=[network]
+        )
         written = Path(folder, "again.nii.gz")
         conversion.write_prediction(prediction, case, written)
         ours, theirs = (

@@ -190,6 +190,7 @@ def predict_files(
     settings: Prediction,
     device: torch.device,
     organs: Sequence[str] = (),
+    networks: Sequence[str | None] = (),
 ) -> tuple[Array, cases.Case, dict[str, Any]]:
     """Predict a prepared case with the network of one `weights.pt`, or the mean of several.
 
@@ -199,6 +200,7 @@ def predict_files(
         settings: how the study predicts.
         device: where to compute.
         organs: names of the organs, in order, as `settings` call them; by default as they were called in training.
+        networks: name of each file's network; by default as it was in training.
 
     Returns:
         Organ indices on the original grid, in the working orientation (uint8, z y x); the case; and what it cost.
@@ -207,8 +209,8 @@ def predict_files(
         InputError: weights are damaged, or of another run than the one in whose folder they lie.
     """
     predictors = []
-    for path in paths:
-        network, recipe = weights.load(path, device)
+    for path, name in zip(paths, networks or [None] * len(paths), strict=True):
+        network, recipe = weights.load(path, device, name)
         if not weights.belongs(path, recipe):
             raise InputError(f"{path}: holds the weights of {recipe.run}; put them back, or delete it to train again")
         predictors.append(Predictor(network, recipe, settings, device))

@@ -3,8 +3,9 @@
 import io
 import json
 import zipfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -121,22 +122,43 @@ def read_archive(path: str | Path) -> dict[str, Any]:
     return found
 
 
-def load(path: str | Path, device: torch.device) -> tuple[nn.Module, Recipe]:
+@contextmanager
+def imports_explained(path: str | Path) -> Iterator[None]:
+    """Say of weights whose network is not installed, or whose file is not there any more, that they are good ones.
+
+    Raises:
+        InputError: it is not.
+    """
+    try:
+        yield
+    except (networks.NotThereError, InputError) as error:
+        raise InputError(f"{path}: holds the weights of a network that is not there: {error}") from None
+
+
+def load(path: str | Path, device: torch.device, network_name: str | None = None) -> tuple[nn.Module, Recipe]:
     """Rebuild a network from `weights.pt`.
+
+    Args:
+        path: of the file.
+        device: where the network is to be.
+        network_name: of its network, where the file of an imported one may have been moved since.
 
     Returns:
         The network, on the device and in its memory format, and the recipe that `save` was given.
 
     Raises:
-        InputError: the file is damaged or holds something else.
+        InputError: the file is damaged or holds something else, or an imported network is not there.
         OSError: it cannot be read now.
     """
     try:
         content = read_archive(path)
         recipe = Recipe(**files.tuples(content["recipe"]))
-        network = recipe.build()
+        if network_name:
+            recipe = replace(recipe, network={**recipe.network, "network": network_name})
+        with imports_explained(path):
+            network = recipe.build()
         network.load_state_dict(content["state_dict"])
-    except (OSError, MemoryError):
+    except (OSError, MemoryError, InputError):
         raise
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -31,6 +31,10 @@ _SHARED = {"in_channels", "classes", "norm", "deep_supervision"}
 _NO_NETWORKS = {"blocks", "imported", "outside"}  # files that are none
 
 
+class NotThereError(ValueError):
+    """A network of another package, or in a file of one's own, that cannot be imported."""
+
+
 class UnknownOptionError(ValueError):
     """An option that a network does not take.
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from organbench.core.errors import suggestion
-from organbench.networks import UnknownOptionError, outside
+from organbench.networks import NotThereError, UnknownOptionError, outside
 from organbench.networks.blocks import Conv3d
 
 NAMES = {
@@ -91,7 +91,7 @@ def load(name: str) -> Callable[..., Any]:
     """The class, or function that makes a network, which an import path or `file.py:Class` names.
 
     Raises:
-        ValueError: it is not there, or importing it fails.
+        NotThereError: it is not there, or importing it fails.
     """
     try:
         if outside.is_file(name):
@@ -101,16 +101,16 @@ def load(name: str) -> Callable[..., Any]:
             module = importlib.import_module(path)
     except ModuleNotFoundError as error:
         hint = "; run pip install --no-deps -r requirements-monai.txt" if error.name == "monai" else ""
-        raise ValueError(f"network {name}: there is no module {error.name}{hint}") from None
+        raise NotThereError(f"network {name}: there is no module {error.name}{hint}") from None
     except (ImportError, SyntaxError) as error:
-        raise ValueError(f"network {name}: cannot be imported: {' '.join(str(error).split())}") from None
+        raise NotThereError(f"network {name}: cannot be imported: {' '.join(str(error).split())}") from None
     if not hasattr(module, attribute):
         known = [key for key, value in vars(module).items() if inspect.isclass(value) and issubclass(value, nn.Module)]
         hint = suggestion(attribute, known, f"it defines {', '.join(known[:8]) or 'no network'}")
-        raise ValueError(f"network {name}: there is no {attribute} in it; {hint}")
+        raise NotThereError(f"network {name}: there is no {attribute} in it; {hint}")
     found: Callable[..., Any] = getattr(module, attribute)
     if not callable(found):
-        raise ValueError(f"network {name}: is no class")
+        raise NotThereError(f"network {name}: is no class")
     return found
 
 
