@@ -90,6 +90,15 @@ def test_an_ensemble_costs_its_members_trainings():
     assert np.isnan(found["training_energy_j"])
 
 
+def test_where_a_model_is_pretrained_it_is_marked():
+    given = {"identity": {"network": {"network": "unet", "pretrained": "3f"}}}
+    runs = [training("a", 0, 1.0) | given, training("b", 0, 1.0) | {"identity": {"network": {"network": "unet"}}}]
+    predictions, means = [prediction(name, 1.0) for name in ("a", "both", "b")], summary(a=0.9, both=0.93, b=0.8)
+    found = cost_table(runs, predictions, means, {"both": ["b", "a"]})
+    assert found["start"].to_dict() == {"a": "pretrained", "both": "pretrained", "b": "random"}
+    assert "start" not in cost_table(runs[1:], predictions[2:], summary(b=0.8))
+
+
 def test_every_organ_has_its_front():
     trainings = [training("unet", 0, 100.0), training("tiny", 0, 10.0)]
     predictions = [prediction("unet", 2.0), prediction("tiny", 1.0)]

@@ -1064,6 +1064,7 @@ def test_the_prediction_script_writes_a_label_map(trained, monkeypatch):
             "results": "results/tiny",
             "evaluation": {"decides": "dice", "margin": {"dice": 0.01}, "tolerance_mm": 2.0},
             "organs": list(ORGANS),
+            "networks": [None],
         },
     )
     prediction, reference = (sitk.ReadImage(str(path)) for path in (target, folder / "labels-a.nii.gz"))

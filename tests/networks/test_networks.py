@@ -1,5 +1,6 @@
 """The networks: sizes counted by hand, and the contract that every model keeps."""
 
+import importlib.util
 import math
 import re
 import subprocess
@@ -394,11 +395,29 @@ def test_bad_norm_is_named():
 # --- The worked example of the documentation --------------------------------------------------------------------------
 
 
-def test_documented_example_works(tmp_path, monkeypatch):
+def documented(mark):
+    """The block of docs/adding-a-network.md that follows a mark."""
     text = (ROOT / "docs" / "adding-a-network.md").read_text()
-    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    lines = re.findall(r"^\+    (\{.*\}),$", text, re.MULTILINE)
-    (config,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    (block,) = re.findall(rf"<!-- {re.escape(mark)} -->\n```\w+\n(.*?)```", text, re.DOTALL)
+    return block
+
+
+@pytest.mark.parametrize("mark", ["a study with a network in a file", "a study with a network of MONAI"])
+def test_documented_networks_from_elsewhere_work(tmp_path, monkeypatch, mark):
+    if "MONAI" in mark and not importlib.util.find_spec("monai"):
+        pytest.skip("MONAI is not installed (requirements-monai.txt)")
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "net.py").write_text(documented("own/net.py"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    for options in yaml.safe_load(documented(mark))["models"].values():
+        network = build(options, in_channels=3, classes=7, patch=(32, 48))
+        assert network(torch.zeros(1, 3, 32, 48)).shape == (1, 7, 32, 48)
+
+
+def test_documented_example_works(tmp_path, monkeypatch):
+    code, config = documented("networks/context.py"), documented("a study with a network of this repository")
+    lines = re.findall(r"^\+    (\{.*\}),$", (ROOT / "docs" / "adding-a-network.md").read_text(), re.MULTILINE)
     (tmp_path / "context.py").write_text(code)
     monkeypatch.setattr(networks, "__path__", [*networks.__path__, str(tmp_path)])
     try:

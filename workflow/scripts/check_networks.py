@@ -17,5 +17,5 @@ with jobs.job_log(snakemake.log[0]) as logger:
         except errors.InputError as error:
             raise errors.InputError(f"model {model}: {error}") from None
         rows.append({"model": model, "network": settings["network"]["network"], **vars(size)})
-        logger.info("%s: %d parameters", model, size.parameters)
+        logger.info("%s: %d parameters%s", model, size.parameters, f"; {size.notes}" if size.notes else "")
     tables.write(pd.DataFrame(rows), snakemake.output[0])
