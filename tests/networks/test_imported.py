@@ -193,27 +193,30 @@ def test_each_file_has_the_modules_of_its_own_folder(net, tmp_path):
 
 def test_code_counts_by_what_files_do_and_not_by_where_they_are(net, tmp_path):
     code = outside.code_of(net("Net"))
-    assert list(code) == ["net.py", "layers.py"]
+    assert list(code) == ["imported/net.py", "imported/layers.py"]
     assert outside.without_place(net("Net")) == "net.py:Net"
     layers = tmp_path / "layers.py"
     moved = tmp_path / "moved"
     moved.mkdir()
-    for name in code:
+    for name in ("net.py", "layers.py"):
         (moved / name).write_text("# a comment\n" + (tmp_path / name).read_text())
     assert outside.code_of(f"{moved}/net.py:Net") == code
     (moved / "layers.py").write_text(layers.read_text().replace("3", "5"))
     outside.provenance.tree.cache_clear()
     outside.provenance.file_fingerprint.cache_clear()
     changed = outside.code_of(f"{moved}/net.py:Net")
-    assert changed["net.py"] == code["net.py"]
-    assert changed["layers.py"] != code["layers.py"]
+    assert changed["imported/net.py"] == code["imported/net.py"]
+    assert changed["imported/layers.py"] != code["imported/layers.py"]
     assert outside.packages(net("Several")) >= {"torch", "layers"}
+    (moved / "layers.py").write_text("import monai")
+    outside.provenance.tree.cache_clear()
+    assert outside.code_of(f"{moved}/net.py:Net", {"monai": "1.6.1"})["monai"] == "monai==1.6.1"
 
 
 def test_code_of_a_package_is_its_version():
     version = torch.__version__
     assert outside.code_of("torch.nn.Identity") == {"torch": f"torch=={version}"}
-    assert outside.code_of("monai.networks.nets.SegResNet", "1.6.1") == {"monai": "monai==1.6.1"}
+    assert outside.code_of("monai.networks.nets.SegResNet", {"monai": "1.6.1"}) == {"monai": "monai==1.6.1"}
     assert outside.packages("monai.networks.nets.SegResNet") == {"monai"}
     with pytest.raises(InputError, match=r"there is no package nowhere; run pip install nowhere"):
         outside.code_of("nowhere.Net")

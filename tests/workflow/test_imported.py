@@ -72,7 +72,7 @@ def test_it_is_checked_trained_and_predicts(study):
     (cost,) = pd.read_csv(study / "results/mine/tables/cost.csv").to_dict("records")
     assert cost["parameters"] == row["parameters"] == (3 * 9 + 1 + 2) * 6 + (6 + 1) * 3
     named = json.loads((study / RUN / "cost.json").read_text())["identity"]
-    assert {"net.py", "layers.py", "networks/imported.py"} <= named["code"].keys()
+    assert {"imported/net.py", "imported/layers.py", "networks/imported.py"} <= named["code"].keys()
     assert named["network"] == {"network": "net.py:Net", "width": 6}
     assert "mine was the network net.py:Net (2D, width 6;" in (study / "results/mine/methods.md").read_text()
 
@@ -87,7 +87,7 @@ def test_moving_the_file_trains_nothing_and_an_edit_is_told(study):
     layers.write_text("# a comment\n" + LAYERS)
     assert "rule train" not in snakemake(study, "-n", mine=moved)
     layers.write_text(LAYERS.replace("ReLU", "ELU"))
-    assert "the code of layers.py is another" in snakemake(study, "-n", mine=moved, code=1)
+    assert "the code of imported/layers.py is another" in snakemake(study, "-n", mine=moved, code=1)
     layers.write_text(LAYERS)
 
 

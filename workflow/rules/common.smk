@@ -350,16 +350,17 @@ def outside_code(model):
     if not is_outside(name):
         return {}
     try:
-        return outside.code_of(name, pinned(outside.package_of(name)))
+        return outside.code_of(name, pinned())
     except InputError as error:
         raise WorkflowError(f"config, models.{model}: {error}") from None
 
 
-def pinned(package):
-    """The version of a package that the jobs' environment has, where that is not this one; None where it is."""
+def pinned():
+    """The versions of packages in the jobs' environment, where that is not this one."""
+    if not uses_conda():
+        return {}
     pins = (WORKFLOW.parent / "envs" / f"{ENVIRONMENT}.yaml").read_text()
-    found = re.search(rf"- {re.escape(package)}==(\S+)", pins)
-    return found[1] if found and uses_conda() else None
+    return dict(re.findall(r"- ([\w-]+)==(\S+)", pins))
 
 
 def uses_conda():

@@ -5,12 +5,16 @@ Plain Python, because the workflow needs it while it is parsed.
 
 import ast
 import sys
+from collections.abc import Mapping
 from importlib import metadata, util
 from pathlib import Path
 
 from organbench.core import provenance
 from organbench.core.errors import InputError
 
+VERSIONED = (
+    "monai",
+)  # packages that shape a network in a file of one's own, beside torch, whose version always counts
 INSTALLED = ("site-packages", "dist-packages")  # folders of packages that have a version
 
 
@@ -61,21 +65,23 @@ def files_of(name: str) -> list[Path]:
     return _followed(name, file, _root(name, file))
 
 
-def code_of(name: str, version: str | None = None) -> dict[str, str]:
-    """What a network's code is known by: a hash of what each file does, or the package and its version.
+def code_of(name: str, versions: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What a network's code is known by: a hash of what each file does, and packages with their versions.
 
     Args:
         name: as the config has it.
-        version: of its package, where jobs have another than this Python.
+        versions: of the packages that jobs have, where they have others than this Python.
 
     Raises:
         InputError: there is no such file or package.
     """
-    if version is None and (files := files_of(name)):
-        root = _root(name, files[0])
-        return {file.relative_to(root).as_posix(): provenance.file_fingerprint(file) for file in files}
-    package = package_of(name)
-    return {package: f"{package}=={version or _version(name)}"}
+    files = [] if package_of(name) in (versions or {}) else files_of(name)
+    root = _root(name, files[0]) if files else Path()
+    found = {f"imported/{file.relative_to(root).as_posix()}": provenance.file_fingerprint(file) for file in files}
+    told = packages(name) & set(VERSIONED) if files else {package_of(name)}
+    for package in sorted(told):
+        found[package] = f"{package}=={(versions or {}).get(package) or _version(name, package)}"
+    return found
 
 
 def packages(name: str) -> set[str]:
@@ -121,13 +127,12 @@ def _module(name: str) -> Path | None:
     return place
 
 
-def _version(name: str) -> str:
-    """The version of an import path's package.
+def _version(name: str, package: str) -> str:
+    """The version of a package that a network is from.
 
     Raises:
         InputError: it is not installed.
     """
-    package = package_of(name)
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
