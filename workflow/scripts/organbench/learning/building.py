@@ -17,6 +17,8 @@ from organbench.learning import pretrained
 from organbench.learning.settings import Training
 from organbench.networks import UnknownOptionError
 
+OWN = ("dims", "map", "divisor")  # what an entry may say of an imported network beside its options
+
 
 def design(network: Mapping[str, Any], settings: Training, organs: Sequence[str]) -> Design:
     """What a network looks like and what it is fed.
@@ -49,7 +51,7 @@ def build(design: Design) -> nn.Module:
         network = design.build()
     except UnknownOptionError as error:
         training = [field.name for field in fields(Training)]
-        hint = suggestion(error.option, [*training, *error.known], f"it takes {', '.join(error.known)}")
+        hint = suggestion(error.option, [*training, *error.known, *OWN], f"it takes {', '.join(error.known)}")
         raise InputError(
             f"config, models: {error.option} is no training setting, and {design.network['network']} takes no such "
             f"option; {hint}"

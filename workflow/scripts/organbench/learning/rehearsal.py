@@ -26,6 +26,7 @@ from organbench.learning.settings import Training
 from organbench.networks import is_outside
 
 MOST_BYTES = 1 << 30  # that a real step on a small node may keep for its backward pass
+EDGE = 32  # voxels of a small patch, at least, where nothing is known of a step
 MOST_MULTIPLY_ADDS = 3e11  # of a real step: some ten seconds of one core
 
 Logits = Tensor | Sequence[Tensor]
@@ -189,8 +190,10 @@ def affordable(network: nn.Module, design: Design, settings: Training) -> tuple[
     if need and need.small:
         return design, settings
     few, divisor = replace(settings, batch_size=min(settings.batch_size, 2)), building.divisor_of(network)
-    small = replace(design, patch=tuple(min(length, 2 * divisor) for length in design.patch))
-    for part in (design, small) if need else (small,):
+    edge = 2 * divisor if need else divisor * max(2, -(-EDGE // divisor))
+    small = replace(design, patch=tuple(min(length, edge) for length in design.patch))
+    unknown = small if hasattr(network, "divisor") else design  # what is made for its patch takes no other
+    for part in (design, small) if need else (unknown,):
         try:
             need = shapes(network, part, few)
         except InputError:

@@ -12,9 +12,7 @@ from pathlib import Path
 from organbench.core import provenance
 from organbench.core.errors import InputError
 
-VERSIONED = (
-    "monai",
-)  # packages that shape a network in a file of one's own, beside torch, whose version always counts
+VERSIONED = ("monai",)  # packages that shape networks in files of one's own; torch's version is told apart
 INSTALLED = ("site-packages", "dist-packages")  # folders of packages that have a version
 
 
