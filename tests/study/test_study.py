@@ -263,7 +263,7 @@ def test_one_model_with_one_seed_is_an_ensemble_only_where_folds_may_test_a_case
         ({"models": {"a": {"network": "unet", "ratio": 2}}}, "models.a: unknown key ratio"),
         ({"models": {"a": {"network": "unet", "in_channels": 2}}}, "models.a: unknown key in_channels"),
         ({"models": {"a": {"network": "unet", "seeds": [1]}}}, "models.a: unknown key seeds"),
-        ({"models": {"a": {"network": "unett"}}}, "no network 'unett'; available: ghostunet, unet"),
+        ({"models": {"a": {"network": "unett"}}}, "no network 'unett'; available: ghostunet, resunet, unet"),
         ({"models": {"a": {"network": "../unet"}}}, "no network"),
         ({"models": {"a": {"network": "blocks"}}}, "no network"),
         ({"models": {"a": {"dims": 2}}}, "models.a: does not say what it is; give it one of .*network"),
