@@ -69,6 +69,19 @@ def test_what_a_model_has_otherwise_is_said(config):
     assert "For plain" not in text
 
 
+def test_imported_and_pretrained_networks_are_said(config):
+    models = {
+        "a": {"network": "monai.networks.nets.SegResNet", "init_filters": 16, "map": {"patch": None}, "divisor": 8},
+        "b": {"network": "unet", "features": [4, 8], "weights": "/there/a.pt", "sha256": 64 * "0"},
+    }
+    text = written(config({"models": models}))
+    assert "a was SegResNet of MONAI [@cardoso2022monai] (2D, init filters 16; " in text
+    assert "b was a U-Net [@ronneberger2015unet] (2D, features 4-8; " in text
+    assert "b was pretrained: it started from given weights (sha256 000000000000...)." in text
+    assert "b used batch normalisation" in text
+    assert "All used" not in text
+
+
 def test_tuned_settings_are_not_said_to_have_the_common_value(config):
     tune = {
         "learning_rate": [0.123, 0.2],
