@@ -14,6 +14,7 @@ sys.path[:0] = [str(ROOT / "workflow" / "scripts"), str(ROOT / "docs")]
 import marked  # noqa: E402
 import yaml  # noqa: E402
 
+from organbench.core import files  # noqa: E402
 from organbench.core.errors import InputError  # noqa: E402
 from organbench.hardware import devices  # noqa: E402
 from organbench.learning.rehearsal import rehearse  # noqa: E402
@@ -58,7 +59,7 @@ def result(model: dict[str, Any], norm: str) -> list[str]:
     config = configuration.resolve({"models": {"it": model}, "training": {"norm": norm}}, defaults, known)
     try:
         network, training = kind.settings("it", config)
-        found = rehearse(network, Training.of(training), list(config["dataset"]["organs"]))
+        found = rehearse(network, Training(**files.tuples(training)), list(config["dataset"]["organs"]))
     except InputError as error:
         return ["no", "", str(error)]
     return ["yes", f"{found.parameters / 1e6:.2f} M", found.notes]

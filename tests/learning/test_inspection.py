@@ -3,11 +3,10 @@
 import sys
 
 import pytest
-from tiny import ORGANS, training_settings
+from tiny import ORGANS, settings_of
 
 from organbench.core.errors import InputError
 from organbench.learning import rehearsal
-from organbench.learning.settings import Training
 
 NET = """
 import torch
@@ -49,7 +48,7 @@ def rehearse(tmp_path):
 
     def told(fault="", *, options=None, **changes):
         network = {"network": f"{tmp_path}/net.py:Net", "fault": fault, **(options or {})}
-        return rehearsal.rehearse(network, Training.of(training_settings(**changes)), list(ORGANS)).notes
+        return rehearsal.rehearse(network, settings_of(**changes), list(ORGANS)).notes
 
     yield told
     sys.path[:] = before

@@ -15,9 +15,7 @@ from organbench.networks import outside
 
 # Of the library: what is computed in a training step, with how batches are read and scaled,
 SHAPING = ("networks/", "learning/", "hardware/devices.py", "inference/windows.py", "data/intensity.py")
-BRINGING_ABOUT = tuple(
-    f"learning/{name}.py" for name in ("run", "choices", "checkpoint", "rehearsal", "inspection")
-)
+BRINGING_ABOUT = tuple(f"learning/{name}.py" for name in ("run", "choices", "checkpoint", "rehearsal", "inspection"))
 CHOOSING = ("inference/", "evaluation/", "data/")  # where validation cases choose the weights
 ONLY_SHOWN = ("validate_every",)  # of the settings: what the last weights do not depend on
 SHOWN = 5  # that many names are told
