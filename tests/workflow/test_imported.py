@@ -92,7 +92,8 @@ def test_moving_the_file_trains_nothing_and_an_edit_is_told(study):
 
 
 def test_a_typo_of_a_training_setting_is_told_before_anything_trains(study):
-    said = snakemake(study, "-k", typo={"network": "moved/net.py:Net", "learning_rat": 0.1}, code=1)
+    network = {"network": "moved/net.py:Net", "width": 6}
+    said = snakemake(study, "-k", mine=network, typo=network | {"learning_rat": 0.1}, code=1)
     assert "model typo: config, models: learning_rat is no training setting, and" in said
     assert "did you mean learning_rate?" in said
     assert not (study / "results/mine/runs/typo/fold0-seed0/weights.pt").exists()
