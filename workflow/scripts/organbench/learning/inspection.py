@@ -5,7 +5,8 @@ It is looked at as it computes, and not only as it is built: what layers are cal
 
 import copy
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -18,24 +19,28 @@ from organbench.learning.building import asks_for_values
 DIVISORS = (1, 2, 4, 8, 16, 32, 64)
 
 NOT_REPEATING = {
-    "max_pool3d_with_indices": "MaxPool3d",
-    "adaptive_max_pool2d": "AdaptiveMaxPool2d",
-    "adaptive_max_pool3d": "AdaptiveMaxPool3d",
     "avg_pool3d": "AvgPool3d",
     "_adaptive_avg_pool2d": "AdaptiveAvgPool2d",
     "_adaptive_avg_pool3d": "AdaptiveAvgPool3d",
+    "adaptive_max_pool2d": "AdaptiveMaxPool2d",
+    "adaptive_max_pool3d": "AdaptiveMaxPool3d",
     "upsample_linear1d": "linear interpolation",
-    "upsample_bilinear2d": "bilinear interpolation",
     "upsample_bicubic2d": "bicubic interpolation",
-    "upsample_trilinear3d": "trilinear interpolation",
     "reflection_pad2d": "reflection padding",
     "reflection_pad3d": "reflection padding",
-    "replication_pad2d": "replication padding",
-    "replication_pad3d": "replication padding",
     "grid_sampler_2d": "grid_sample",
     "grid_sampler_3d": "grid_sample",
 }
-"""Operations whose backward pass torch has no deterministic version of on CUDA, and what people call them."""
+"""Operations whose backward pass torch 2.13 has no deterministic version of on CUDA, and what people call them."""
+
+SLOWLY = {
+    "max_pool3d_with_indices": "MaxPool3d",
+    "upsample_bilinear2d": "bilinear interpolation",
+    "upsample_trilinear3d": "trilinear interpolation",
+    "replication_pad2d": "replication padding",
+    "replication_pad3d": "replication padding",
+}
+"""Operations that torch 2.13 makes of slow ones on CUDA where it has to be deterministic, as here it always has."""
 
 NORMS: dict[str, type | tuple[type, ...]] = {
     "batch": (nn.modules.batchnorm._BatchNorm,),
@@ -56,6 +61,17 @@ class Operations(TorchDispatchMode):
         """Compute, and note the name."""
         self.names.add(func.overloadpacket.__name__)
         return func(*args, **(kwargs or {}))
+
+
+@contextmanager
+def as_written() -> Iterator[None]:
+    """Have torch compute layers as they are, and not as others that are deterministic."""
+    was, warns = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(False)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(was, warn_only=warns)
 
 
 def notes(network: nn.Module, design: Design, *, stepped: bool) -> list[str]:
@@ -81,9 +97,12 @@ def _outputs(network: nn.Module, design: Design) -> str:
         number = raw.shape[1] if isinstance(raw, Tensor) else len(raw)
         used = "all are supervised, and the first predicts" if design.deep_supervision else "the first is used"
         told.append(f"gives {number} output{'s' * (number > 1)} in a {type(raw).__name__}: {used}")
-    unsteady = sorted({NOT_REPEATING[name] for name in operations & NOT_REPEATING.keys()})
-    if unsteady:
-        told.append(f"does not repeat to the last bit on CUDA ({', '.join(unsteady)})")
+    for kinds, meaning in (
+        (NOT_REPEATING, "does not repeat to the last bit on CUDA"),
+        (SLOWLY, "slow on CUDA, to repeat"),
+    ):
+        if met := sorted({kinds[name] for name in operations & kinds.keys()}):
+            told.append(f"{meaning} ({', '.join(met)})")
     return "; ".join(told)
 
 
@@ -93,7 +112,7 @@ def forward(network: nn.Module, design: Design) -> tuple[Any, set[str]]:
         actor = copy.deepcopy(network).to(device).train()
         image = torch.zeros((2, design.in_channels, *design.patch), device=device)
         try:
-            with Operations() as operations, torch.random.fork_rng(devices=[]):
+            with as_written(), Operations() as operations, torch.random.fork_rng(devices=[]):
                 return actor.forward(image), operations.names  # past the hook that chooses among outputs
         except Exception as error:
             if not asks_for_values(error):
