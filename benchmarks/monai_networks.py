@@ -25,6 +25,7 @@ from organbench.study.kinds import network as kind  # noqa: E402
 PAGE = ROOT / "docs" / "monai-networks.md"
 BEGIN = "<!-- the table, by benchmarks/monai_networks.py -->\n"
 PATCHES = {2: [64, 64], 3: [32, 32, 32]}
+LARGER = {"SwinUNETR": [64, 64, 64]}  # of 3D; 32 voxels would be a single one at its coarsest level
 KERNELS = {"kernel_size": [3, 3, 3], "strides": [1, 2, 2], "upsample_kernel_size": [2, 2]}
 CHANNELS = {"channels": [16, 32, 64], "strides": [2, 2]}
 NETWORKS: dict[str, dict[str, Any]] = {
@@ -49,7 +50,8 @@ NETWORKS: dict[str, dict[str, Any]] = {
 def entry(name: str, options: dict[str, Any], dims: int) -> dict[str, Any]:
     """A model's entry in a study."""
     shape = {"dims": dims} if dims == 3 else {}
-    return {"network": f"monai.networks.nets.{name}", **shape, "patch": PATCHES[dims], "batch_size": 2, **options}
+    patch = LARGER.get(name, PATCHES[3]) if dims == 3 else PATCHES[2]
+    return {"network": f"monai.networks.nets.{name}", **shape, "patch": patch, "batch_size": 2, **options}
 
 
 def result(model: dict[str, Any], norm: str) -> list[str]:
