@@ -19,6 +19,7 @@ from organbench.data import splits
 from organbench.evaluation.registry import METRICS
 from organbench.learning import choices
 from organbench.learning.settings import Training
+from organbench.networks import is_outside, outside
 from organbench.study import protocol, tuning
 from organbench.study.settings import Study
 
@@ -56,7 +57,10 @@ def text(
     folds = splits.without(folds, dict(zip(excluded["case"], excluded["reason"], strict=True)))
     of_network = {name: flat(network.training) for name, network in study.networks.items()}
     common = shared(flat(study.training), list(of_network.values()))
-    norms = [network.training.norm for network in study.networks.values()]
+    norms: dict[str, list[str]] = {}
+    for name, network in study.networks.items():
+        if not is_outside(network.options["network"]):  # whose layers may be others
+            norms.setdefault(network.training.norm, []).append(name)
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)  # noqa: S701 (no HTML)
     environment.filters |= FILTERS
     filled = environment.from_string(template).render(
@@ -68,7 +72,7 @@ def text(
         warnings=warnings,
         division=splits.METHODS[study.split.method].sentence.format(folds=len(folds), seed=study.split.seed),
         roles={role: [len(fold[role]) for fold in folds] for role in splits.ROLES},
-        norms={norm: [name for name, own in of_network.items() if own["norm"] == norm] for norm in norms},
+        norms=norms,
         common=common,
         differences={name: own for name, values in of_network.items() if (own := differences(values, common))},
         augmentations=augmentations(common),
@@ -201,6 +205,5 @@ def percent(share: float) -> str:
     return f"{share:.0%}"
 
 
-FILTERS = {
-    function.__name__: function for function in (duration, words, listed, spread, between, shown, number, percent)
-}
+SAID = (duration, words, listed, spread, between, shown, number, percent, outside.without_place)
+FILTERS = {function.__name__: function for function in SAID}
