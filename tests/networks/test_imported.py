@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import nn
 
+from organbench.core import outside
 from organbench.core.errors import InputError
-from organbench.networks import blocks, build, imported, is_outside, outside
+from organbench.networks import blocks, build, imported
 
 NET = """
 from torch import nn
@@ -94,7 +95,7 @@ def made(name, **options):
     ],
 )
 def test_the_form_of_a_name_tells_where_a_network_is(name, found):
-    assert is_outside(name) is found
+    assert outside.is_outside(name) is found
 
 
 def test_what_networks_share_gets_the_names_of_the_constructor(net):

@@ -23,10 +23,9 @@ from organbench.learning import choices
 from organbench.evaluation import registry
 from organbench.study import configuration, identity, kinds, schema, tuning
 from organbench.study.kinds import network
-from organbench.networks import is_outside, outside
 from organbench.data import finding, groups, names, splits
 from organbench.data.sources.openkbp.patients import patients
-from organbench.core import dates, failures, provenance
+from organbench.core import dates, failures, outside, provenance
 from organbench.core.errors import InputError, plain
 from organbench.core.jobs import adopt, namespace
 from organbench.core.runs import Run
@@ -340,14 +339,14 @@ def prediction_weights(wildcards):
 def network_file(model):
     """The file of the library that holds a model's network, or that imports it."""
     name = STUDY["models"][model]["network"]
-    return f"networks/{'imported' if is_outside(name) else name}.py"
+    return f"networks/{'imported' if outside.is_outside(name) else name}.py"
 
 
 @cache
 def outside_code(model):
     """What is known of the code of a model's network that is not of the library: files' hashes, or package and version."""
     name = STUDY["models"][model]["network"]
-    if not is_outside(name):
+    if not outside.is_outside(name):
         return {}
     try:
         return outside.code_of(name, pinned())
@@ -372,7 +371,7 @@ def uses_conda():
 def environment():
     """The environment of jobs that train and predict: MONAI is in it where a network needs it."""
     imported = [STUDY["models"][model]["network"] for model in TRAINED]
-    needed = set().union(*map(outside.packages, filter(is_outside, imported)))
+    needed = set().union(*map(outside.packages, filter(outside.is_outside, imported)))
     return "monai" if needed & {"monai", "einops"} else "torch"
 
 

@@ -19,11 +19,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from organbench.core.errors import InputError
 from organbench.core.jobs import LOGGER
+from organbench.core.outside import is_outside
 from organbench.hardware import devices
 from organbench.inference.weights import Design
 from organbench.learning import building, choices, inspection, optimisation
 from organbench.learning.settings import Training
-from organbench.networks import is_outside
 
 MOST_BYTES = 1 << 30  # that a real step on a small node may keep for its backward pass
 EDGE = 32  # voxels of a small patch, at least, where nothing is known of a step

@@ -23,12 +23,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from organbench.core.outside import is_outside
+
 if TYPE_CHECKING:
     from torch import nn
 
 # What all models of a study share, and what is therefore no network's own option.
 _SHARED = {"in_channels", "classes", "norm", "deep_supervision"}
-_NO_NETWORKS = {"blocks", "imported", "outside"}  # files that are none
+_NO_NETWORKS = {"blocks", "imported"}  # files that are none
 
 
 class NotThereError(ValueError):
@@ -51,12 +53,6 @@ class UnknownOptionError(ValueError):
 def available() -> list[str]:
     """Names of the networks: the files of this package, without the blocks they are made of."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name not in _NO_NETWORKS)
-
-
-def is_outside(name: object) -> bool:
-    """Whether a network's name is an import path, or a class in a file of one's own, and not a file of this package."""
-    parts = name.split(".") if isinstance(name, str) else []
-    return len(parts) > 1 and (":" in parts[-1] or all(part.isidentifier() for part in parts))
 
 
 def options_of(name: str) -> list[str]:

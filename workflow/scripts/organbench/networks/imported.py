@@ -18,8 +18,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from organbench.core import outside
 from organbench.core.errors import suggestion
-from organbench.networks import NotThereError, UnknownOptionError, outside
+from organbench.networks import NotThereError, UnknownOptionError
 from organbench.networks.blocks import Conv3d
 
 NAMES = {

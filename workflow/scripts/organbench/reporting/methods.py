@@ -15,11 +15,11 @@ import numpy as np
 import pandas as pd
 
 from organbench.analysis.evidence import LEAST_ORGANS
+from organbench.core import outside
 from organbench.data import splits
 from organbench.evaluation.registry import METRICS
 from organbench.learning import choices
 from organbench.learning.settings import Training
-from organbench.networks import is_outside, outside
 from organbench.study import protocol, tuning
 from organbench.study.settings import Study
 
@@ -59,7 +59,7 @@ def text(
     common = shared(flat(study.training), list(of_network.values()))
     norms: dict[str, list[str]] = {}
     for name, network in study.networks.items():
-        if not is_outside(network.options["network"]):  # whose layers may be others
+        if not outside.is_outside(network.options["network"]):  # whose layers may be others
             norms.setdefault(network.training.norm, []).append(name)
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)  # noqa: S701 (no HTML)
     environment.filters |= FILTERS

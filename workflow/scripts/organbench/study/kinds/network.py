@@ -4,8 +4,8 @@ import copy
 from typing import Any
 
 from organbench import networks
+from organbench.core import outside
 from organbench.core.errors import InputError, plain, suggestion
-from organbench.networks import outside
 from organbench.study import merging
 from organbench.study.kinds import Config, Kind
 
@@ -24,7 +24,7 @@ def settings(name: str, config: Config) -> tuple[dict[str, Any], dict[str, Any]]
     entry = dict(config["models"][name])
     start = pretrained(name, entry)
     training = copy.deepcopy({key: value for key, value in config["training"].items() if key not in ("seeds", "tune")})
-    is_outside = networks.is_outside(entry["network"])
+    is_outside = outside.is_outside(entry["network"])
     if not is_outside and entry["network"] not in networks.available():
         raise InputError(
             f"config: there is no network {entry['network']!r}; available: {', '.join(networks.available())}; or give "
@@ -67,7 +67,7 @@ def pretrained(name: str, entry: dict[str, Any]) -> dict[str, dict[str, str]]:
 def check(name: str, config: Config) -> None:
     """Check the model's own keys, and that patch and dimensions agree."""
     network, training = settings(name, config)
-    if networks.is_outside(network["network"]):
+    if outside.is_outside(network["network"]):
         try:
             outside.files_of(network["network"])
         except InputError as error:

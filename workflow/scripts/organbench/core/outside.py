@@ -16,6 +16,12 @@ VERSIONED = ("monai",)  # packages that shape networks in files of one's own; to
 INSTALLED = ("site-packages", "dist-packages")  # folders of packages that have a version
 
 
+def is_outside(name: object) -> bool:
+    """Whether a network's name is an import path, or a class in a file of one's own, and not one of ours."""
+    parts = name.split(".") if isinstance(name, str) else []
+    return len(parts) > 1 and (":" in parts[-1] or all(part.isidentifier() for part in parts))
+
+
 def is_file(name: str) -> bool:
     """Whether it is a file of one's own: `net.py:Class`."""
     return ":" in name
