@@ -99,6 +99,34 @@ def test_where_a_model_is_pretrained_it_is_marked():
     assert "start" not in cost_table(runs[1:], predictions[2:], summary(b=0.8))
 
 
+def test_what_was_made_elsewhere_has_no_costs_and_takes_nobody_off_the_front():
+    predictions = [prediction("unet", 2.0), prediction("tiny", 1.0), {"model": "product", "prediction_seconds": None}]
+    trainings = [training("unet", 0, 100.0), training("tiny", 0, 10.0)]
+    means = summary(unet=0.9, tiny=0.8, product=0.95)
+    found = cost_table(trainings, predictions, means, {"product": []})
+    assert found["training"].tolist() == [costs.HERE, costs.HERE, costs.ELSEWHERE]
+    assert found.loc["product", list(costs.COSTS)].isna().all()
+    fronts = costs.fronts(found.reset_index(), means)
+    time = fronts[fronts["cost"] == "training_seconds"].set_index("model")["on_front"]
+    assert time.to_dict() == {"unet": True, "tiny": True, "product": None}
+    judged = [
+        ("dice", "all", a, b, "undecided", "undecided", "weights")
+        for a, b in (("unet", "tiny"), ("unet", "product"), ("tiny", "product"))
+    ]
+    columns = ["metric", "organ", "model_a", "model_b", "verdict", "verdict_weights", "scope"]
+    advice = costs.advise(found.reset_index(), pd.DataFrame(judged, columns=columns)).set_index("less")
+    assert advice.loc["training_seconds", "take"] == "tiny"
+    words = advice.loc["training_seconds", "words"]
+    assert words.startswith("for shorter training: tiny is the cheapest; ")
+    assert words.endswith("; not known of product")
+
+
+def test_a_study_may_train_nothing():
+    found = cost_table([], [{"model": "product", "device": None}], summary(product=0.95), {"product": []})
+    assert found.loc["product", "training"] == costs.ELSEWHERE
+    assert np.isnan(found.loc["product", "training_seconds"])
+
+
 def test_every_organ_has_its_front():
     trainings = [training("unet", 0, 100.0), training("tiny", 0, 10.0)]
     predictions = [prediction("unet", 2.0), prediction("tiny", 1.0)]
@@ -123,7 +151,7 @@ def test_the_front_by_hand():
     cost, score = np.array([1.0, 2, 3, 3, 4]), np.array([0.5, 0.9, 0.9, 0.95, 0.95])
     assert costs.on_front(cost, score) == [True, True, False, True, False]
     assert costs.on_front(np.array([1.0, 1]), np.array([0.5, 0.5])) == [True, True]
-    assert costs.on_front(np.array([1.0, NAN]), np.array([0.5, 0.5])) == [None, None]
+    assert costs.on_front(np.array([1.0, NAN]), np.array([0.5, 0.5])) == [True, None]
 
 
 @examples(60)

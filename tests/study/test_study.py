@@ -280,10 +280,10 @@ def test_one_model_with_one_seed_is_an_ensemble_only_where_folds_may_test_a_case
             {"models": {"a": {"ensemble": "one"}}},
             "models.a.ensemble: there is no model one; known models: none",
         ),
-        ({"models": {"a": {"ensemble": "a"}}}, "models.a.ensemble: a is itself an ensemble"),
+        ({"models": {"a": {"ensemble": "a"}}}, "models.a.ensemble: a is no network that this study trains"),
         (
             {"models": TWO | {"a": {"ensemble": ["one", "two"]}, "b": {"ensemble": ["a", "one"]}}},
-            "models.b.ensemble: a is itself an ensemble; name models that are trained",
+            "models.b.ensemble: a is no network that this study trains; name such models",
         ),
         (
             {"models": TWO | {"a": {"ensemble": ["one", "two"], "network": "unet"}}},

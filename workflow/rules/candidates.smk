@@ -2,11 +2,11 @@
 
 
 def tuned_runs(pattern):
-    """A path of every choice that tuning makes: for each trained model and fold, by the first seed."""
+    """A path of every choice that tuning makes: for each network and fold, by the first seed."""
     seed = STUDY["training"]["seeds"][0]
     return expand(
         pattern,
-        model=TRAINED if CANDIDATES else [],
+        model=NETWORKS if CANDIDATES else [],
         fold=range(len(FOLDS)),
         seed=seed,
         allow_missing=True,

@@ -132,6 +132,8 @@ TUNING = f"{RESULTS}/runs/{{model}}/tuning/fold{{fold}}-seed{{seed}}"
 CANDIDATES = tuning.candidates(STUDY["training"]["tune"])
 ORGANS = STUDY["dataset"]["organs"]
 TRAINED, FIXED = kinds.trained(STUDY), kinds.fixed(STUDY)
+# Those that the rule `train` makes: what is said of networks and their settings is said of them.
+NETWORKS = kinds.networks(STUDY)
 SKIP_BAD = STUDY["dataset"]["on_bad_case"] == "skip"
 CASE_FILES = ["image.npy", "label.npy", "points.npy", "case.json"]
 CASE = {Path(file).stem: f"{RESULTS}/cases/{{case}}/{file}" for file in CASE_FILES}
@@ -188,13 +190,18 @@ if CANDIDATES:
     REPORT_TABLES["tuning"] = "tuning: what each candidate reached on validation cases"
 
 
+def one_of(names):
+    """A constraint of a wildcard: it is one of the names; it is nothing where there are none."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
 wildcard_constraints:
     case=names.CASE_NAME,
     model="[A-Za-z0-9][A-Za-z0-9_]*",
     fold=r"\d+",
     seed=r"\d+",
     share="|".join(map(str, SHARES)),
-    candidate="|".join(map(re.escape, CANDIDATES)) or "(?!)",  # or nothing
+    candidate=one_of(CANDIDATES),
 
 
 def code(script, *files):
@@ -261,7 +268,8 @@ def remove_checkpoints():
 
     Not when a training ends: should the workflow be killed before it has noted that, the training would be repeated.
     """
-    left = runs(f"{RUN}/checkpoint.pt") + of_shares(f"{SHARE_RUN}/checkpoint.pt")
+    left = runs(f"{RUN}/checkpoint.pt", NETWORKS)
+    left += of_shares(f"{SHARE_RUN}/checkpoint.pt")
     for checkpoint in left:
         if Path(checkpoint).with_name("weights.pt").exists():
             Path(checkpoint).unlink(missing_ok=True)
@@ -406,14 +414,18 @@ def training_settings(wildcards):
     return settings
 
 
-def runs(pattern):
-    """A path of every training: each trained model, fold and seed."""
-    return expand(
-        pattern,
-        model=TRAINED,
-        fold=range(len(FOLDS)),
-        seed=STUDY["training"]["seeds"],
-    )
+def runs(pattern, models=TRAINED):
+    """A path of every training: each trained model, or some of them, and its folds and seeds."""
+    return [
+        path
+        for model in models
+        for path in expand(
+            pattern,
+            model=model,
+            fold=range(len(FOLDS)),
+            seed=kinds.of(model, STUDY).seeds(STUDY),
+        )
+    ]
 
 
 def excluded_cases():
@@ -438,7 +450,7 @@ def tested(pattern, excluded, seeds=None, models=None):
     return [
         path
         for fold, roles in enumerate(FOLDS)
-        for model in models or STUDY["models"]
+        for model in (STUDY["models"] if models is None else models)
         for path in expand(
             pattern,
             model=model,
@@ -454,7 +466,7 @@ def of_shares(pattern):
     return expand(
         pattern,
         share=SHARES,
-        model=TRAINED,
+        model=NETWORKS,
         fold=range(len(FOLDS)),
         seed=STUDY["training"]["seeds"],
         allow_missing=True,
@@ -468,7 +480,7 @@ def share_metrics(wildcards):
     return [
         path
         for pattern in (*patterns, RUN)
-        for path in tested(f"{pattern}/metrics/{{case}}.csv", excluded, models=TRAINED)
+        for path in tested(f"{pattern}/metrics/{{case}}.csv", excluded, models=NETWORKS)
     ]
 
 
@@ -545,7 +557,7 @@ FIGURE_SETTINGS = {
 def figure_input(table):
     """Where a table lies that figures are drawn from; of `histories` there are many."""
     if table == "histories":
-        return runs(f"{RUN}/history.csv")
+        return runs(f"{RUN}/history.csv", kinds.with_history(STUDY))
     return (
         f"{RESULTS}/split.csv" if table == "split" else f"{RESULTS}/tables/{table}.csv"
     )
@@ -557,6 +569,7 @@ def all_figures():
         "models": len(STUDY["models"]),
         "groups": len(GROUPS),
         "candidates": len(CANDIDATES),
+        "histories": len(kinds.with_history(STUDY)),
         "requests": 0,
     }
     names = [

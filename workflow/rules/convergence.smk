@@ -3,7 +3,7 @@
 
 rule convergence:
     input:
-        histories=runs(f"{RUN}/history.csv"),
+        histories=runs(f"{RUN}/history.csv", kinds.with_history(STUDY)),
     output:
         f"{RESULTS}/tables/convergence.csv",
     log:
@@ -15,7 +15,7 @@ rule convergence:
     params:
         code=code("convergence.py"),
         design=design,
-        models=TRAINED,
+        models=kinds.with_history(STUDY),
         # what does not matter between networks does not matter between steps
         margin=STUDY["evaluation"]["margin"].get("dice") or 0.01,
     script:

@@ -32,7 +32,7 @@ if STUDY["dataset"]["source"] == "openkbp":
         log:
             f"{RESULTS}/logs/fetch/{{case}}.log",
         wildcard_constraints:
-            case="|".join(ABSENT) or "(?!)",  # or nothing
+            case=one_of(ABSENT),
         conda:
             "../../envs/imaging.yaml"
         resources:

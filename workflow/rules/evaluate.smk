@@ -133,6 +133,6 @@ rule costs:
     params:
         code=code("costs.py"),
         design=design,
-        ensembles={name: kinds.of(name, STUDY).members(name, STUDY) for name in FIXED},
+        members={name: kinds.of(name, STUDY).members(name, STUDY) for name in FIXED},
     script:
         "../scripts/costs.py"

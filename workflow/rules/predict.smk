@@ -13,6 +13,8 @@ rule predict:
         f"{RESULTS}/logs/predict/{{model}}-fold{{fold}}-seed{{seed}}/{{case}}.log",
     benchmark:
         BENCHMARKS["predict"]
+    wildcard_constraints:
+        model=one_of(kinds.predicted_by("predict", STUDY)),
     conda:
         f"../../envs/{ENVIRONMENT}.yaml"
     threads: 4

@@ -120,6 +120,7 @@ rule methods:
         study=whole_study,
         configuration=configuration_text,
         folds=FOLDS,
+        trained=TRAINED,
     script:
         "../scripts/methods.py"
 

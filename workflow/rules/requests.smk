@@ -119,9 +119,9 @@ def showing_request(wildcards):
 def asked(wildcards):
     """What each job that has a benchmark asks for in its first attempt."""
     run, excluded = ("model", "fold", "seed"), excluded_cases()
-    kinds = {
+    requests = {
         "convert": (conversion_request, CASES, ("case",)),
-        "train": (training_request, runs("{model} {fold} {seed}"), run),
+        "train": (training_request, runs("{model} {fold} {seed}", NETWORKS), run),
         "tune": (
             training_request,
             tuning_runs("{model} {fold} {seed} {candidate}"),
@@ -129,7 +129,11 @@ def asked(wildcards):
         ),
         "predict": (
             prediction_request,
-            tested("{model} {fold} {seed} {case}", excluded),
+            tested(
+                "{model} {fold} {seed} {case}",
+                excluded,
+                models=kinds.predicted_by("predict", STUDY),
+            ),
             (*run, "case"),
         ),
         "evaluate": (
@@ -149,7 +153,7 @@ def asked(wildcards):
             "benchmark": BENCHMARKS[kind].format(**vars(job)),
             **request(job),
         }
-        for kind, (request, jobs, names) in kinds.items()
+        for kind, (request, jobs, names) in requests.items()
         for job in (
             SimpleNamespace(**dict(zip(names, words.split()))) for words in jobs
         )

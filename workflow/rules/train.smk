@@ -14,9 +14,9 @@ rule check_networks:
     params:
         code=code(
             "check_networks.py",
-            *sorted({file for model in TRAINED for file in named_files(model)}),
+            *sorted({file for model in NETWORKS for file in named_files(model)}),
         ),
-        settings={model: settings_of(model) for model in TRAINED},
+        settings={model: settings_of(model) for model in NETWORKS},
         organs=list(ORGANS),
         imported={model: outside_code(model) for model in TRAINED},
     script:
@@ -34,7 +34,7 @@ rule check:
     log:
         f"{RESULTS}/logs/check/{{folder}}.log",
     wildcard_constraints:
-        folder="|".join(map(re.escape, sorted(untrained()))) or "(?!)",  # or nothing
+        folder=one_of(sorted(untrained())),
     localrule: True
 
 
@@ -54,7 +54,7 @@ rule train:
     benchmark:
         BENCHMARKS["train"]
     wildcard_constraints:
-        model="|".join(TRAINED),
+        model=one_of(NETWORKS),
     conda:
         f"../../envs/{ENVIRONMENT}.yaml"
     threads: 8

@@ -29,7 +29,7 @@ if CANDIDATES:
         log:
             f"{RESULTS}/logs/choose/{{model}}-fold{{fold}}-seed{{seed}}.log",
         wildcard_constraints:
-            model="|".join(TRAINED),
+            model=one_of(NETWORKS),
         localrule: True
         conda:
             "../../envs/imaging.yaml"
@@ -61,7 +61,7 @@ if CANDIDATES:
             design=design,
             tune=STUDY["training"]["tune"],
             weights={
-                model: settings_of(model)["training"]["weights"] for model in TRAINED
+                model: settings_of(model)["training"]["weights"] for model in NETWORKS
             },
         script:
             "../scripts/tuning_tables.py"

@@ -17,7 +17,7 @@ rule verify_run:
     log:
         f"{RESULTS}/logs/verify/{{model}}-fold{{fold}}-seed{{seed}}.log",
     wildcard_constraints:
-        model="|".join(TRAINED),
+        model=one_of(NETWORKS),
     conda:
         f"../../envs/{ENVIRONMENT}.yaml"
     threads: 8
@@ -35,7 +35,7 @@ rule verify_run:
 
 rule verify:
     input:
-        runs=runs(f"{RUN}/verified.json"),
+        runs=runs(f"{RUN}/verified.json", NETWORKS),
     log:
         f"{RESULTS}/logs/verify.log",
     localrule: True

@@ -135,7 +135,7 @@ def trainings():
     """All trainings that there can be, with their folders: the study's runs, its learning curve's and its candidates'."""
     run = "{model} {fold} {seed}"
     for names, paths in (
-        (run, runs(run)),
+        (run, runs(run, NETWORKS)),
         (f"{run} {{share}}", of_shares(f"{run} {{share}}")),
         (f"{run} {{candidate}}", tuning_runs(f"{run} {{candidate}}")),
     ):

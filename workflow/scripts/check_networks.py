@@ -18,4 +18,4 @@ with jobs.job_log(snakemake.log[0]) as logger:
             raise errors.InputError(f"model {model}: {error}") from None
         rows.append({"model": model, "network": settings["network"]["network"], **vars(size)})
         logger.info("%s: %d parameters%s", model, size.parameters, f"; {size.notes}" if size.notes else "")
-    tables.write(pd.DataFrame(rows), snakemake.output[0])
+    tables.write(pd.DataFrame(rows, columns=None if rows else ["model", "network"]), snakemake.output[0])

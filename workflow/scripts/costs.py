@@ -7,7 +7,7 @@ with jobs.job_log(snakemake.log[0]):
     summary = tables.read(snakemake.input.summary)
     trainings, predictions = tables.records(snakemake.input.trainings), tables.records(snakemake.input.predictions)
     tunings = tables.records(snakemake.input.tunings) if snakemake.input.tunings else None
-    found = costs.table(trainings, predictions, summary, snakemake.params.ensembles, tunings)
+    found = costs.table(trainings, predictions, summary, snakemake.params.members, tunings)
     tables.write(found, snakemake.output.cost)
     tables.write(costs.fronts(found, summary), snakemake.output.pareto)
     tables.write(costs.advise(found, tables.read(snakemake.input.comparison)), snakemake.output.advice)

@@ -10,7 +10,7 @@ from organbench.study.settings import Study
 with jobs.job_log(snakemake.log[0]):
     params, given = snakemake.params, snakemake.input
     study = Study.of(params.study)
-    costs = dict(zip(study.networks, map(files.read_json, given.costs), strict=True))
+    costs = dict(zip(params.trained, map(files.read_json, given.costs), strict=True))
     told = methods.text(
         study,
         params.folds,

@@ -31,6 +31,9 @@ COSTS: Mapping[str, Cost] = {
 """What one can wish for, and draw."""
 
 COUNTERS = ("gpu_energy_j", "cpu_energy_j")
+TRAINING = ("multiply_adds_per_voxel", "training_seconds", "peak_host_mib", "peak_gpu_mib")
+PREDICTION = ("parameters", "prediction_seconds", "peak_host_mib", "peak_gpu_mib")
+HERE, OF_MEMBERS, ELSEWHERE = "trained here", "members trained here", "not trained here"
 FRONTS = ["cost", "organ", "model", "value", "dice", "ci_low", "ci_high", "on_front"]
 ADVICE = [
     *("less", "take", "value", "best", "best_value", "dice", "best_dice"),
@@ -42,24 +45,27 @@ def table(
     trainings: pd.DataFrame,
     predictions: pd.DataFrame,
     summary: pd.DataFrame,
-    ensembles: Mapping[str, Sequence[str]],
+    members: Mapping[str, Sequence[str]],
     tunings: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """List what each model costs beside its mean Dice.
 
     An ensemble trains nothing, but exists only where its members are trained: it has, for each member and seed, one
-    training's time, energy and multiply-adds, and the memory of the largest, as they are trained one by one.
+    training's time, energy and multiply-adds, and the memory of the largest, as they are trained one by one. What it
+    took to make a model that was made elsewhere is not known.
 
     Args:
         trainings: a row per run, with the columns model, seed and what `cost.json` holds (`identity` tells of weights
             that a training started from).
-        predictions: a row per predicted case, with the column model and what `predictions/<case>.json` holds.
+        predictions: a row per predicted case, with the column model and what `predictions/<case>.json` holds. What
+            was not measured is None or not there, in both.
         summary: what `statistics.summarise` makes of the study.
-        ensembles: the members of each ensemble.
+        members: of each model that is not trained itself the models that are for it; none where it was made elsewhere.
         tunings: a row per candidate of tuning, with the columns model and training_seconds, where settings were tuned.
 
     Returns:
-        A row per model, in the order of the summary: model; device (of its runs; times and energies of different
+        A row per model, in the order of the summary: model; training (`HERE`, `OF_MEMBERS` or `ELSEWHERE`: what its
+        training's costs are, which are empty in the last case); device (of its runs; times and energies of different
         devices tell nothing about networks); parameters (of all networks that predict); multiply_adds_per_voxel (of the
         working grid, counted); training_seconds (mean over runs) and training_seconds_total (of all runs);
         prediction_seconds (mean over cases); peak memory in MiB and energy in J of training (mean over runs, memory the
@@ -68,7 +74,7 @@ def table(
         tuned also tuning_runs (the candidates' trainings) and tuning_seconds_total (of all of them, those too that were
         chosen and are so the trainings of the first seed).
     """
-    trainings, predictions = (_with_energy(rows) for rows in (trainings, predictions))
+    trainings, predictions = _measured(trainings, TRAINING), _measured(predictions, PREDICTION)
     trained = trainings.groupby("model").agg(
         multiply_adds_per_voxel=("multiply_adds_per_voxel", "mean"),
         training_seconds=("training_seconds", "mean"),
@@ -81,8 +87,9 @@ def table(
     if tunings is not None:
         totals += ["tuning_runs", "tuning_seconds_total"]
         trained[totals[1:]] = tunings.groupby("model")["training_seconds"].agg(["size", "sum"])
-    for name, members in ensembles.items():
-        own = trained.loc[list(members)]
+    members = {name: of_it for name, of_it in members.items() if of_it}
+    for name, of_it in members.items():
+        own = trained.loc[list(of_it)]
         trained.loc[name] = own.sum(min_count=len(own)) * trainings["seed"].nunique()
         trained.loc[name, totals] = own[totals].sum()
         trained.loc[name, memory] = own[memory].max()
@@ -94,35 +101,42 @@ def table(
         prediction_energy_j=("energy_j", "mean"),
     )
     devices = pd.concat([trainings, predictions]).groupby("model")["device"]
-    device = devices.agg(lambda names: "; ".join(names.unique()))
+    device = devices.agg(lambda names: "; ".join(names.dropna().unique()))
     dice = summary[(summary["metric"] == "dice") & (summary["organ"] == ALL)].set_index("model")
     found = dice[["mean", "ci_low", "ci_high"]].rename(columns={"mean": "dice"}).join([trained, predicted, device])
-    start = _starts(trainings, ensembles)
+    found["training"] = [
+        OF_MEMBERS if model in members else HERE if model in trained.index else ELSEWHERE for model in found.index
+    ]
+    start = _starts(trainings, members)
     if "pretrained" in set(start.values()):
         found["start"] = pd.Series(start)
-    columns = ["device", *(["start"] if "start" in found else []), *COSTS, "dice", "ci_low", "ci_high"]
+    columns = ["training", "device", *(["start"] if "start" in found else []), *COSTS, "dice", "ci_low", "ci_high"]
     place = columns.index("training_seconds") + 1
     columns[place:place] = totals
-    return found[columns].astype({"tuning_runs": int} if tunings is not None else {}).reset_index()
+    return found[columns].astype({"tuning_runs": "Int64"} if tunings is not None else {}).reset_index()
 
 
-def _starts(trainings: pd.DataFrame, ensembles: Mapping[str, Sequence[str]]) -> dict[str, str]:
+def _starts(trainings: pd.DataFrame, members: Mapping[str, Sequence[str]]) -> dict[str, str]:
     """Whether each model's trainings started from given weights: `pretrained`, or else `random`."""
     found = {}
     for model, named in zip(trainings["model"], trainings.get("identity", [{}] * len(trainings)), strict=True):
         network = named.get("network", {}) if isinstance(named, Mapping) else {}
         found[model] = "pretrained" if network.get("pretrained") else "random"
-    for name, members in ensembles.items():
-        found[name] = max((found[member] for member in members), key=("random", "pretrained").index)
+    for name, others in members.items():
+        found[name] = max((found[other] for other in others), key=("random", "pretrained").index, default="not known")
     return found
 
 
-def _with_energy(rows: pd.DataFrame) -> pd.DataFrame:
-    """Add the column energy_j: the sum of those counters that every row has measured, so that rows can be compared."""
-    for column in (*COUNTERS, "peak_gpu_mib"):
-        rows = rows.assign(**{column: pd.to_numeric(rows.get(column), errors="coerce")})
-    measured = [counter for counter in COUNTERS if rows[counter].notna().all()]
-    return rows.assign(energy_j=rows[measured].sum(axis=1, min_count=1))
+def _measured(rows: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """The rows with all columns as numbers, NaN where not measured, and energy_j.
+
+    That is the sum of those counters that were read wherever one was, so that rows can be compared.
+    """
+    rows = rows.reindex(columns=list(dict.fromkeys([*rows, "model", "seed", "device", *columns, *COUNTERS])))
+    rows = rows.assign(**{column: pd.to_numeric(rows[column]) for column in (*columns, *COUNTERS)})
+    some = rows[list(COUNTERS)].dropna(how="all")
+    read = [counter for counter in COUNTERS if some[counter].notna().all()]
+    return rows.assign(energy_j=rows[read].sum(axis=1, min_count=1))
 
 
 def fronts(costs: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
@@ -154,13 +168,13 @@ def on_front(cost: np.ndarray, score: np.ndarray) -> list[bool | None]:
         score: of each model, higher is better.
 
     Returns:
-        For each model; None for all where a cost or score is missing.
+        For each model; None where its cost or score is missing. The others are judged among themselves.
     """
-    if np.isnan(cost).any() or np.isnan(score).any():
-        return [None] * len(cost)
+    known = ~(np.isnan(cost) | np.isnan(score))
     no_worse = (cost[None] <= cost[:, None]) & (score[None] >= score[:, None])  # axes model, other
     different = (cost[None] != cost[:, None]) | (score[None] != score[:, None])
-    return [not beaten for beaten in (no_worse & different).any(axis=1)]
+    beaten = (no_worse & different).any(axis=1)  # nothing is compared with NaN
+    return [not worse if there else None for worse, there in zip(beaten, known, strict=True)]
 
 
 def advise(costs: pd.DataFrame, comparison: pd.DataFrame) -> pd.DataFrame:
@@ -174,10 +188,10 @@ def advise(costs: pd.DataFrame, comparison: pd.DataFrame) -> pd.DataFrame:
         comparison: what `verdicts.compare` made of the study.
 
     Returns:
-        A row for each of `COSTS` that is known of every model: less (the cost's column), take (a model), value (its
-        cost), best, best_value, dice and best_dice, verdict (of the taken against the best; empty where it is the
-        best) and its scope (networks or weights, see `verdicts`), worse_on (organs on whose Dice it is judged worse
-        than the best) and words.
+        A row for each of `COSTS` that is known of a model: less (the cost's column), take (a model, of those whose cost
+        is known), value (its cost), best, best_value, dice and best_dice, verdict (of the taken against the best;
+        empty where it is the best) and its scope (networks or weights, see `verdicts`), worse_on (organs on whose Dice
+        it is judged worse than the best) and words.
     """
     if costs["dice"].isna().all():
         return pd.DataFrame(columns=ADVICE)
@@ -189,15 +203,18 @@ def advise(costs: pd.DataFrame, comparison: pd.DataFrame) -> pd.DataFrame:
     allowed = costs[[overall.get(model) != "worse" for model in costs["model"]]].sort_values("dice", ascending=False)
     rows = []
     for cost, (wish, _) in COSTS.items():
-        if costs[cost].isna().any():
+        known = allowed.dropna(subset=cost)
+        if known.empty:
             continue
-        chosen = allowed.loc[allowed[cost].idxmin()]  # the better one of two that cost the same
+        chosen = known.loc[known[cost].idxmin()]  # the better one of two that cost the same
         model = chosen["model"]
         worse_on = list(against.loc[(against["model"] == model) & (against["verdict"] == "worse"), "organ"])
         if model == best["model"]:
             words = f"for {wish}: {model}, the best, is also the cheapest that is not judged worse"
         else:
-            words = f"for {wish}: {model} needs {chosen[cost] / best[cost]:.0%} of what {best['model']} does; "
+            share = chosen[cost] / best[cost]
+            needs = "is the cheapest" if np.isnan(share) else f"needs {share:.0%} of what {best['model']} does"
+            words = f"for {wish}: {model} {needs}; "
             judged = {
                 "equivalent": "shown to be equivalent",
                 "undecided": "undecided whether that is worse",
@@ -208,6 +225,8 @@ def advise(costs: pd.DataFrame, comparison: pd.DataFrame) -> pd.DataFrame:
                 said = of_weights[model]
                 words += " when trained again" + (f", though these weights are {said}" if said != "undecided" else "")
             words += f"; worse on {', '.join(worse_on)}" if worse_on else ""
+        if unknown := list(costs.loc[costs[cost].isna(), "model"]):
+            words += f"; not known of {', '.join(unknown)}"
         row = {"less": cost, "take": model, "value": chosen[cost], "dice": chosen["dice"]}
         row |= {"best": best["model"], "best_value": best[cost], "best_dice": best["dice"]}
         row |= {"verdict": overall.get(model, ""), "scope": scope.get(model, "")}

@@ -69,10 +69,15 @@ def metrics(path: str | Path, organs: Sequence[str], models: Collection[str]) ->
 
 
 def records(paths: Iterable[str | Path]) -> pd.DataFrame:
-    """Read JSON files of runs, such as their costs: a row each, with the model, fold and seed that its path names."""
-    return pd.DataFrame([{**read_json(path), **Run.of(path).key} for path in paths])
+    """Read JSON files of runs, such as their costs: a row each, with the model, fold and seed that its path names.
+
+    These three columns are there without a file, too.
+    """
+    found = [{**read_json(path), **Run.of(path).key} for path in paths]
+    return pd.DataFrame(found, columns=None if found else ["model", "fold", "seed"])
 
 
 def histories(paths: Iterable[str | Path]) -> pd.DataFrame:
     """Read the history.csv of trainings, and add each one's model, fold and seed, which its path names."""
-    return pd.concat([read(path).assign(**Run.of(path).key) for path in paths], ignore_index=True)
+    found = [read(path).assign(**Run.of(path).key) for path in paths]
+    return pd.concat(found or [pd.DataFrame(columns=["step", "loss", "model", "fold", "seed"])], ignore_index=True)

@@ -71,7 +71,8 @@ class Study:
         preprocessing: how they are brought to the working grid.
         split: who trains, validates and tests.
         models: the names of all.
-        networks: those that are trained, by name.
+        networks: those that the rule `train` makes, by name.
+        trained: the names of all that are trained here.
         fixed: the names of those that are not.
         words: what is to be said of models of other kinds than networks.
         training: what models have in common, where their entries do not say otherwise.
@@ -88,6 +89,7 @@ class Study:
     split: splits.Settings
     models: tuple[str, ...]
     networks: Mapping[str, Network]
+    trained: tuple[str, ...]
     fixed: tuple[str, ...]
     words: tuple[str, ...]
     training: Training
@@ -102,7 +104,7 @@ class Study:
         """The study of a checked configuration."""
         dataset, training = config["dataset"], dict(config["training"])
         seeds, tune = training.pop("seeds"), training.pop("tune")
-        own = {name: network.settings(name, config) for name in kinds.trained(config)}
+        own = {name: network.settings(name, config) for name in kinds.networks(config)}
         told = [kinds.of(name, config).words(name, config) for name in config["models"]]
         return cls(
             name=config["study"],
@@ -119,6 +121,7 @@ class Study:
             networks={
                 name: Network(options, Training(**tuples(settings))) for name, (options, settings) in own.items()
             },
+            trained=tuple(kinds.trained(config)),
             fixed=tuple(kinds.fixed(config)),
             words=tuple(filter(None, told)),
             training=Training(**tuples(training)),

@@ -31,8 +31,8 @@ class Figure:
         metric: what it is given last, where it is about one.
         category: its place in the report.
         label: its name in the report.
-        needs: how many `models`, `groups`, `candidates` of tuning, or `requests` (of the user, by a rule of its own)
-            there have to be for it to be drawn.
+        needs: how many `models`, `groups`, `candidates` of tuning, `histories` (models whose trainings have one), or
+            `requests` (of the user, by a rule of its own) there have to be for it to be drawn.
     """
 
     name: str

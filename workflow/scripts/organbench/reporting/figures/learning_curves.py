@@ -14,7 +14,13 @@ from organbench.reporting.colours import palette
 from organbench.reporting.figures import style
 
 FIGURES = {
-    "learning_curves": {"tables": ["histories"], "settings": ["models"], "category": "Cost", "label": "Learning curves"}
+    "learning_curves": {
+        "tables": ["histories"],
+        "settings": ["models"],
+        "category": "Cost",
+        "label": "Learning curves",
+        "needs": {"histories": 1},
+    }
 }
 
 

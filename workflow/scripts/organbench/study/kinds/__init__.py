@@ -1,7 +1,8 @@
 """The kinds of segmenter that can be compared: a file each, which defines `KIND`.
 
 A model is of the kind whose key its entry in the config's `models` has. Rules, tables and texts ask here what a kind is
-made from and what it costs. A new kind is a new file; where `train` and `predict` do not make its models, also rules.
+made from, which rules make it and what it costs. A new kind is a new file; where the rules `train` and `predict` do not
+make its weights and predictions, also rules that do.
 """
 
 import difflib
@@ -24,23 +25,36 @@ class Kind:
     Attributes:
         key: of an entry in `models` that makes it one of this kind.
         check: refuses what the schema cannot; given the model's name and the configuration.
-        trains: whether it is trained by this workflow; if not it is judged as the fixed thing that it is.
+        weights: the rule that trains it: a training per fold and seed, which writes `cost.json` into the run's folder.
+            What `train` makes is a network with settings (see `network.settings`), which can be tuned, averaged,
+            rehearsed, repeated and trained on fewer patients. None: nothing of it is trained here, and it is judged as
+            the fixed thing that it is.
+        predictions: the rule that writes its `predictions/<case>.nii.gz` and `<case>.json` into a run's folder.
+        history: whether its training writes `history.csv`, with the columns step, loss and dice_<organ>.
         complete: an entry with its short forms written out.
-        seeds: of its runs; given the configuration.
-        reads: the runs whose weights predict a case; given the configuration, the folds, the model's run and the case.
+        seeds: of its runs, the study's first one first; given the configuration.
+        reads: the runs whose weights `predict` takes for a case; given the configuration, the folds, the model's run
+            and the case.
         members: the models whose networks it predicts with and whose trainings it costs; given its name and the
-            configuration.
+            configuration. None where it is not known what it took to make it.
         words: what methods.md says of it, after what it says of each network; given its name and the configuration.
     """
 
     key: str
     check: Callable[[str, Config], None]
-    trains: bool = True
+    weights: str | None = "train"
+    predictions: str = "predict"
+    history: bool = True
     complete: Callable[[Config], dict[str, Any]] = dict
     seeds: Callable[[Config], list[int]] = lambda config: list(config["training"]["seeds"])
     reads: Callable[[Config, Sequence[Fold], Run, str], list[Run]] = lambda config, folds, run, case: [run]
     members: Callable[[str, Config], list[str]] = lambda name, config: [name]
     words: Callable[[str, Config], str] = lambda name, config: ""
+
+    @property
+    def trains(self) -> bool:
+        """Whether it is trained by this workflow."""
+        return self.weights is not None
 
 
 def known() -> dict[str, Kind]:
@@ -63,11 +77,31 @@ def of(name: str, config: Config) -> Kind:
     raise InputError(f"config, models.{name}: does not say what it is; {hint}")
 
 
+def those(config: Config, are: Callable[[Kind], bool]) -> list[str]:
+    """The models of which something is true that their kinds say."""
+    return [name for name in config["models"] if are(of(name, config))]
+
+
 def trained(config: Config) -> list[str]:
-    """The models that are trained by this workflow."""
-    return [name for name in config["models"] if of(name, config).trains]
+    """The models that are trained by this workflow, by whichever rule."""
+    return those(config, lambda kind: kind.trains)
 
 
 def fixed(config: Config) -> list[str]:
     """The models that are not, and are judged as the fixed things that they are."""
-    return [name for name in config["models"] if not of(name, config).trains]
+    return those(config, lambda kind: not kind.trains)
+
+
+def networks(config: Config) -> list[str]:
+    """The models that the rule `train` makes."""
+    return those(config, lambda kind: kind.weights == "train")
+
+
+def with_history(config: Config) -> list[str]:
+    """The models whose trainings write `history.csv`."""
+    return those(config, lambda kind: kind.trains and kind.history)
+
+
+def predicted_by(rule: str, config: Config) -> list[str]:
+    """The models whose predictions a rule makes."""
+    return those(config, lambda kind: kind.predictions == rule)

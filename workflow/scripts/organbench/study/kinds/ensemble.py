@@ -17,21 +17,21 @@ def complete(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check(name: str, config: Config) -> None:
-    """Check that the members are trained, and are more than one run."""
+    """Check that the members are networks of this study, and more than one run."""
     entry = config["models"][name]
     others = sorted(set(entry) - {"ensemble"})
     if others:
         raise InputError(
             f"config, models.{name}: {others[0]} does not go with ensemble, which trains nothing; remove one of the two"
         )
-    trained = kinds.trained(config)
+    trained = kinds.networks(config)
     for member in entry["ensemble"]:
         if member not in config["models"]:
             hint = suggestion(member, trained, f"known models: {', '.join(trained) or 'none'}")
             raise InputError(f"config, models.{name}.ensemble: there is no model {member}; {hint}")
         if member not in trained:
             raise InputError(
-                f"config, models.{name}.ensemble: {member} is itself an ensemble; name models that are trained"
+                f"config, models.{name}.ensemble: {member} is no network that this study trains; name such models"
             )
     # A file may test a case in several folds; every other method trains on a case in all folds but one.
     if len(entry["ensemble"]) * len(config["training"]["seeds"]) == 1 and config["split"]["method"] != "file":
@@ -68,4 +68,4 @@ def words(name: str, config: Config) -> str:
     return f"{name} averaged the probabilities of all runs of {named} that had not learned from the case."
 
 
-KIND = Kind("ensemble", check, trains=False, complete=complete, seeds=seeds, reads=reads, members=members, words=words)
+KIND = Kind("ensemble", check, weights=None, complete=complete, seeds=seeds, reads=reads, members=members, words=words)
