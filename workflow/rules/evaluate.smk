@@ -20,6 +20,9 @@ rule evaluate:
         code=code("evaluate.py"),
         elsewhere=ADDRESS,
         organs=ORGANS,
+        scored=lambda wildcards: kinds.of(wildcards.model, STUDY).offers(
+            wildcards.model, STUDY
+        ),
         ignored=unrecorded(STUDY["dataset"]["ignore_labels"]),
         tolerance_mm=STUDY["evaluation"]["tolerance_mm"],
     script:
@@ -48,6 +51,7 @@ rule tables:
         models=unrecorded(list(STUDY["models"])),
         margins=STUDY["evaluation"]["margin"],
         organs=list(ORGANS),
+        partial=kinds.partial(STUDY),
         patient=STUDY["split"]["patient"],
         fixed=FIXED,
         design=design,

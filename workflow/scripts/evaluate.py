@@ -18,6 +18,7 @@ with jobs.job_log(snakemake.log[0]), files.unchanged(*both):
         tolerance_mm=params.tolerance_mm,
         workers=snakemake.threads,
     )
+    table = table[table["organ"].isin(params.scored)]
     for position, column in enumerate(("model", "fold", "seed", "case")):
         table.insert(position, column, snakemake.wildcards[column])
     tables.write(table, snakemake.output[0])

@@ -4,10 +4,14 @@ import pandas as pd
 
 from organbench.analysis import cohort, conventions, ranks, statistics, verdicts
 from organbench.core import jobs, tables
+from organbench.core.runs import Run
 
 with jobs.job_log(snakemake.log[0]):
     params = snakemake.params
-    found = [tables.metrics(path, params.organs, params.models) for path in snakemake.input.metrics]
+    found = [
+        tables.metrics(path, params.partial.get(Run.of(path).model, params.organs), params.models)
+        for path in snakemake.input.metrics
+    ]
     per_case = statistics.with_patients(pd.concat(found, ignore_index=True), params.patient)
     tables.write(per_case, snakemake.output.per_case)
     tables.write(statistics.summarise(per_case), snakemake.output.summary)

@@ -131,9 +131,18 @@ def hu_statistics(image: Array, label: Array, organs: Mapping[str, Any]) -> dict
 
 def write_prediction(prediction: Array, case: cases.Case, path: str | Path) -> None:
     """Write organ indices (uint8, z y x, oriented grid) on the scanner's grid with the original label values."""
-    # label values that were merged go out as the first of them
-    values = np.array([0, *(merged[0] for merged in case.info["organs"].values())], np.uint16)
-    stored = values.astype(np.uint8) if values.max() < 256 else values
-    image = grids.orient(grids.to_image(stored[prediction], case.oriented), case.info["orientation"])
+    values = label_values(case.info["organs"])
+    image = grids.orient(grids.to_image(values[prediction], case.oriented), case.info["orientation"])
     grids.place(image, case.original)
     images.write(image, path)
+
+
+def write_labels(indices: Array, grid: Grid, organs: Mapping[str, Sequence[int]], path: str | Path) -> None:
+    """Write organ indices (uint8, z y x) that lie on the scanner's grid with the original label values."""
+    images.write(grids.to_image(label_values(organs)[indices], grid), path)
+
+
+def label_values(organs: Mapping[str, Sequence[int]]) -> Array:
+    """The label value of each organ index; organs that were merged go out under their first value."""
+    values = np.array([0, *(merged[0] for merged in organs.values())], np.uint16)
+    return values.astype(np.uint8) if values.max() < 256 else values

@@ -109,6 +109,15 @@ def check_pair(volume: Grid, labels: Grid, volume_path: str | Path, label_path: 
     Raises:
         InputError: size, spacing, origin or direction differ by more than rounding.
     """
+    for what, ours, theirs in differences(volume, labels):
+        raise InputError(
+            f"{label_path}: its {what} {rounded(theirs)} is not that of {volume_path}, {rounded(ours)}; "
+            "resample the labels onto the volume's grid"
+        )
+
+
+def differences(volume: Grid, labels: Grid) -> Iterator[tuple[str, tuple[float, ...], tuple[float, ...]]]:
+    """In what two grids differ by more than rounding: what it is, and both of it."""
     length = max(n * spacing for n, spacing in zip(volume.size, volume.spacing, strict=True))
     for what, ours, theirs, tolerance in (
         ("size", volume.size, labels.size, 0.0),
@@ -117,10 +126,7 @@ def check_pair(volume: Grid, labels: Grid, volume_path: str | Path, label_path: 
         ("direction", volume.direction, labels.direction, GRID_TOLERANCE_MM / length),
     ):
         if not np.allclose(ours, theirs, rtol=0, atol=tolerance):
-            raise InputError(
-                f"{label_path}: its {what} {rounded(theirs)} is not that of {volume_path}, {rounded(ours)}; "
-                "resample the labels onto the volume's grid"
-            )
+            yield what, ours, theirs
 
 
 def slabs(array: Array) -> Iterator[Array]:

@@ -27,21 +27,21 @@ def whole_numbers(values: Array, path: str | Path) -> Array:
     return result
 
 
-def lookup(values: Array, indices: Mapping[int, int], path: str | Path) -> Array:
-    """Replace label values (integers) by organ indices (uint8, same shape)."""
+def lookup(values: Array, indices: Mapping[int, int], path: str | Path, others: int = UNKNOWN) -> Array:
+    """Replace label values (integers) by organ indices (uint8, same shape); others become an index, or are refused."""
     low, high = int(values.min()), int(values.max())
     if low < 0 or high > MAX_LABEL:
         raise InputError(
             f"{path}: a label map holds values from 0 to {MAX_LABEL}, this has {low} to {high}; export the labels again"
         )
-    table = np.full(max(high, 255, *indices) + 1, UNKNOWN, np.uint8)
+    table = np.full(max(high, 255, *indices) + 1, others, np.uint8)
     table[list(indices)] = list(indices.values())
     if high < 256:
         small = values.astype(np.uint8, copy=False)
         result = np.frombuffer(small.tobytes().translate(table[:256].tobytes()), np.uint8).reshape(values.shape)
     else:
         result = table[values]
-    if (unknown := result == UNKNOWN).any():
+    if others == UNKNOWN and (unknown := result == UNKNOWN).any():
         raise InputError(
             f"{path}: label value {', '.join(map(str, np.unique(values[unknown])))} is in no dataset.organs; "
             "map it to an organ there, or list it in dataset.ignore_labels"

@@ -37,6 +37,7 @@ class Kind:
             and the case.
         members: the models whose networks it predicts with and whose trainings it costs; given its name and the
             configuration. None where it is not known what it took to make it.
+        offers: the organs that it is scored on; given its name and the configuration.
         words: what methods.md says of it, after what it says of each network; given its name and the configuration.
     """
 
@@ -49,6 +50,7 @@ class Kind:
     seeds: Callable[[Config], list[int]] = lambda config: list(config["training"]["seeds"])
     reads: Callable[[Config, Sequence[Fold], Run, str], list[Run]] = lambda config, folds, run, case: [run]
     members: Callable[[str, Config], list[str]] = lambda name, config: [name]
+    offers: Callable[[str, Config], list[str]] = lambda name, config: list(config["dataset"]["organs"])
     words: Callable[[str, Config], str] = lambda name, config: ""
 
     @property
@@ -77,6 +79,11 @@ def of(name: str, config: Config) -> Kind:
     raise InputError(f"config, models.{name}: does not say what it is; {hint}")
 
 
+def first_seed(config: Config) -> list[int]:
+    """The seeds of a model that nothing is drawn for: its one run has the first one's name."""
+    return list(config["training"]["seeds"][:1])
+
+
 def those(config: Config, are: Callable[[Kind], bool]) -> list[str]:
     """The models of which something is true that their kinds say."""
     return [name for name in config["models"] if are(of(name, config))]
@@ -100,6 +107,17 @@ def networks(config: Config) -> list[str]:
 def with_history(config: Config) -> list[str]:
     """The models whose trainings write `history.csv`."""
     return those(config, lambda kind: kind.trains and kind.history)
+
+
+def partial(config: Config) -> dict[str, list[str]]:
+    """The models that do not offer all of the study's organs, with those that they do."""
+    offered = {name: of(name, config).offers(name, config) for name in config["models"]}
+    return {name: organs for name, organs in offered.items() if len(organs) < len(config["dataset"]["organs"])}
+
+
+def observers(config: Config) -> list[str]:
+    """The models that are another human."""
+    return [name for name, entry in config["models"].items() if entry.get("observer")]
 
 
 def predicted_by(rule: str, config: Config) -> list[str]:

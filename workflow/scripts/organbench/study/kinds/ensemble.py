@@ -7,7 +7,7 @@ from organbench.core.errors import InputError, suggestion
 from organbench.core.runs import Run
 from organbench.data import splits
 from organbench.study import kinds
-from organbench.study.kinds import Config, Kind
+from organbench.study.kinds import Config, Kind, first_seed
 
 
 def complete(entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -41,11 +41,6 @@ def check(name: str, config: Config) -> None:
         )
 
 
-def seeds(config: Config) -> list[int]:
-    """The first seed: an ensemble averages over all seeds, and its one run has the first's name."""
-    return list(config["training"]["seeds"][:1])
-
-
 def reads(config: Config, folds: Sequence[splits.Fold], run: Run, case: str) -> list[Run]:
     """All runs of its members but those that learned from the case, or from another scan of its patient."""
     return [
@@ -68,4 +63,6 @@ def words(name: str, config: Config) -> str:
     return f"{name} averaged the probabilities of all runs of {named} that had not learned from the case."
 
 
-KIND = Kind("ensemble", check, weights=None, complete=complete, seeds=seeds, reads=reads, members=members, words=words)
+KIND = Kind(
+    "ensemble", check, weights=None, complete=complete, seeds=first_seed, reads=reads, members=members, words=words
+)

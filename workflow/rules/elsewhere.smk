@@ -1,0 +1,107 @@
+"""Predictions that our networks do not make: files that are there already, and programs that are run once per case."""
+
+from organbench.study import elsewhere
+from organbench.study.kinds import command
+
+MADE = kinds.predicted_by("collect", STUDY)
+COMMANDS = kinds.predicted_by("segment", STUDY)
+
+
+def made_files(model, case):
+    """The files of a case that was segmented elsewhere, whether they are there or not, with what is in them."""
+    pattern = STUDY["models"][model]["predictions"]
+    return elsewhere.files(model, STUDY, pattern, case=case)
+
+
+def made_files_there(wildcards):
+    """Those that are there: a case without any is a failure, and scored as one."""
+    return list(filter(os.path.exists, made_files(wildcards.model, wildcards.case)))
+
+
+def check_made():
+    """Check that a path is not just mistyped: then all cases would be failures.
+
+    Raises:
+        WorkflowError: of a model no case is there.
+    """
+    cases = sorted({case for roles in FOLDS for case in roles["test"]})
+    for model in MADE:
+        wanted = [file for case in cases for file in made_files(model, case)]
+        if wanted and not any(map(os.path.exists, wanted)):
+            raise WorkflowError(
+                f"config, models.{model}.predictions: of {len(cases)} test cases none is there, the first would be "
+                f"{wanted[0]}; correct the path"
+            )
+
+
+check_made()
+
+
+rule collect:
+    input:
+        files=made_files_there,
+        case=CASE["case"],
+    output:
+        labels=f"{RUN}/predictions/{{case}}.nii.gz",
+        cost=f"{RUN}/predictions/{{case}}.json",
+    log:
+        f"{RESULTS}/logs/predict/{{model}}-fold{{fold}}-seed{{seed}}/{{case}}.log",
+    wildcard_constraints:
+        model=one_of(MADE),
+    conda:
+        "../../envs/imaging.yaml"
+    resources:
+        **following(evaluation_request),
+    params:
+        code=code("collect.py"),
+        # Where files lie is not recorded; which are there, and what their labels mean, is.
+        held=lambda wildcards: list(
+            made_files(wildcards.model, wildcards.case).values()
+        ),
+        there=lambda wildcards: [
+            os.path.exists(file)
+            for file in made_files(wildcards.model, wildcards.case)
+        ],
+        values=list(ORGANS.values()),
+        files=lambda wildcards, input: made_files(wildcards.model, wildcards.case),
+        organs=unrecorded(ORGANS),
+        results=unrecorded(RESULTS),
+        evaluation=unrecorded(STUDY["evaluation"]),
+    script:
+        "../scripts/collect.py"
+
+
+# A program's own version is not seen: to have it run again after an update, remove its folder of runs.
+rule segment:
+    input:
+        volume=source(VOLUME),
+        case=CASE["case"],
+    output:
+        labels=f"{RUN}/predictions/{{case}}.nii.gz",
+        cost=f"{RUN}/predictions/{{case}}.json",
+    log:
+        f"{RESULTS}/logs/predict/{{model}}-fold{{fold}}-seed{{seed}}/{{case}}.log",
+    benchmark:
+        BENCHMARKS["predict"]
+    wildcard_constraints:
+        model=one_of(COMMANDS),
+    conda:
+        "../../envs/torch.yaml"
+    threads: 4
+    resources:
+        **growing(mem_mb=16000, runtime=60),
+        gpu=lambda wildcards: int(STUDY["models"][wildcards.model].get("gpu", True)),
+    params:
+        code=code("segment.py"),
+        command=lambda wildcards: STUDY["models"][wildcards.model]["command"],
+        # A function of its own: its braces are no wildcards here.
+        output=lambda wildcards: command.output_of(wildcards.model, STUDY),
+        labels=lambda wildcards: elsewhere.labels_of(
+            wildcards.model, STUDY, command.output_of(wildcards.model, STUDY)
+        ),
+        values=list(ORGANS.values()),
+        organs=unrecorded(ORGANS),
+        results=unrecorded(RESULTS),
+        study=unrecorded(STUDY),
+    script:
+        "../scripts/segment.py"

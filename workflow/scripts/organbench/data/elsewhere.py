@@ -1,0 +1,139 @@
+"""Label maps that were made elsewhere, brought to a scan's grid."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+
+from organbench.core.errors import InputError
+from organbench.data import grids, images
+from organbench.data.formats.kind import rounded
+from organbench.data.grids import Array, Grid
+from organbench.data.labels import lookup, whole_numbers
+
+
+@dataclass
+class Collected:
+    """What the files of a case hold.
+
+    Attributes:
+        indices: organ indices on the scan's grid (uint8, z y x).
+        offset_mm: the largest distance between a voxel's centre and the one that its label was taken from.
+        covered: share of the scan's voxels that lie in the frame of every file.
+        missing: organs whose file is not there.
+        others: label values that stand for no organ.
+        claimed_twice: voxels that two organs' files claim; the study's first organ has them.
+    """
+
+    indices: Array
+    offset_mm: float = 0.0
+    covered: float = 1.0
+    missing: list[str] = field(default_factory=list)
+    others: set[int] = field(default_factory=set)
+    claimed_twice: int = 0
+
+    def told(self) -> dict[str, Any]:
+        """What the cost of the prediction says of it."""
+        return {"offset_mm": round(self.offset_mm, 3), "covered": round(self.covered, 4), "missing": self.missing}
+
+    def lines(self) -> list[str]:
+        """What its log says of it."""
+        told = []
+        if self.missing:
+            told.append(f"no file with {', '.join(self.missing)}: counted as missed")
+        if self.offset_mm:
+            told.append(
+                "its grid is another: brought to the scan's by nearest neighbour, "
+                f"with offsets of up to {self.offset_mm:.2f} mm"
+            )
+        if self.covered < 1:
+            told.append(f"its frame covers {self.covered:.0%} of the scan's voxels; outside is background")
+        if self.others:
+            told.append(f"label values that stand for no organ: {', '.join(map(str, sorted(self.others)))}")
+        if self.claimed_twice:
+            told.append(f"{self.claimed_twice} voxels belong to two organs; the study's first organ has them")
+        return told
+
+
+def collect(
+    files: Mapping[str, Mapping[str, Sequence[int]]], organs: Sequence[str], scan: Grid, volume: str | Path
+) -> Collected:
+    """Read the label maps of a case that are there, and bring them to the scan's grid.
+
+    Args:
+        files: of each file its organs with their label values; no values: every voxel but 0 is the organ's.
+        organs: the study's, in the order of their indices.
+        scan: the scan's own grid.
+        volume: what the scan is called in messages.
+
+    Returns:
+        See `Collected`; an organ whose file is not there is in none of its voxels.
+
+    Raises:
+        InputError: a file cannot be read, holds no labels, or lies beside the scan.
+    """
+    found = Collected(np.zeros(scan.shape, np.uint8))
+    position = {organ: index for index, organ in enumerate(organs, start=1)}
+    for path, held in sorted(files.items(), key=lambda file: min(position[organ] for organ in file[1])):
+        if not Path(path).is_file():
+            found.missing += [organ for organ in held if organ not in found.missing]
+            continue
+        image = images.read(path)
+        values = whole_numbers(sitk.GetArrayViewFromImage(image), path)
+        if all(held.values()):
+            indices = {0: 0} | {value: position[organ] for organ, own in held.items() for value in own}
+            labels = lookup(values, indices, path, others=0)
+            found.others |= set(np.unique(values[labels == 0]).tolist()) - {0}
+        else:
+            (organ,) = held
+            labels = np.where(values != 0, position[organ], 0).astype(np.uint8)
+        labels, offset, covered = on_grid(labels, Grid.of(image), scan)
+        if not covered:
+            raise InputError(
+                f"{path}: its frame, from {rounded(image.GetOrigin())} mm, does not overlap that of {volume}, from "
+                f"{rounded(scan.origin)} mm; export it in the scan's frame of reference"
+            )
+        free = found.indices == 0
+        found.claimed_twice += int(np.count_nonzero((labels > 0) & ~free & (labels != found.indices)))
+        np.copyto(found.indices, labels, where=free)
+        found.offset_mm, found.covered = max(found.offset_mm, offset), min(found.covered, covered)
+    return found
+
+
+def on_grid(labels: Array, source: Grid, target: Grid) -> tuple[Array, float, float]:
+    """A label map on another grid, by nearest neighbour.
+
+    Args:
+        labels: on the source grid (z y x).
+        source: where they lie.
+        target: where they are wanted; any directions.
+
+    Returns:
+        The labels on the target grid (z y x), 0 outside of the source; the largest distance in mm between a target
+        voxel's centre and the one it was taken from; and the share of the target's voxels that lie in the source. The
+        labels themselves, 0 and 1 where both grids are the same but for rounding.
+    """
+    if not any(grids.differences(target, source)):
+        return labels, 0.0, 1.0
+    result = np.zeros(target.shape, labels.dtype)
+    to_source = np.linalg.inv(np.reshape(source.direction, (3, 3)) * source.spacing)  # mm to voxels, x y z
+    steps = to_source @ (np.reshape(target.direction, (3, 3)) * target.spacing)
+    first = to_source @ (np.asarray(target.origin) - source.origin)
+    nx, ny, nz = target.size
+    plane = steps[:, 0, None, None] * np.arange(nx) + steps[:, 1, None, None] * np.arange(ny)[:, None]
+    farthest, inside = 0.0, 0
+    for z in range(nz):
+        places = plane + (first + steps[:, 2] * z)[:, None, None]  # axes: x y z of the source, then y and x
+        nearest = np.rint(places.round(6)).astype(np.int64)
+        there = ((nearest >= 0) & (nearest < np.reshape(source.size, (3, 1, 1)))).all(axis=0)
+        if not there.any():
+            continue
+        x, y, z_source = nearest[:, there]
+        result[z][there] = labels[z_source, y, x]
+        off = (places - nearest)[:, there] * np.reshape(source.spacing, (3, 1))
+        farthest = max(farthest, float(np.sqrt((off**2).sum(axis=0)).max()))
+        inside += int(np.count_nonzero(there))
+    return result, farthest, inside / target.voxels
