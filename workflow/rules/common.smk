@@ -184,6 +184,8 @@ REPORT_TABLES = {
 if GROUPS:
     REPORT_TABLES["groups"] = "groups: means with intervals"
     REPORT_TABLES["group_differences"] = "groups: every pair of models"
+if kinds.observers(STUDY):
+    REPORT_TABLES["observers"] = "observers: which models reach another human"
 if SKIP_BAD:
     REPORT_TABLES["bad_cases"] = "cases that were left out"
 if CANDIDATES:
@@ -550,6 +552,7 @@ def configuration_text(wildcards):
 FIGURE_SETTINGS = {
     "models": list(STUDY["models"]),
     "organs": list(ORGANS),
+    "observers": kinds.observers(STUDY),
     "tuned": list(STUDY["training"]["tune"] or []),
 }
 

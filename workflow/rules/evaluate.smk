@@ -117,6 +117,25 @@ rule groups:
         "../scripts/groups.py"
 
 
+rule observers:
+    input:
+        comparison=f"{RESULTS}/tables/comparison.csv",
+        summary=f"{RESULTS}/tables/summary.csv",
+    output:
+        f"{RESULTS}/tables/observers.csv",
+    log:
+        f"{RESULTS}/logs/observers.log",
+    conda:
+        "../../envs/imaging.yaml"
+    resources:
+        **growing(mem_mb=1000, runtime=10),
+    params:
+        code=code("observers.py"),
+        observers=kinds.observers(STUDY),
+    script:
+        "../scripts/observers.py"
+
+
 rule costs:
     input:
         trainings=runs(f"{RUN}/cost.json"),

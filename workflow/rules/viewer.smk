@@ -23,6 +23,7 @@ rule viewer_case:
         organs=ORGANS,
         ignored=unrecorded(STUDY["dataset"]["ignore_labels"]),
         models=list(STUDY["models"]),
+        partial=kinds.partial(STUDY),
     script:
         "../scripts/viewer_case.py"
 

@@ -4,6 +4,7 @@
 rule warn:
     input:
         trainings=runs(f"{RUN}/cost.json"),
+        cases=expand(CASE["case"], case=CASES),
         per_case=f"{RESULTS}/tables/per_case.csv",
     output:
         f"{RESULTS}/tables/warnings.csv",
@@ -16,5 +17,7 @@ rule warn:
     params:
         code=code("warn.py"),
         design=design,
+        folds=FOLDS,
+        unlabelled={name: elsewhere.unlabelled(name, STUDY) for name in MADE + COMMANDS},
     script:
         "../scripts/warn.py"

@@ -14,7 +14,7 @@ with jobs.job_log(snakemake.log[0]):
     }
     for figure in figures_of(file):
         arguments = [given[table] for table in figure.tables]
-        arguments += [snakemake.params.settings[setting] for setting in figure.settings]
         arguments += [figure.metric] if figure.metric else []
+        arguments += [snakemake.params.settings[setting] for setting in figure.settings]
         drawing = getattr(module, figure.function)(*arguments)
         style.save(drawing, *(snakemake.output[f"{figure.name}_{suffix}"] for suffix in ("png", "svg")))

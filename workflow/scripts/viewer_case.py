@@ -19,5 +19,8 @@ with jobs.job_log(snakemake.log[0]), files.unchanged(snakemake.input.volume, sna
     viewer.write_script("showCase", data, snakemake.output.script)
     arrays = {model: sitk.GetArrayViewFromImage(image) for model, image in predictions.items()}
     table = cohort.agreement(arrays, list(organs))
+    for model, offered in snakemake.params.partial.items():  # what it does not offer is no disagreement
+        of_it = (table["model_a"] == model) | (table["model_b"] == model)
+        table = table[~of_it | table["organ"].isin(offered)]
     table.insert(0, "case", case)
     tables.write(table, snakemake.output.agreement)

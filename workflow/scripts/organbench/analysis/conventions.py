@@ -71,9 +71,9 @@ def legacy(per_case: pd.DataFrame) -> pd.DataFrame:
     for model, own in per_case.groupby("model", sort=False):
         means = patients[patients["model"] == model].groupby("organ", sort=False)["dice"].mean()
         volumes = own["reference_ml"] + own["predicted_ml"]
-        organs = means.drop(ALL).dropna()
+        organs = means.drop(ALL, errors="ignore").dropna()
         pooled = (own["dice"] * volumes).sum() / volumes.sum() if volumes.any() else np.nan
         row = {"model": model, "cases": own["case"].nunique(), "legacy": own.groupby("case")["legacy"].mean().mean()}
-        row |= {"pooled_dice": pooled, "mean_dice": means[ALL]}
+        row |= {"pooled_dice": pooled, "mean_dice": means.get(ALL, np.nan)}
         rows.append(row | {"worst_organ": organs.idxmin() if len(organs) else "", "worst_dice": organs.min()})
     return pd.DataFrame(rows)

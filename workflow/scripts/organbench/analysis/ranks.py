@@ -21,11 +21,11 @@ WORST = 1e9  # more than any metric: what a model loses by where it misses an or
 def rank(per_case: pd.DataFrame) -> pd.DataFrame:
     """Rank three or more models on every case, and test whether their average ranks differ.
 
-    The cases (patients) are those where every model has a value or misses an organ that is there: a miss ranks last.
-    Rank 1 is the best, equal values share the mean of their ranks. Ranks are of these weights: trainings are averaged.
-    Friedman's (1937) test asks whether the models differ at all. Two of them differ where their average ranks do by at
-    least Nemenyi's critical difference q sqrt(k (k + 1) / (6 n)), with q the 95 % quantile of the studentised range of
-    k models, divided by sqrt(2) (Demsar 2006).
+    The cases (patients) are those where every model has a value or misses an organ that is there: a miss ranks last. So
+    an organ that one of them does not offer has no ranks. Rank 1 is the best, equal values share the mean of their
+    ranks. Ranks are of these weights: trainings are averaged. Friedman's (1937) test asks whether the models differ at
+    all. Two of them differ where their average ranks do by at least Nemenyi's critical difference q sqrt(k (k + 1) / (6
+    n)), with q the 95 % quantile of the studentised range of k models, divided by sqrt(2) (Demsar 2006).
 
     Args:
         per_case: see `statistics.case_values`; needs the column dice.

@@ -70,7 +70,8 @@ def case_values(per_case: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         A row per model, case and organ, with the columns model, case, organ and the metrics: organs in order of first
-        appearance, then the rows of organ `all`.
+        appearance, then the rows of organ `all`. A model without a row of some organ, as it does not offer it, has no
+        rows of `all`: its mean over what it offers is no mean over organs.
 
     Raises:
         ValueError: an organ is itself named `all`.
@@ -95,7 +96,9 @@ def patient_values(per_case: pd.DataFrame) -> pd.DataFrame:
     metrics, unit = metrics_of(per_case), unit_of(per_case)
     scans = per_case.groupby(["model", *dict.fromkeys([unit, "case"]), "organ"], sort=False)[metrics].mean()
     organs = scans.groupby(["model", unit, "organ"], sort=False).mean().rename_axis(index={unit: "case"}).reset_index()
-    mean = organs.groupby(["model", "case"], sort=False)[metrics].mean().reset_index().assign(organ=ALL)
+    offered = organs.groupby("model")["organ"].nunique()
+    whole = organs[organs["model"].map(offered) == organs["organ"].nunique()]
+    mean = whole.groupby(["model", "case"], sort=False)[metrics].mean().reset_index().assign(organ=ALL)
     return pd.concat([organs, mean[organs.columns]], ignore_index=True)
 
 
@@ -110,8 +113,8 @@ def summarise(per_case: pd.DataFrame) -> pd.DataFrame:
         and ci_high (95 % interval of the mean, see `interval`), median_ci_low and median_ci_high, missing (patients
         without a value although the organ is in the reference or the prediction, of `all`: where that befell an organ),
         false_positives (cases where a run invents the organ, of `all`: any organ) and seed_std (see `seed_spread`). A
-        row for every combination, also where n is 0; metrics in the order of the registry, models and organs in order
-        of first appearance, organ `all` last.
+        row for every combination, also where n is 0 as a model does not offer an organ; metrics in the order of the
+        registry, models and organs in order of first appearance, organ `all` last.
 
     Raises:
         ValueError: an organ is itself named `all`.
@@ -121,7 +124,7 @@ def summarise(per_case: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for metric in metrics_of(per_case):
         missing = _case_counts(cases[cases["dice"].notna() & cases[metric].isna() & (cases["organ"] != ALL)])
-        for model, organ in product(cases["model"].unique(), cases["organ"].unique()):
+        for model, organ in product(cases["model"].unique(), [*per_case["organ"].unique(), ALL]):
             place = (model, organ)
             values = cases.loc[(cases["model"] == model) & (cases["organ"] == organ), metric]
             low, high = interval(values.dropna().to_numpy(), np.median)
@@ -156,12 +159,13 @@ def seed_spread(per_case: pd.DataFrame) -> pd.DataFrame:
         per_case: see `case_values`.
 
     Returns:
-        The sample standard deviation over seeds of the seed's mean over cases; index model and organ (with `all`), a
-        column a metric. NaN with one seed.
+        The sample standard deviation over seeds of the seed's mean over cases; index model and organ (with `all`; every
+        combination), a column a metric. NaN with one seed.
     """
     seeds = pd.concat([patient_values(rows).assign(seed=seed) for seed, rows in per_case.groupby("seed")])
     means = seeds.groupby(["model", "organ", "seed"])[metrics_of(per_case)].mean()
-    return means.groupby(["model", "organ"]).std()
+    names = [per_case["model"].unique(), [*per_case["organ"].unique(), ALL]]
+    return means.groupby(["model", "organ"]).std().reindex(pd.MultiIndex.from_product(names, names=["model", "organ"]))
 
 
 def scored(per_case: pd.DataFrame, metric: str, models: Sequence[str]) -> pd.DataFrame:

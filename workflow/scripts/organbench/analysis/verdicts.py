@@ -240,7 +240,7 @@ def compare(
             above = statistics.effects(training_values(per_case, metric, pair)).where(own).reindex(values.index)
             trained = [None if model in fixed else model for model in pair]
             lacking = with_dice[pair].difference(values.index).to_frame(index=False)
-            missed_in_all = missed.groupby("organ").sum()
+            missed_in_all = missed.groupby("organ").sum().reindex(organs, fill_value=0.0)  # neither may offer one
             for organ in organs:
                 row = {"metric": metric, "organ": organ, "model_a": pair[0], "model_b": pair[1]}
                 sample = paired(organ, values, missed, above, trained)

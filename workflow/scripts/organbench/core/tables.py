@@ -14,7 +14,7 @@ from organbench.core.runs import Run
 
 NAMES = (
     *("case", "model", "organ", "model_a", "model_b", "metric", "patient", "group", "network"),
-    *("take", "best", "groups", "worse_on", "used_by", "software", "version", "device"),
+    *("take", "best", "groups", "worse_on", "used_by", "software", "version", "device", "observer"),
 )
 """The columns that hold names, or words made of names. A network may be called 007, and a patient nearly always is."""
 

@@ -3,7 +3,8 @@
 A file is drawn by the rule that is named after it: `pareto.py` by `figure_pareto`. Its constant `FIGURES` says for each
 figure what a `Figure` holds, under the name of the function that draws it, which its caption in workflow/report/ has
 too. A name with `{metric}` stands for a figure for each metric that the registry wants drawn: `{metric}_by_organ` is
-drawn by `metric_by_organ`, which is given the metric last. Overlays show volumes, and so have a script of their own.
+drawn by `metric_by_organ`, which is given the metric after its tables. Overlays show volumes, and so have a script of
+their own.
 
 Points are rows of per_case.csv, averaged over seeds by `statistics.case_values`, `statistics.case_differences` and
 `cohort.case_volumes`; numbers, means, intervals and verdicts are rows of the other tables. `style` has one style, one
@@ -27,8 +28,8 @@ class Figure:
         name: of its files, without suffix.
         function: what draws it.
         tables: what the function is given first: tables of the study, `split`, or `histories` (of all trainings).
-        settings: what it is given next: `models`, `organs`, or `tuned` (the settings that are).
-        metric: what it is given last, where it is about one.
+        metric: what it is given next, where it is about one.
+        settings: what it is given last: `models`, `organs`, `observers`, or `tuned` (the settings that are).
         category: its place in the report.
         label: its name in the report.
         needs: how many `models`, `groups`, `candidates` of tuning, `histories` (models whose trainings have one), or
@@ -38,8 +39,8 @@ class Figure:
     name: str
     function: str
     tables: Sequence[str]
-    settings: Sequence[str] = ()
     metric: str | None = None
+    settings: Sequence[str] = ()
     category: str
     label: str
     needs: Mapping[str, int] = field(default_factory=dict)

@@ -1,5 +1,6 @@
 """A metric of every case, by organ and network."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,26 +14,35 @@ from organbench.reporting.colours import palette
 from organbench.reporting.figures import style
 
 FIGURES = {
-    "{metric}_by_organ": {"tables": ["per_case", "summary"], "category": "Accuracy", "label": "{metric} by organ"}
+    "{metric}_by_organ": {
+        "tables": ["per_case", "summary"],
+        "settings": ["observers"],
+        "category": "Accuracy",
+        "label": "{metric} by organ",
+    }
 }
 
 DECADES = 30  # a distance that varies more than this is drawn on a logarithmic axis
 
 
 @style.styled
-def metric_by_organ(per_case: pd.DataFrame, summary: pd.DataFrame, metric: str = "dice") -> Figure:
+def metric_by_organ(
+    per_case: pd.DataFrame, summary: pd.DataFrame, metric: str = "dice", observers: Sequence[str] = ()
+) -> Figure:
     """Draw a metric of every case, a row per organ and a colour per model, with boxes, means and intervals.
 
     Boxes show quartiles and medians, whiskers reach to 1.5 times the interquartile range, a point is a case (mean over
     its seeds), a diamond is the mean with its 95 % interval; the numbers at the right repeat it, with the number of
     cases, how many have no value, and the mean's standard deviation over training seeds. Where rows are too narrow for
     numbers there are none, where they are too narrow for points the organs stand in two columns. Distances that vary by
-    more than `DECADES` are on a logarithmic axis, on which 0 lies at the left end.
+    more than `DECADES` are on a logarithmic axis, on which 0 lies at the left end. What another human reaches is a line
+    through the organ's row, with a band for its interval: what a network has to reach.
 
     Args:
         per_case: see `statistics.case_values`; needs the metric's column.
         summary: what `statistics.summarise` makes of it.
         metric: one of `registry.METRICS`.
+        observers: the models that are another human.
 
     Returns:
         A figure of a journal's double column.
@@ -55,6 +65,7 @@ def metric_by_organ(per_case: pd.DataFrame, summary: pd.DataFrame, metric: str =
         if logarithmic:
             style.log_x(axes, low, high)
         _rows(axes, cases, means, metric, organs[k * rows : (k + 1) * rows], colours, numbers)
+        _references(axes, means, organs[k * rows : (k + 1) * rows], {name: colours[name] for name in observers})
         axes.set_ylim(rows - 0.5, -0.5)
         axes.set_xlim(low, high)
         if columns == 1:
@@ -66,6 +77,7 @@ def metric_by_organ(per_case: pd.DataFrame, summary: pd.DataFrame, metric: str =
         figure.supxlabel(label)
     handles: list[Any] = [style.area(model, facecolor=colours[model]) for model in models]
     handles.append(style.key("mean, 95 % CI", marker="D", color="black", markersize=2.5, linewidth=0.9))
+    handles += [style.key(f"what {name} reaches", color=colours[name]) for name in observers]
     style.legend(figure, handles)
     return figure
 
@@ -101,6 +113,15 @@ def _rows(
     drawn = pd.concat(shown)
     style.boxes(axes, drawn, metric, "box", 0.38 * lane, colours)
     style.points(axes, drawn, metric, "spread", "model", colours)
+
+
+def _references(axes: Axes, means: pd.DataFrame, organs: list[str], observers: Mapping[str, str]) -> None:
+    """Draw what another human reaches, in its colour: a line through the organ's row, a band for its interval."""
+    for name, colour in observers.items():
+        for i, organ in enumerate(organs):
+            row, ends = means.loc[(name, organ)], [i - 0.46, i + 0.46]
+            axes.fill_betweenx(ends, row["ci_low"], row["ci_high"], color=colour, alpha=0.18, linewidth=0, zorder=0.6)
+            axes.plot([row["mean"]] * 2, ends, color=colour, linewidth=1.1, zorder=3.8)
 
 
 def _columns(means: pd.DataFrame, metric: Metric) -> dict[str, tuple[str, str]]:
