@@ -127,7 +127,7 @@ def on_grid(labels: Array, source: Grid, target: Grid) -> tuple[Array, float, fl
     farthest, inside = 0.0, 0
     for z in range(nz):
         places = plane + (first + steps[:, 2] * z)[:, None, None]  # axes: x y z of the source, then y and x
-        nearest = np.rint(places.round(6)).astype(np.int64)
+        nearest = np.floor(places.round(6) + 0.5).astype(np.int64)  # halves all go the same way
         there = ((nearest >= 0) & (nearest < np.reshape(source.size, (3, 1, 1)))).all(axis=0)
         if not there.any():
             continue
