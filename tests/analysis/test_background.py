@@ -51,3 +51,23 @@ def test_there_may_be_nothing_to_say():
     found = convergence.only_background(trainings(unet_0_0=False), GOOD)
     assert list(found) == convergence.WARNINGS
     assert found.empty
+
+
+def test_a_test_scan_that_is_also_learned_from_is_told_in_its_fold():
+    folds = [
+        {"train": ["1"], "validation": ["2"], "test": ["3", "4"]},
+        {"train": ["3"], "validation": ["4"], "test": ["1", "2"]},
+    ]
+    found = caveats.duplicates(folds, {"1": 7, "2": 8, "3": 7, "4": 9})
+    assert list(found) == caveats.COLUMNS
+    assert found["fold"].tolist() == [0, 1]
+    assert found["words"].tolist() == [
+        "fold 0: test case 3 has the very scan of case 1 (train), voxel by voxel",
+        "fold 1: test case 1 has the very scan of case 3 (train), voxel by voxel",
+    ]
+    assert caveats.duplicates(folds, dict(zip("1234", range(4), strict=True))).empty
+
+
+def test_an_organ_without_a_label_is_told():
+    found = caveats.unlabelled({"product": ["liver", "bone"], "other": []})
+    assert found["words"].tolist() == ["product: has no label for liver, bone, which counts as missed"]

@@ -237,3 +237,12 @@ def test_absent_metrics_are_left_out(per_case):
 def test_the_name_all_is_taken():
     with pytest.raises(ValueError, match="named 'all'"):
         summarise(table([("unet", 0, "a", "all", 0.5)]))
+
+
+def test_a_model_that_does_not_offer_all_organs_has_no_mean_over_organs(per_case):
+    partial = per_case[(per_case["model"] == "unet") | (per_case["organ"] == "liver")]
+    found = summarise(partial).query("metric == 'dice'").set_index(["model", "organ"])["n"]
+    assert found["ghostunet"].to_dict() == {"liver": 12, "bladder": 0, "lungs": 0, "all": 0}
+    assert found["unet"].to_dict() == {"liver": 12, "bladder": 10, "lungs": 12, "all": 12}
+    pairs = paired_values(partial, "dice", ["unet", "ghostunet"])
+    assert set(pairs.index.get_level_values("organ")) == {"liver", "all"}  # of what both offer

@@ -329,6 +329,17 @@ def test_every_case_is_a_point():
         assert [points(axes) for axes in figure.axes] == expected
 
 
+def test_what_another_human_reaches_is_a_line_through_each_row():
+    per_case = per_case_table(["unet", "second"], ["liver", "lungs"])
+    summary = summary_table(per_case)
+    figure = metrics.metric_by_organ(per_case, summary, "dice", ["second"])
+    means = summary.query("metric == 'dice' and model == 'second'").set_index("organ")["mean"]
+    upright = [line for line in figure.axes[0].lines if np.allclose(np.diff(line.get_ydata()), 0.92)]
+    assert [line.get_xdata()[0] for line in upright] == pytest.approx([means[o] for o in ("liver", "lungs", ALL)])
+    assert "what second reaches" in texts(figure)
+    assert not any("reaches" in text for text in texts(metrics.metric_by_organ(per_case, summary)))
+
+
 def test_points_spread_within_their_lane():
     values = np.random.default_rng(0).beta(20, 2, 200)
     spread = style.spread(values)
