@@ -77,7 +77,7 @@ def collect(
     """
     found = Collected(np.zeros(scan.shape, np.uint8))
     position = {organ: index for index, organ in enumerate(organs, start=1)}
-    for path, held in sorted(files.items(), key=lambda file: min(position[organ] for organ in file[1])):
+    for path, held in sorted(files.items(), key=lambda file: min((position[organ] for organ in file[1]), default=0)):
         if not Path(path).is_file():
             found.missing += [organ for organ in held if organ not in found.missing]
             continue
