@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from organbench.analysis import convergence
+from organbench.analysis import caveats, convergence
 
 
 def trainings(**said):
@@ -59,7 +59,7 @@ def test_a_test_scan_that_is_also_learned_from_is_told_in_its_fold():
         {"train": ["3"], "validation": ["4"], "test": ["1", "2"]},
     ]
     found = caveats.duplicates(folds, {"1": 7, "2": 8, "3": 7, "4": 9})
-    assert list(found) == caveats.COLUMNS
+    assert list(found) == convergence.WARNINGS
     assert found["fold"].tolist() == [0, 1]
     assert found["words"].tolist() == [
         "fold 0: test case 3 has the very scan of case 1 (train), voxel by voxel",

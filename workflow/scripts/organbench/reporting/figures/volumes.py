@@ -45,7 +45,7 @@ def volume_agreement(per_case: pd.DataFrame, agreement: pd.DataFrame) -> Figure:
     volumes = case_volumes(per_case).dropna(subset="difference_percent")
     models, organs = list(per_case["model"].unique()), list(per_case["organ"].unique())
     colours = palette(models)
-    limits = agreement.set_index(["model", "organ"])
+    limits = agreement.set_index(["model", "organ"]).reindex(pd.MultiIndex.from_product([models, organs]))
     bias = style.key("bias, 95 % limits of agreement", color="0.3", marker="D", markersize=2.5, linewidth=0.9)
     handles = [*style.model_points(colours), bias]
     figure, panels, ticks = style.organ_panels(organs, handles)
