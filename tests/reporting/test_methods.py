@@ -319,3 +319,18 @@ def test_every_version_of_pytorch_is_said(config):
         for name, torch in (("one", "2.12.0"), ("two", "2.13.0"))
     }
     assert "PyTorch 2.12.0 and 2.13.0 [@paszke2019pytorch]" in written(resolved, costs=costs)
+
+
+def test_a_study_of_nothing_that_is_trained_here_says_so(config):
+    product = {"predictions": "/p/{case}.nii.gz"}
+    resolved = config({"models": {"product": product, "second": product | {"observer": True}}})
+    text = written(resolved)
+    assert "product was made elsewhere; what it was trained on" in section("Networks", text)
+    assert "second was another observer" in section("Networks", text)
+    assert "All used" not in text
+    assert "## Training" not in text
+    assert "## Prediction" not in text
+    assert "No model was trained here: each was judged as the fixed thing that it is" in section("Statistics", text)
+    assert "judged as fixed." not in text
+    assert "Snakemake workflow [@molder2021snakemake], with SimpleITK" in section("Software and hardware", text)
+    assert "PyTorch" not in text

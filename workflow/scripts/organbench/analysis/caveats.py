@@ -17,8 +17,8 @@ def duplicates(folds: Sequence[splits.Fold], scans: Mapping[str, Any]) -> pd.Dat
         scans: of each case what only the same voxels have in common, such as a checksum.
 
     Returns:
-        A row per fold and such a test case, with the columns of `convergence.only_background`; model and seed are empty,
-        as it is true of all that are trained.
+        A row per fold and such a test case, with the columns of `convergence.only_background`; model and seed are
+        empty, as it is true of all that are trained.
     """
     rows = []
     for number, fold in enumerate(folds):
