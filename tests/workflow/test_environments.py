@@ -17,7 +17,8 @@ SCRIPTS = ROOT / "workflow" / "scripts"
 LIBRARY = SCRIPTS / "organbench"
 RULES = sorted((ROOT / "workflow" / "rules").glob("*.smk"))
 MONAI = ROOT / "envs" / "monai.yaml"  # of networks that are imported by name
-ENVIRONMENTS = sorted(set((ROOT / "envs").glob("*.yaml")) - {MONAI})
+NNUNET = ROOT / "envs" / "nnunet.yaml"  # of a program that scripts start
+ENVIRONMENTS = sorted(set((ROOT / "envs").glob("*.yaml")) - {MONAI, NNUNET})
 PACKAGES = {
     "pynvml": "nvidia-ml-py",
     "surface_distance": "surface-distance",
@@ -145,6 +146,16 @@ def test_the_environment_with_monai_is_that_of_torch_and_monai():
         assert text["channels"] == ["conda-forge", "nodefaults"]
 
 
+def test_the_environment_with_nnunet_is_that_of_torch_and_nnunet():
+    own = environment(NNUNET)
+    assert own == requirements("requirements-nnunet.txt")
+    assert own.items() >= environment(ROOT / "envs" / "torch.yaml").items()
+    programs = [*(LIBRARY / "learning" / "nnunet").glob("*.py"), LIBRARY / "inference" / "nnunet.py"]
+    assert third_party(programs) <= own.keys()
+    text = [yaml.safe_load(path.read_text()) for path in (NNUNET, ROOT / "envs" / "torch.yaml")]
+    assert text[0]["dependencies"][:2] == text[1]["dependencies"][:2]
+
+
 def test_environments_have_the_python_that_the_project_needs():
     least = re.search(r'requires-python = ">=(3\.\d+)"', (ROOT / "pyproject.toml").read_text())[1]
     for path in ENVIRONMENTS:
@@ -155,7 +166,7 @@ def test_every_rule_says_where_it_logs_and_what_it_runs_in():
     assert {"phantom", "convert", "train", "predict", "evaluate", "tables", "figure_overlays"} <= rules().keys()
     for name, rule in rules().items():
         wanted = "torch" if name in ("check_networks", "train", "predict", "verify_run") else "imaging"
-        wanted = "figures" if name.startswith("figure_") else wanted
+        wanted = "figures" if name.startswith("figure_") else "nnunet" if name.startswith("nnunet_") else wanted
         assert directive(rule, "conda") == f"../../envs/{wanted}.yaml", name
         assert directive(rule, "log").endswith(".log"), name
         drawn = name in {f"figure_{file}" for file in figures.known()}
@@ -189,7 +200,9 @@ def test_following_imports_finds_what_is_imported_by_name():
 
 
 def test_jobs_without_torch_start_without_it():
-    without = [name for name, rule in rules().items() if not directive(rule, "conda").endswith("torch.yaml")]
+    without = [
+        name for name, rule in rules().items() if not directive(rule, "conda").endswith(("torch.yaml", "nnunet.yaml"))
+    ]
     modules = {
         f"organbench.{file.relative_to(LIBRARY).with_suffix('').as_posix().replace('/', '.')}".removesuffix(".__init__")
         for name in without

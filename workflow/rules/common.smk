@@ -5,6 +5,7 @@ import hashlib
 import importlib.util
 import os
 import re
+import shutil
 import sys
 from contextlib import suppress
 from functools import cache
@@ -22,7 +23,7 @@ if str(SCRIPTS) not in sys.path:
 from organbench.learning import choices
 from organbench.evaluation import registry
 from organbench.study import configuration, identity, kinds, schema, tuning
-from organbench.study.kinds import network
+from organbench.study.kinds import network, nnunet
 from organbench.data import finding, groups, names, splits
 from organbench.data.sources.openkbp.patients import patients
 from organbench.core import dates, failures, outside, provenance
@@ -275,6 +276,9 @@ def remove_checkpoints():
     for checkpoint in left:
         if Path(checkpoint).with_name("weights.pt").exists():
             Path(checkpoint).unlink(missing_ok=True)
+    for folder in runs(RUN, kinds.trained_by("nnunet_train", STUDY)):
+        if Path(folder, "weights.pt").exists():
+            shutil.rmtree(Path(folder, nnunet.CHECKPOINTS), ignore_errors=True)
     for checkpoint in tuning_runs(f"{TUNING}/{{candidate}}/checkpoint.pt"):
         if Path(checkpoint).with_name("cost.json").exists():
             Path(checkpoint).unlink(missing_ok=True)

@@ -9,7 +9,8 @@ from snakemake.logging import logger
 from snakemake.settings.enums import RerunTrigger
 
 PHANTOM_MARK = f"{ROOT}/{finding.GENERATED}"
-TRAINING_RULES = ("train", "train_share", "tune")
+TRAINING_RULES = ("train", "train_share", "tune", "nnunet_train")
+OTHER_FILES = "its files are others than before"
 REPLACED = """\
 {count} finished trainings are not what the study asks for:
 {lines}
@@ -54,7 +55,7 @@ def prepared():
     """What the `case.json` of each case holds that was prepared before."""
     found = {case: sound_json(CASE["case"].format(case=case)) for case in CASES}
     return {
-        case: info
+        case: info | {"sources": origins.read(f"{RESULTS}/cases/{case}")}
         for case, info in found.items()
         if {"organs", "checksums"} <= info.keys()
     }
@@ -83,7 +84,7 @@ def why_anew(case, info):
     if not any(map(os.path.exists, files.values())):
         return ""  # results without the phantoms that they came of
     same = origins.same(Path(RESULTS, "cases", case), files)
-    return "" if same else "its files are others than before"
+    return "" if same else OTHER_FILES
 
 
 def tried():
@@ -135,7 +136,7 @@ def trainings():
     """All trainings that there can be, with their folders: the study's runs, its learning curve's and its candidates'."""
     run = "{model} {fold} {seed}"
     for names, paths in (
-        (run, runs(run, NETWORKS)),
+        (run, runs(run)),
         (f"{run} {{share}}", of_shares(f"{run} {{share}}")),
         (f"{run} {{candidate}}", tuning_runs(f"{run} {{candidate}}")),
     ):
@@ -156,8 +157,8 @@ def shaping(wildcards):
 
     None where it is not known yet which settings tuning chooses.
     """
-    settings = settings_that_shape(wildcards)
-    if CANDIDATES and not hasattr(wildcards, "candidate"):
+    settings, is_network = settings_that_shape(wildcards), wildcards.model in NETWORKS
+    if is_network and CANDIDATES and not hasattr(wildcards, "candidate"):
         choice = sound_json(chosen_file(wildcards))
         if not choice:
             return None
@@ -166,7 +167,7 @@ def shaping(wildcards):
     return {
         "code": code_that_shapes(wildcards.model),
         "settings": settings,
-        "window": STUDY["preprocessing"]["window"],
+        "window": window_that_shapes(wildcards.model),
         "organs": list(ORGANS),
         "seed": int(wildcards.seed),
         "training": [c for c in cases_in(wildcards, "train") if c not in excluded],
@@ -176,8 +177,15 @@ def shaping(wildcards):
     }
 
 
+def window_that_shapes(model):
+    """The window that a model sees scans in; nnU-Net finds its own."""
+    return STUDY["preprocessing"]["window"] if model in NETWORKS else []
+
+
 def settings_that_shape(wildcards):
     """A training's settings: of a candidate its own, and otherwise without what tuning chooses."""
+    if wildcards.model not in NETWORKS:
+        return nnunet.shaping(STUDY["models"][wildcards.model], list(ORGANS.values()))
     has_own = hasattr(wildcards, "candidate")
     return candidate_settings(wildcards) if has_own else training_settings(wildcards)
 
@@ -185,6 +193,9 @@ def settings_that_shape(wildcards):
 @cache
 def code_that_shapes(model):
     """A hash of each library file that shapes a model's weights."""
+    if model not in NETWORKS:
+        driver = sorted((SCRIPTS / "organbench/learning/nnunet").glob("*.py"))
+        return identity.code_of(driver, SCRIPTS, chosen=False)
     names = library_files("train.py", *named_files(model))
     best = settings_of(model)["training"]["weights"] == "best"
     return identity.code_of(names, SCRIPTS, chosen=best) | outside_code(model)
@@ -206,9 +217,11 @@ def why_replaced(folder, training):
     wanted = shaping(training)
     if wanted is None:
         return []
-    anew = {}
+    anew, is_network = {}, training.model in NETWORKS
     for case in cases_in(training, "train", "validation"):  # excluded ones too
-        if reason := prepared_anew().get(case):
+        reason = prepared_anew().get(case)
+        # nnU-Net reads the files themselves, and not what was prepared of them
+        if reason and (is_network or reason in (OTHER_FILES, origins.UNUSABLE)):
             anew.setdefault(reason, []).append(case)
     if anew:
         return [
@@ -220,7 +233,12 @@ def why_replaced(folder, training):
         identity.recorded(then), identity.expected(wanted, prepared(), then)
     )
     torch_then = then.get("versions", {}).get("torch", "").partition("+")[0]
-    if not found and torch_then and torch_now() not in (None, torch_then):
+    if (
+        is_network
+        and not found
+        and torch_then
+        and torch_now() not in (None, torch_then)
+    ):
         found = [f"{identity.TORCH} was {torch_then} and is {torch_now()}"]
     stays = REPLACE is False and found and found[0].startswith(identity.MAY_STAY)
     return [] if stays else found
@@ -302,7 +320,7 @@ def training_job(wildcards, input):
         "code": code_that_shapes(wildcards.model),
         "settings": settings_that_shape(wildcards),
         "prediction": STUDY["prediction"],
-        "window": STUDY["preprocessing"]["window"],
+        "window": window_that_shapes(wildcards.model),
         "organs": list(ORGANS),
         "seed": int(wildcards.seed),
         **{

@@ -1,9 +1,11 @@
 """Say which cases cannot be used, check what a single case cannot show, and list all cases in a table."""
 
+from pathlib import Path
+
 import pandas as pd
 
 from organbench.core import errors, jobs, tables
-from organbench.data import cases, splits
+from organbench.data import cases, origins, splits
 from organbench.study import identity
 
 with jobs.job_log(snakemake.log[0]) as logger:
@@ -19,7 +21,9 @@ with jobs.job_log(snakemake.log[0]) as logger:
     for fold in splits.without(params.folds, excluded):
         cases.check_fold(usable, fold, params.organs)
     # Conversions are over, so that it is known now whether what was trained on is still the same.
-    lines = identity.outdated(params.finished, {info["case"]: info for info in usable})
+    folders = {Path(path).parent.name: Path(path).parent for path in snakemake.input.cases}
+    infos = {info["case"]: {**info, "sources": origins.read(folders[info["case"]])} for info in usable}
+    lines = identity.outdated(params.finished, infos)
     if lines and not params.replace:
         for line in lines:
             logger.error("error: %s", line)

@@ -7,12 +7,14 @@ import shlex
 import signal
 import subprocess
 import time
+from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
 from organbench.core.jobs import LOGGER
 
+LAST_LINES = 3  # that are told again
 GRACE_SECONDS = 5.0  # from SIGTERM to SIGKILL
 
 
@@ -25,12 +27,14 @@ class Ended:
         seconds: by the clock.
         cpu_seconds: of processors, by it and all that it started and waited for.
         peak_host_mib: most memory of one of its processes.
+        last_lines: of what it printed.
     """
 
     status: int
     seconds: float
     cpu_seconds: float
     peak_host_mib: float
+    last_lines: tuple[str, ...] = ()
 
 
 def run(command: str, places: Mapping[str, str], environment: Mapping[str, str] | None = None) -> Ended:
@@ -58,9 +62,11 @@ def run(command: str, places: Mapping[str, str], environment: Mapping[str, str] 
         env=os.environ | dict(environment or {}),
         start_new_session=True,  # so that all of it can be ended
     )
+    last: deque[str] = deque(maxlen=LAST_LINES)
     try:
         for line in process.stdout or ():
             LOGGER.info("| %s", line.rstrip())
+            last.append(line.strip())
         status = process.wait()
     except BaseException:
         end(process)
@@ -68,7 +74,7 @@ def run(command: str, places: Mapping[str, str], environment: Mapping[str, str] 
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     factor = 1024 if platform.system() == "Linux" else 1024**2  # kilobytes, but bytes on macOS
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Ended(status, time.monotonic() - started, cpu, after.ru_maxrss / factor)
+    return Ended(status, time.monotonic() - started, cpu, after.ru_maxrss / factor, tuple(last))
 
 
 def end(process: "subprocess.Popen[str]") -> None:

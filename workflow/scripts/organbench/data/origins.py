@@ -12,6 +12,7 @@ from typing import Any
 from organbench.core import files
 from organbench.core.errors import InputError
 
+UNUSABLE = "it could not be used"
 NAME = "source.json"  # beside case.json, which is the same wherever its files lay
 
 
@@ -38,6 +39,11 @@ def note(folder: str | Path, originals: Mapping[str, str | Path]) -> None:
         InputError, OSError: a file cannot be written, or read.
     """
     files.write_json({what: describe(file) for what, file in originals.items()}, Path(folder, NAME))
+
+
+def read(folder: str | Path) -> dict[str, Any]:
+    """What was written down of the files that a case was prepared from; nothing where it cannot be read."""
+    return files.sound_json(Path(folder, NAME))
 
 
 def same(folder: str | Path, originals: Mapping[str, str | Path]) -> bool:
@@ -71,7 +77,7 @@ def why_anew(info: Mapping[str, Any], wanted: Mapping[str, Any], *, skip_bad: bo
         skip_bad: whether the study goes on without cases that cannot be used.
     """
     if "bad" in info:
-        return "" if skip_bad and info.get("tried") == wanted else "it could not be used"
+        return "" if skip_bad and info.get("tried") == wanted else UNUSABLE
     if list(info["organs"].values()) != wanted["values"]:
         return "dataset.organs has other label values"
     if info.get("spacing") != wanted["spacing"]:

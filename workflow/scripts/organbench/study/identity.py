@@ -14,7 +14,10 @@ from organbench.core.runs import read_cost
 
 # Of the library: what is computed in a training step, with how batches are read and scaled,
 SHAPING = ("networks/", "learning/", "hardware/devices.py", "inference/windows.py", "data/intensity.py")
-BRINGING_ABOUT = tuple(f"learning/{name}.py" for name in ("run", "choices", "checkpoint", "rehearsal", "inspection"))
+BRINGING_ABOUT = tuple(
+    f"learning/{name}.py"
+    for name in ("run", "choices", "checkpoint", "rehearsal", "inspection", "nnunet/calling", "nnunet/__main__")
+)
 CHOOSING = ("inference/", "evaluation/", "data/")  # where validation cases choose the weights
 ONLY_SHOWN = ("validate_every",)  # of the settings: what the last weights do not depend on
 SHOWN = 5  # that many names are told
@@ -100,6 +103,22 @@ def arrays_of(info: Mapping[str, Any]) -> str:
     return "-".join(f"{info['checksums'][name]:08x}" for name in sorted(info["checksums"]))
 
 
+def sources_of(info: Mapping[str, Any]) -> str:
+    """A hash of the files that a case was prepared from, from what its `source.json` holds under `sources`."""
+    return "-".join(str(info["sources"][name]["sha256"]) for name in sorted(info["sources"]))
+
+
+def told(infos: Mapping[str, Mapping[str, Any]], settings: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The cases of which it is known what would be learned from them."""
+    by_files = "nnunet" in settings["network"]
+    return {case: info for case, info in infos.items() if not by_files or info.get("sources")}
+
+
+def content_of(info: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
+    """A hash of what is learned from a case: of its arrays, but nnU-Net reads the files themselves."""
+    return sources_of(info) if "nnunet" in settings["network"] else arrays_of(info)
+
+
 def recorded(cost: Mapping[str, Any]) -> Identity | None:
     """What a finished training was named by, from what its `cost.json` holds; None where that does not tell."""
     try:
@@ -155,8 +174,9 @@ def of_cases(infos: Mapping[str, Mapping[str, Any]], wanted: Mapping[str, Any]) 
         infos: what the `case.json` of each case holds, by its name.
         wanted: arguments of `of`, with names of cases in place of their arrays.
     """
-    there = {*wanted["training"], *wanted["validation"]} <= infos.keys()
-    return expected(wanted, infos, {}) if there else None
+    known = told(infos, wanted["settings"])
+    there = {*wanted["training"], *wanted["validation"]} <= known.keys()
+    return expected(wanted, known, {}) if there else None
 
 
 def expected(wanted: Mapping[str, Any], infos: Mapping[str, Mapping[str, Any]], cost: Mapping[str, Any]) -> Identity:
@@ -167,10 +187,13 @@ def expected(wanted: Mapping[str, Any], infos: Mapping[str, Mapping[str, Any]], 
         infos: what the `case.json` of each case holds that is prepared.
         cost: what the `cost.json` of the finished training holds.
     """
+    infos = told(infos, wanted["settings"])
     before = (recorded(cost) or {"cases": {"training": {}, "validation": {}}})["cases"]
     arrays = {
         role: {
-            case: arrays_of(infos[case]) if case in infos else before[role].get(case, "not prepared yet")
+            case: content_of(infos[case], wanted["settings"])
+            if case in infos
+            else before[role].get(case, "not prepared yet")
             for case in wanted[role]
         }
         for role in before

@@ -101,7 +101,12 @@ def fixed(config: Config) -> list[str]:
 
 def networks(config: Config) -> list[str]:
     """The models that the rule `train` makes."""
-    return those(config, lambda kind: kind.weights == "train")
+    return trained_by("train", config)
+
+
+def trained_by(rule: str, config: Config) -> list[str]:
+    """The models whose weights a rule makes."""
+    return those(config, lambda kind: kind.weights == rule)
 
 
 def with_history(config: Config) -> list[str]:

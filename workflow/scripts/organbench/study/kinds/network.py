@@ -72,6 +72,8 @@ def check(name: str, config: Config) -> None:
             outside.files_of(network["network"])
         except InputError as error:
             raise InputError(f"config, models.{name}: {error}") from None
+    if training["steps"] is None:
+        raise InputError(f"config, models.{name}.steps: null is for nnU-Net, which has a recipe; give a number")
     dims = network.get("dims", 2)
     if len(training["patch"]) != dims:
         raise InputError(

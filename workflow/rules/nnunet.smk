@@ -1,0 +1,125 @@
+"""nnU-Net's planning, training and prediction, by an interpreter that has it; see docs/other-segmenters.md."""
+
+# Of each fold, and removed once its trainings have ended: what nnU-Net reads, and what it has made of it.
+NNUNET_FOLD = f"{RESULTS}/nnunet/{{model}}/fold{{fold}}"
+NNUNET = kinds.trained_by("nnunet_train", STUDY)
+
+
+def nnunet_files(pattern):
+    """An input function: a path of each case that a fold trains and validates on, and of no other."""
+    made = pattern == CASE["case"]
+    return lambda wildcards: [
+        ancient(pattern.format(case=case)) if made else source_of(case, pattern)
+        for case in cases_in(wildcards, "train", "validation")
+    ]
+
+
+def nnunet_job(wildcards, input):
+    """What nnU-Net is told of a run or its fold; a param that Snakemake does not record."""
+    return {
+        "entry": nnunet.settings(STUDY["models"][wildcards.model]),
+        "organs": list(ORGANS),
+        "training": cases_in(wildcards, "train"),
+        "validation": cases_in(wildcards, "validation"),
+    }
+
+
+def nnunet_prepared(wildcards):
+    """What was prepared of a run's fold; nothing for a training that has ended, or whose job is told so by another."""
+    folder = NNUNET_FOLD.format(**wildcards)
+    wanted = folder_of(wildcards) in untrained()
+    there = workflow.is_main_process or os.path.isdir(folder)
+    return folder if wanted and there else []
+
+
+def nnunet_training_request(wildcards):
+    """Memory in MB and minutes of a training: a step takes a second on a slow GPU, and 10 s without one."""
+    steps = nnunet.schedule(STUDY["models"][wildcards.model]).steps
+    minutes = 60 + steps // (60 if has_gpu() else 6)
+    return {"mem_mb": 24000, "runtime": minutes}
+
+
+rule nnunet_prepare:
+    input:
+        volumes=nnunet_files(VOLUME),
+        labels=nnunet_files(LABELS),
+        cases=nnunet_files(CASE["case"]),
+        # all cases are checked before
+        checked=ancient(f"{RESULTS}/tables/cases.csv"),
+    output:
+        temp(directory(NNUNET_FOLD)),
+    log:
+        f"{RESULTS}/logs/nnunet_prepare/{{model}}-fold{{fold}}.log",
+    wildcard_constraints:
+        model=one_of(NNUNET),
+    conda:
+        "../../envs/nnunet.yaml"
+    threads: 4
+    resources:
+        **growing(mem_mb=32000, runtime=600),
+    params:
+        job=nnunet_job,
+        ignored=unrecorded(STUDY["dataset"]["ignore_labels"]),
+        values=unrecorded(ORGANS),
+        elsewhere=unrecorded(ADDRESS),
+    script:
+        "../scripts/nnunet_prepare.py"
+
+
+# As `train`: what shapes the weights is no param that Snakemake records, see weights.smk.
+rule nnunet_train:
+    input:
+        cases=training_files,
+        prepared=nnunet_prepared,
+        checked=checked,
+    output:
+        weights=update(f"{RUN}/weights.pt"),
+        history=update(f"{RUN}/history.csv"),
+        cost=update(f"{RUN}/cost.json"),
+    log:
+        f"{RESULTS}/logs/nnunet_train/{{model}}-fold{{fold}}-seed{{seed}}.log",
+    wildcard_constraints:
+        model=one_of(NNUNET),
+    conda:
+        "../../envs/nnunet.yaml"
+    threads: 8
+    resources:
+        **following(nnunet_training_request),
+        gpu=1,
+    params:
+        job=training_job,
+        nnunet=nnunet_job,
+    script:
+        "../scripts/nnunet_train.py"
+
+
+rule nnunet_predict:
+    input:
+        volume=source(VOLUME),
+        case=CASE["case"],
+        weights=f"{RUN}/weights.pt",
+    output:
+        labels=f"{RUN}/predictions/{{case}}.nii.gz",
+        cost=f"{RUN}/predictions/{{case}}.json",
+    log:
+        f"{RESULTS}/logs/nnunet_predict/{{model}}-fold{{fold}}-seed{{seed}}/{{case}}.log",
+    wildcard_constraints:
+        model=one_of(NNUNET),
+    conda:
+        "../../envs/nnunet.yaml"
+    threads: 4
+    resources:
+        **growing(mem_mb=24000, runtime=60),
+        gpu=1,
+    params:
+        code=code("nnunet_predict.py", "inference/nnunet.py"),
+        shaping=lambda wildcards: [
+            settings_that_shape(wildcards),
+            int(wildcards.fold),
+            int(wildcards.seed),
+        ],
+        job=nnunet_job,
+        results=unrecorded(RESULTS),
+        evaluation=unrecorded(STUDY["evaluation"]),
+    script:
+        "../scripts/nnunet_predict.py"
