@@ -3,6 +3,7 @@
 Usage: python docs/update_config.py
 """
 
+import copy
 import importlib
 import inspect
 import re
@@ -18,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
 from organbench import networks  # noqa: E402
-from organbench.study.schema import load  # noqa: E402
+from organbench.study.schema import fill, load  # noqa: E402
 
 PAGE = ROOT / "config" / "README.md"
 BEGIN = "<!-- every key, by docs/update_config.py -->\n"
@@ -32,6 +33,7 @@ def tables(schema: Schema, defaults: Schema) -> str:
         schema: of a configuration.
         defaults: the default study.
     """
+    defaults = fill(copy.deepcopy(dict(defaults)), schema)
     sections = {key: part for key, part in schema["properties"].items() if inner(part)}
     alone = {key: part for key, part in schema["properties"].items() if key not in sections}
     found = [table(rows(alone, defaults))]

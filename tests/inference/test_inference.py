@@ -220,6 +220,27 @@ def test_mirroring_averages_over_all_flips(patch, flips):
     assert not close(result, expected[0])
 
 
+@pytest.mark.parametrize("patch", [(8, 8), (8, 8, 8)], ids=["2d", "3d"])
+def test_paired_organs_change_places_in_a_mirrored_prediction(patch):
+    """A network that tells left from right by the place alone is right in every flip, once organs change places."""
+
+    class Sided(Pointwise):
+        """Class 1 in the left half of an image, class 2 in the right half."""
+
+        def forward(self, images):
+            logits = torch.zeros_like(super().forward(images))
+            half = images.shape[-1] // 2
+            logits[:, 1, ..., :half] = 4.0
+            logits[:, 2, ..., half:] = 4.0
+            return logits
+
+    image = scan((8, 8, 8))
+    plain = joined(predictor(Sided(), patch=patch).probabilities(image))
+    paired = joined(predictor(Sided(), patch=patch, mirror=True, mirrored=((1, 2),)).probabilities(image))
+    assert close(paired, plain)
+    assert not close(joined(predictor(Sided(), patch=patch, mirror=True).probabilities(image)), plain)
+
+
 @pytest.mark.parametrize(("patch", "slices"), [((8, 8), 4), ((4, 8, 8), 8)], ids=["2d", "3d"])
 def test_slabs_are_computed_when_they_are_asked_for(patch, slices):
     """So memory holds a few slices of probabilities, never all."""
@@ -336,7 +357,7 @@ def test_weights_come_back_with_their_recipe(weights):
     network, path = weights
     again, recipe = weights_file.load(path, CPU)
     assert recipe == Recipe(**tuples(RECIPE))
-    assert weights_file.read_archive(path)["recipe"] == RECIPE | {"training": ""}
+    assert weights_file.read_archive(path)["recipe"] == RECIPE | {"training": "", "mirrored": []}
     ours, theirs = network.state_dict(), again.state_dict()
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[key], theirs[key]) for key in ours)

@@ -1,5 +1,6 @@
 """Augmentation moves images and labels together, stays within its limits, and is a pure function of (seed, step)."""
 
+import dataclasses
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,11 +10,22 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from tiny import AUGMENTATION, NO_AUGMENTATION, WINDOW, examples, settings_of, task_of, training_settings
 
-from organbench.inference.windows import scaled
-from organbench.learning import augmentation, choices
+from organbench.inference.windows import exchanging, scaled
+from organbench.learning import augmentation, augmentations, choices
 from organbench.learning.augmentation import affine, warp
+from organbench.learning.augmentations import _draws, flip, rotation
+from organbench.learning.sampling import WHOLE
 
 PATCHES = [(12, 16), (6, 12, 10)]
+ON = {
+    "tilt": {"probability": 0.5, "range": [-20, 20]},
+    "blur": {"probability": 0.5, "range": [0.5, 1.5]},
+    "low_resolution": {"probability": 0.5, "range": [0.3, 0.6]},
+    "brightness": {"probability": 0.5, "range": [0.5, 0.8]},
+    "brightness_shift": {"probability": 0.5, "range": [0.1, 0.2]},
+    "contrast": {"probability": 0.5, "range": [0.5, 0.8]},
+}
+IMAGES = [name for name in ON if name != "tilt"]
 either_patch = pytest.mark.parametrize("patch", PATCHES, ids=["2d", "3d"])
 
 
@@ -21,8 +33,9 @@ def margin(patch, options):
     return settings_of(patch=patch, augmentation=NO_AUGMENTATION | options).margin
 
 
-def augment(images, labels, patch, options, window, *, seed, step):
+def augment(images, labels, patch, options, window, *, seed, step, mirrored=()):
     task = task_of(training_settings(patch=patch, augmentation=options), window=window, seed=seed)
+    task = dataclasses.replace(task, organs=tuple("abcdef"), mirrored=mirrored)
     return augmentation.augment(images, labels, task, step)
 
 
@@ -38,7 +51,7 @@ def random_batch(patch, options, *, count=4, channels=1):
 def about_z(angle, dims):
     """What `rotation` gives for one image, were this its angle."""
     drawn = SimpleNamespace(between=lambda low, high: np.array([np.rad2deg(angle)]))
-    return augmentation.rotation(1.0, drawn, dims)
+    return rotation.change(1.0, drawn, dims)
 
 
 def central(tensor, patch):
@@ -199,15 +212,14 @@ def test_how_images_move_does_not_hang_on_what_is_done_to_their_hu():
 @pytest.mark.parametrize("name", SPATIAL)
 def test_a_movement_draws_the_same_whatever_others_there_are(monkeypatch, name):
     """The matrices are multiplied, so what each gives is looked at."""
-    given, change = [], getattr(augmentation, name)
+    given, file = [], augmentations.load(name)
+    change = file.change
 
     def watched(*args):
         given.append(change(*args))
         return given[-1]
 
-    watched.__name__ = name
-    kinds = tuple(watched if kind is change else kind for kind in augmentation.IN_SPACE)
-    monkeypatch.setattr(augmentation, "IN_SPACE", kinds)
+    monkeypatch.setattr(file, "change", watched)
     changed_by(name)
     changed_by(*AUGMENTATION)
     assert np.array_equal(*given)
@@ -216,12 +228,12 @@ def test_a_movement_draws_the_same_whatever_others_there_are(monkeypatch, name):
 
 def drawn(name, seed, step, whole):
     """The draw of an augmentation in a step."""
-    return augmentation.Draw(augmentation.stream(name, seed, step), whole, augmentation.WHOLE)
+    return _draws.Draw(_draws.stream(name, seed, step), whole, WHOLE)
 
 
 def test_a_flip_of_one_axis_does_not_shift_that_of_another():
     draws = [drawn("flip", 0, 0, 20) for _ in range(2)]
-    along_y, along_both = (augmentation.flip(axes, draw, 2) for axes, draw in zip(("y", "yx"), draws, strict=True))
+    along_y, along_both = (flip.change(axes, draw, 2) for axes, draw in zip(("y", "yx"), draws, strict=True))
     assert np.array_equal(along_y[:, 1, 1], along_both[:, 1, 1])
     assert (along_y[:, 0, 0] == 1).all()
 
@@ -234,9 +246,10 @@ def test_streams_are_told_apart_by_name_seed_and_step():
 
 def test_every_augmentation_of_the_config_is_done_and_told(schema):
     known = schema["properties"]["training"]["properties"]["augmentation"]["properties"]
-    kinds = augmentation.IN_SPACE, augmentation.IN_HU, augmentation.IN_WINDOW
-    done = [change.__name__ for kind in kinds for change in kind]
-    assert sorted(known) == sorted(done) == sorted(choices.augmentations())
+    given = {name: ON.get(name, AUGMENTATION.get(name)) for name in known}
+    done = [name for stage in augmentations.STAGES for name in augmentations.on(given, stage)]
+    assert list(known) == done == list(choices.augmentations())
+    assert not set(choices.augmentations().values()) & set(known)
 
 
 def test_images_of_a_batch_are_changed_differently():
@@ -313,3 +326,140 @@ def test_gamma_bends_the_window_and_keeps_its_ends():
     middle = ours[:, 0, 0, 8]
     plain = float(scaled(ramp, WINDOW)[0, 0, 0, 8])
     assert middle.min() < plain < middle.max()
+
+
+def drawn_for(name, patch, count=20, options=()):
+    """A batch and what comes of it when one augmentation changes some of it; and which images it changes."""
+    plain = NO_AUGMENTATION | dict(options)
+    images, labels = random_batch(patch, plain | {name: ON[name]}, count=count)
+    before = augment(images, labels, patch, plain, WINDOW, seed=3, step=7)
+    after = augment(images, labels, patch, plain | {name: ON[name]}, WINDOW, seed=3, step=7)
+    return before, after, drawn(name, 3, 7, count).some(ON[name])[0]
+
+
+@either_patch
+@pytest.mark.parametrize("name", IMAGES)
+def test_some_images_are_changed_and_the_others_are_the_same_to_the_last_bit(name, patch):
+    before, after, chosen = drawn_for(name, patch)
+    assert 4 < chosen.sum() < 16
+    alike = [torch.equal(*pair) for pair in zip(before[0], after[0], strict=True)]
+    assert np.array_equal(np.logical_not(alike), chosen)
+    assert torch.equal(before[1], after[1])
+    assert after[0].abs().max() <= 1
+
+
+@pytest.mark.parametrize("name", ON)
+def test_an_augmentation_of_probability_0_changes_no_bit(name):
+    patch = (6, 12, 10)
+    images, labels = random_batch(patch, AUGMENTATION)
+    off = {name: {"probability": 0, "range": ON[name]["range"]}}
+    assert margin(patch, AUGMENTATION | off) == margin(patch, AUGMENTATION)
+    both = (AUGMENTATION, AUGMENTATION | off)
+    plain, with_it = (augment(images, labels, patch, options, WINDOW, seed=0, step=0) for options in both)
+    assert all(map(torch.equal, plain, with_it))
+
+
+def test_blur_is_a_gaussian_in_each_slice():
+    change = augmentations.load("blur").change
+    point = torch.zeros(3, 21, 23)
+    point[1, 10, 11] = 1.0
+    blurred = change(point, 1.5)
+    assert blurred.sum() == pytest.approx(1, abs=1e-5)
+    assert (blurred[[0, 2]] == 0).all()  # neighbouring slices as channels do not mix
+    offsets = torch.arange(21) - 10
+    assert ((blurred[1].sum(1) * offsets**2).sum().sqrt()) == pytest.approx(1.5, abs=0.05)
+    assert torch.allclose(change(torch.full((1, 5, 6, 7), 300.0), 2.0), torch.tensor(300.0))
+
+
+def test_low_resolution_keeps_what_is_coarse_and_loses_what_is_fine():
+    change = augmentations.load("low_resolution").change
+    ramp = torch.arange(32.0).expand(1, 24, 32)
+    assert (change(ramp, 0.5) - ramp).abs().max() <= 1
+    board = (torch.arange(24)[:, None] + torch.arange(32)) % 2
+    assert change(board[None].float(), 0.5).std() < 0.6 * board.float().std()
+    assert torch.equal(change(ramp, 1.0), ramp)
+
+
+def test_brightness_and_contrast_do_what_they_say():
+    image = torch.tensor([0.0, 0.2, 0.6, 1.0]).reshape(1, 2, 2)
+
+    def change(name, value):
+        return augmentations.load(name).change(image, value).flatten().tolist()
+
+    assert change("brightness", 0.5) == pytest.approx([0, 0.1, 0.3, 0.5])
+    assert change("brightness", 1.5) == pytest.approx([0, 0.3, 0.9, 1])
+    assert change("brightness_shift", 0.1) == pytest.approx([0.1, 0.3, 0.7, 1])
+    assert change("contrast", 0.5) == pytest.approx([0.225, 0.325, 0.525, 0.725])
+    assert change("contrast", 2.0) == pytest.approx([0, 0, 0.75, 1])
+
+
+def test_a_tilt_turns_3d_crops_about_both_axes_and_2d_crops_not():
+    draw = drawn("tilt", 0, 0, 30)
+    matrices = augmentations.load("tilt").change(ON["tilt"], draw, 3)
+    assert np.allclose(matrices @ matrices.transpose(0, 2, 1), np.eye(3))
+    moved = np.abs(matrices - np.eye(3)).max(axis=(1, 2)) > 0
+    assert 8 < moved.sum() < 22
+    assert (np.abs(matrices[moved][:, [0, 1], [2, 2]]) > 0).all()  # x and y both reach into z
+    flat = augmentations.load("tilt").change(ON["tilt"], drawn("tilt", 0, 0, 30), 2)
+    assert np.array_equal(flat, np.tile(np.eye(2), (30, 1, 1)))
+    assert margin((12, 16), ON) == (0, 0)
+
+
+@given(st.tuples(*[st.floats(-1, 1)] * 3), st.lists(st.integers(8, 40), min_size=3, max_size=3))
+@examples(40)
+def test_margins_hold_a_tilted_and_turned_patch(parts, patch):
+    options = {"tilt": {"probability": 1, "range": [-20, 30]}, "rotation": 25, "scale": 0.2}
+    about_x, about_y, about_z = (np.deg2rad(part * largest) for part, largest in zip(parts, (30, 30, 25), strict=True))
+    turns = (
+        augmentations.load("tilt").turning(np.array([angle]), 3, *axes)[0]
+        for angle, axes in ((about_x, (1, 2)), (about_y, (0, 2)), (about_z, (0, 1)))
+    )
+    matrix = 1.2 * np.linalg.multi_dot(list(turns))
+    needed = np.abs(matrix) @ np.array(patch[::-1])
+    there = [n + 2 * m for n, m in zip(patch, margin(patch, options), strict=True)]
+    assert (needed[::-1] <= np.array(there) + 1e-9).all()
+
+
+def paired_phantom(patch, count=20):
+    """Images (HU) in which each of six organs has its own value, with the organs as labels: 1 left of 2, and so on."""
+    half = np.random.default_rng(4).integers(0, 3, (count, *patch[:-1], patch[-1] // 2)) * 2  # organs 2 and 4
+    other = np.where(np.flip(half, -1) > 0, np.flip(half, -1) - 1, 0)  # organs 1 and 3, mirrored
+    labels = np.concatenate([half, other], axis=-1)
+    images = np.where(labels > 0, (labels + 1) // 2 * 300, -1000)  # what is left and what is right looks alike
+    return torch.from_numpy(images.astype(np.int16))[:, None], torch.from_numpy(labels.astype(np.uint8))
+
+
+@either_patch
+def test_paired_organs_change_places_where_an_image_is_flipped_along_x(patch):
+    """A symmetric patient, flipped, is the same patient only if the labels change places."""
+    images, labels = paired_phantom(patch)
+    pairs = ((1, 2), (3, 4))
+    options = NO_AUGMENTATION | {"flip": ["x"]}
+    ours, classes = augment(images, labels, patch, options, WINDOW, seed=0, step=0, mirrored=pairs)
+    assert torch.equal(classes, labels.long())
+    assert torch.allclose(ours, scaled(images, WINDOW), rtol=0, atol=1e-5)
+    _, unpaired = augment(images, labels, patch, options, WINDOW, seed=0, step=0)
+    turned = torch.tensor([not torch.equal(*pair) for pair in zip(unpaired, labels, strict=True)])
+    assert 3 < turned.sum() < 17
+
+
+def test_a_flip_along_another_axis_exchanges_nothing():
+    images, labels = random_batch((12, 16), NO_AUGMENTATION)
+    options = NO_AUGMENTATION | {"flip": ["y"]}
+    plain, paired = (
+        augment(images, labels, (12, 16), options, WINDOW, seed=0, step=0, mirrored=pairs) for pairs in ((), ((1, 2),))
+    )
+    assert all(map(torch.equal, plain, paired))
+
+
+@either_patch
+def test_flipping_twice_is_what_there_was(patch):
+    """With other augmentations too: a batch flipped and exchanged by hand comes out flipped and exchanged."""
+    pairs, options = ((1, 2), (4, 6)), NO_AUGMENTATION | {"flip": ["x", "y"]}
+    images, labels = random_batch(patch, options, count=12)
+    once = augment(images, labels, patch, options, WINDOW, seed=1, step=0, mirrored=pairs)
+    order = torch.tensor(exchanging(pairs, 7))
+    again = augment((once[0] * 1000).round(), once[1].byte(), patch, options, WINDOW, seed=1, step=0, mirrored=pairs)
+    assert torch.equal(again[1], labels.long())
+    assert torch.allclose(again[0], scaled(images, WINDOW), rtol=0, atol=2e-3)
+    assert torch.equal(order[order], torch.arange(7))

@@ -293,6 +293,22 @@ def test_flips_are_said_to_be_averaged_where_they_are(config, mirror):
     assert (sentence in written(config({"prediction": {"mirror": mirror}}))) == mirror
 
 
+@pytest.mark.parametrize("axes", [["x", "y"], ["y"]])
+def test_organs_that_change_places_are_said_where_they_do(config, axes):
+    organs = {"left_eye": 1, "right_eye": 2}
+    given = {"dataset": {"organs": organs, "mirrored": {"left_eye": "right_eye"}}}
+    text = written(config(given | {"models": UNETS, "training": {"augmentation": {"flip": axes}}}))
+    sentence = "In flips along x these organs changed places: left eye and right eye."
+    assert (sentence in text) == ("x" in axes)
+
+
+def test_an_augmentation_with_a_probability_is_said_where_it_is_on(config):
+    assert "blur" not in written(config({"models": UNETS}))
+    blur = {"blur": {"probability": 0.25}}
+    text = written(config({"models": UNETS, "training": {"augmentation": blur}}))
+    assert "Gaussian blur (standard deviation 0.5 to 1 voxels, of 25% of them)" in text
+
+
 def test_settings_of_one_network_are_said_in_words_and_cited(config):
     own = {
         "loss": "dice",

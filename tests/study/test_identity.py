@@ -46,6 +46,13 @@ def changed(key, value):
         ("settings.network.features", [4, 16], "network.features was [4, 8] and is [4, 16]"),
         ("settings.training.learning_rate", 0.02, "training.learning_rate was 0.01 and is 0.02"),
         ("settings.training.augmentation", {"flip": []}, 'training.augmentation.flip was ["x"] and is []'),
+        (
+            "settings.training.augmentation",
+            {"flip": ["x"], "blur": {"probability": 0.1, "range": [1, 2]}},
+            "training.augmentation.blur.probability was unset and is 0.1; "
+            "training.augmentation.blur.range was unset and is [1, 2]",
+        ),
+        ("settings.mirrored", [[1, 2]], "dataset.mirrored has other organs"),
         ("settings.training.ema", 0.9, "training.ema was unset and is 0.9"),
         ("window", [-160, 250], "preprocessing.window was [-160, 240] and is [-160, 250]"),
         ("organs", ["liver"], "the number of organs was 2 and is 1"),
@@ -60,7 +67,7 @@ def changed(key, value):
 def test_what_shapes_weights_makes_another_training_and_is_told(key, value, why):
     then, now = identity.of(**PARTS), identity.of(**changed(key, value))
     assert then["sha256"] != now["sha256"]
-    assert identity.differences(then, now) == [why]
+    assert identity.differences(then, now) == why.split("; ")
 
 
 @pytest.mark.parametrize(
@@ -146,3 +153,8 @@ def test_trainings_whose_cases_have_changed_are_told(tmp_path):
         f"{tmp_path}: the arrays of training case a are others"
     ]
     assert identity.outdated(finished, {"b": info(2)}) == []  # case a is excluded, which others tell
+
+
+def test_an_augmentation_that_is_off_names_no_other_training():
+    off = {"flip": ["x"], "blur": {"probability": 0, "range": [1, 2]}}
+    assert identity.of(**PARTS)["sha256"] == identity.of(**changed("settings.training.augmentation", off))["sha256"]

@@ -10,7 +10,7 @@ from organbench.core.errors import InputError
 from organbench.core.runs import Run
 from organbench.data import splits
 from organbench.evaluation.registry import METRICS
-from organbench.study import configuration, kinds, merging
+from organbench.study import augmenting, configuration, kinds, merging
 from organbench.study.kinds import network
 
 MINIMAL = {
@@ -249,6 +249,26 @@ def test_one_model_with_one_seed_is_an_ensemble_only_where_folds_may_test_a_case
             resolve({"models": models, "split": {"method": method}})
 
 
+# --- organs that change places in a flip
+
+
+FLIPS = {"augmentation": {"flip": ["x"]}}
+SIDES = {"dataset": {"organs": {"left_eye": 1, "right_eye": 2, "brain": 3}}}
+
+
+def paired(pairs):
+    """A study of eyes with these pairs."""
+    return {"dataset": SIDES["dataset"] | {"mirrored": pairs}}
+
+
+def test_paired_organs_are_told_by_position_where_a_network_is_flipped(resolve):
+    config = resolve(paired({"right_eye": "left_eye"}) | {"training": FLIPS})
+    assert augmenting.pairs(config, config["training"]) == [[1, 2]]
+    config = resolve(paired({"right_eye": "left_eye"}))
+    assert augmenting.pairs(config, config["training"]) == []
+    assert resolve(SIDES)["dataset"]["mirrored"] == {}
+
+
 # --- what is refused
 
 
@@ -258,6 +278,26 @@ def test_one_model_with_one_seed_is_an_ensemble_only_where_folds_may_test_a_case
         ({"trainin": {}}, "the top level: unknown key trainin; did you mean training?"),
         ({"training": {"step": 5}}, "training: unknown key step; did you mean steps?"),
         ({"training": {"augmentation": {"flips": []}}}, "training.augmentation: unknown key flips; did you mean flip?"),
+        (
+            SIDES | {"training": FLIPS},
+            "training.augmentation.flip: .* trained with flips along x, but left_eye has a side",
+        ),
+        (paired({"left_eye": "righteye"}), "dataset.mirrored: righteye is not in .*; did you mean right_eye?"),
+        (paired({"left_eye": "left_eye"}), "dataset.mirrored: left_eye is paired with itself"),
+        (paired({"left_eye": "right_eye", "right_eye": "left_eye"}), "dataset.mirrored: left_eye is named twice"),
+        (paired({"left_eye": 1}), "dataset.mirrored.left_eye: 1 is not of type 'string'"),
+        (
+            paired({"left_eye": "right_eye"}) | {"prediction": {"mirror": True}},
+            "prediction.mirror: averages over flips along x, with which .* is not trained",
+        ),
+        (
+            {"training": {"augmentation": {"blur": {"probability": 1, "range": [2, 1]}}}},
+            "training.augmentation.blur.range: 2 is above 1; give",
+        ),
+        (
+            {"training": {"augmentation": {"blur": {"probabilty": 1}}}},
+            "training.augmentation.blur: unknown key probabilty; did you mean probability?",
+        ),
         ({"split": {"xyz": 5}}, "split: unknown key xyz; known keys: .*test_fraction"),
         ({"models": {"a": {"network": "unet", "stepss": 5}}}, "models.a: unknown key stepss; did you mean steps?"),
         ({"models": {"a": {"network": "unet", "ratio": 2}}}, "models.a: unknown key ratio"),

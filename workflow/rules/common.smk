@@ -22,7 +22,7 @@ if str(SCRIPTS) not in sys.path:
 
 from organbench.learning import choices
 from organbench.evaluation import registry
-from organbench.study import configuration, identity, kinds, schema, tuning
+from organbench.study import augmenting, configuration, identity, kinds, schema, tuning
 from organbench.study.kinds import network, nnunet
 from organbench.data import finding, groups, names, splits
 from organbench.data.sources.openkbp.patients import patients
@@ -397,6 +397,7 @@ def named_files(model):
         for key in choices.FOLDERS
         for name in [training[key], *tuned.get(key, [])]
     }
+    chosen.update(choices.files_of(training["augmentation"]))
     return [network_file(model), *sorted(chosen)]
 
 
@@ -415,6 +416,8 @@ def model_settings(wildcards):
 def training_settings(wildcards):
     """What shapes a run's weights: with `weights: best` also how validation cases are predicted, by which they are chosen."""
     settings = settings_of(wildcards.model)
+    if pairs := augmenting.pairs(STUDY, settings["training"]):
+        settings = settings | {"mirrored": pairs}
     if settings["training"]["weights"] == "best":
         return settings | {"prediction": STUDY["prediction"]}
     return settings

@@ -76,9 +76,15 @@ class Predictor:
         )
         self.voxels += len(flips) * len(inputs) * math.prod(inputs.shape[2:])
         with devices.autocast(self.device, self.precision):
-            parts = (self.network(inputs.flip(flip)).float().softmax(dim=1).flip(flip) for flip in flips)
+            parts = (self._flipped(inputs, flip) for flip in flips)
             total: Tensor = functools.reduce(torch.add, parts)
         return total / len(flips)
+
+    def _flipped(self, inputs: Tensor, axes: tuple[int, ...]) -> Tensor:
+        """Probabilities of inputs that the network sees flipped along some axes, flipped back."""
+        found: Tensor = self.network(inputs.flip(axes)).float().softmax(dim=1).flip(axes)
+        pairs = self.recipe.mirrored if inputs.dim() - 1 in axes else ()
+        return found[:, windows.exchanging(pairs, found.shape[1])] if pairs else found
 
     def _windows(self, image: Array) -> Iterator[Array]:
         """Gaussian-weighted sliding windows, as in nnU-Net (Isensee et al. 2021), some layers along z at a time."""

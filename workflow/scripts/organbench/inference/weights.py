@@ -66,6 +66,7 @@ class Recipe(Design):
         multiply_adds_per_voxel: of a forward pass.
         run: in whose folder they were written; empty where in none.
         training: a hash of all that shaped the weights, which the `cost.json` beside them tells too; empty: not known.
+        mirrored: pairs of organ indices that changed places in its flips along x.
     """
 
     window: tuple[float, float]
@@ -75,6 +76,7 @@ class Recipe(Design):
     multiply_adds_per_voxel: float
     run: str = ""
     training: str = ""
+    mirrored: tuple[tuple[int, int], ...] = ()
 
 
 def run_of(weights: str | Path) -> str:

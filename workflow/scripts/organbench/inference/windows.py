@@ -22,6 +22,19 @@ def neighbours(z: int, context: int, slices: int) -> list[int]:
     return [min(max(z + offset, 0), slices - 1) for offset in range(-context, context + 1)]
 
 
+def exchanging(pairs: Sequence[Sequence[int]], classes: int) -> list[int]:
+    """For each class the one whose place it takes in a left-right flip: the other of its pair, or itself.
+
+    Args:
+        pairs: organ indices that change places.
+        classes: how many there are, background included.
+    """
+    order = list(range(classes))
+    for one, other in pairs:
+        order[one], order[other] = other, one
+    return order
+
+
 def body_box(image: Array, least: Sequence[int]) -> tuple[slice, slice]:
     """Rows and columns with anything denser than air in some slice of an image (HU, z y x).
 

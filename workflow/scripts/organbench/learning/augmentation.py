@@ -1,12 +1,10 @@
 """Random spatial and intensity changes of a batch, on the training device; a pure function of (seed, step).
 
-Turning and scaling are about the patch's centre and in the axial plane (3D scales along z too), because patients are
-turned on the couch that way; flips are only those that the study allows, for an organ may have a side.
+What is changed, and how, is in `augmentations`. Changes in space are about the patch's centre.
 """
 
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -15,111 +13,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from organbench.data.grids import Array
-from organbench.inference.windows import scaled
+from organbench.inference.windows import exchanging, scaled
+from organbench.learning import augmentations
+from organbench.learning.augmentations._draws import Draw, stream
 from organbench.learning.sampling import WHOLE, Shard
 from organbench.learning.settings import Task
-
-AXES = ("x", "y", "z")
-
-Change = Callable[..., Any]
-
-
-@dataclass(frozen=True)
-class Draw:
-    """The random numbers of one augmentation in one step: a stream of its own, so that no other shifts them.
-
-    Attributes:
-        stream: where they come from.
-        whole: images of the whole batch, for which all processes draw.
-        shard: what of it is changed here.
-    """
-
-    stream: np.random.Generator
-    whole: int
-    shard: Shard
-
-    def between(self, low: float, high: float) -> Array:
-        """A number per image (batch)."""
-        return self.stream.uniform(low, high, self.whole)[self.shard.part]
-
-
-def stream(name: str, seed: int, step: int) -> np.random.Generator:
-    """The random numbers of the augmentation of a name in a step."""
-    return np.random.default_rng([seed, step, zlib.crc32(name.encode())])
-
-
-# Each augmentation is a function that has the name of its key in the config, gets the largest change and its draw, and
-# says how methods.md tells of it. Those in space give matrices (batch, dims, dims) from the axes x y [z] of the result
-# to those of the crop; the others change images (batch, channel, [z,] y, x).
-
-
-def rotation(largest: float, draw: Draw, dims: int) -> Array:
-    """Turn in the axial plane.
-
-    In methods.md: rotation in the axial plane (up to {:g} degrees).
-    """
-    angle = np.deg2rad(draw.between(-largest, largest))
-    matrices = np.tile(np.eye(dims), (len(angle), 1, 1))
-    cos, sin = np.cos(angle), np.sin(angle)
-    matrices[:, 0, 0], matrices[:, 0, 1], matrices[:, 1, 0], matrices[:, 1, 1] = cos, -sin, sin, cos
-    return matrices
-
-
-def scale(largest: float, draw: Draw, dims: int) -> Array:
-    """Let a larger or smaller region become the patch.
-
-    In methods.md: scaling (up to {:.0%}).
-    """
-    return np.eye(dims) * (1.0 + draw.between(-largest, largest))[:, None, None]
-
-
-def flip(axes: Sequence[str], draw: Draw, dims: int) -> Array:
-    """Flip every other image along each of the axes.
-
-    In methods.md: flips along {}.
-    """
-    flipped = draw.stream.random((len(AXES), draw.whole)) < 0.5  # for all axes, so that none shifts another's
-    allowed = [axis in axes for axis in AXES]
-    signs = np.where(flipped[:, draw.shard.part].T & allowed, -1.0, 1.0)
-    return np.eye(dims) * signs[:, None, :dims]
-
-
-def hu_shift(images: Tensor, largest: float, draw: Draw) -> Tensor:
-    """Shift all HU.
-
-    In methods.md: shifts of up to {:g} HU.
-    """
-    return images + per_image(draw.between(-largest, largest), images)
-
-
-def hu_scale(images: Tensor, largest: float, draw: Draw) -> Tensor:
-    """Stretch all HU.
-
-    In methods.md: stretching of HU (up to {:.0%}).
-    """
-    return images * per_image(1.0 + draw.between(-largest, largest), images)
-
-
-def hu_noise(images: Tensor, largest: float, draw: Draw) -> Tensor:
-    """Add noise, which is drawn on the device.
-
-    In methods.md: Gaussian noise (standard deviation up to {:g} HU).
-    """
-    deviation = per_image(draw.between(0.0, largest), images)
-    source = torch.Generator(images.device).manual_seed(int(draw.stream.integers(2**62)))
-    grain = torch.randn((draw.whole, *images.shape[1:]), generator=source, device=images.device)
-    return images + grain[draw.shard.part] * deviation
-
-
-def gamma(images: Tensor, largest: float, draw: Draw) -> Tensor:
-    """Bend the window, of which images are 0 to 1.
-
-    In methods.md: gamma (up to {:.0%}).
-    """
-    return images.pow(per_image(1.0 + draw.between(-largest, largest), images))
-
-
-IN_SPACE, IN_HU, IN_WINDOW = (rotation, scale, flip), (hu_scale, hu_shift, hu_noise), (gamma,)  # in this order
 
 
 def augment(images: Tensor, labels: Tensor, task: Task, step: int, shard: Shard = WHOLE) -> tuple[Tensor, Tensor]:
@@ -128,7 +26,7 @@ def augment(images: Tensor, labels: Tensor, task: Task, step: int, shard: Shard 
     Args:
         images: HU, any number type (batch, channel, [z,] y, x), patch plus margins in size.
         labels: organ indices, uint8 (batch, [z,] y, x).
-        task: patch, largest changes, window and seed.
+        task: patch, augmentations, window, seed, and which organs change places in a flip along x.
         step: of the batch.
         shard: what of the whole batch is given; it is changed as it would be within the whole.
 
@@ -138,29 +36,45 @@ def augment(images: Tensor, labels: Tensor, task: Task, step: int, shard: Shard 
     patch, count = task.settings.patch, len(images)
     dims = len(patch)
 
-    def wanted(kind: Iterable[Change]) -> Iterator[tuple[Change, Any, Draw]]:
-        """Those that are not turned off, with their largest change and their draw."""
-        for change in kind:
-            name = change.__name__
-            if largest := task.settings.augmentation[name]:
-                yield change, largest, Draw(stream(name, task.seed, step), count * shard.world, shard)
+    def wanted(stage: str) -> Iterator[tuple[ModuleType, Any, Draw]]:
+        """Those of a stage that are on, with their setting and their draw."""
+        for name, augmentation in augmentations.on(task.settings.augmentation, stage).items():
+            draw = Draw(stream(name, task.seed, step), count * shard.world, shard)
+            yield augmentation, task.settings.augmentation[name], draw
 
     matrices = np.tile(np.eye(dims), (count, 1, 1))
-    for change, largest, draw in wanted(IN_SPACE):
-        matrices = matrices @ change(largest, draw, dims)
+    for augmentation, setting, draw in wanted("space"):
+        matrices = matrices @ augmentation.change(setting, draw, dims)
     theta = affine(matrices, patch, images.shape[2:])
     images, labels = warp(images.float(), labels, theta.to(images.device), patch)
-    for change, largest, draw in wanted(IN_HU):
-        images = change(images, largest, draw)
+    labels = exchanged(labels, task, matrices)
+    for augmentation, setting, draw in wanted("hu"):
+        images = changed(images, augmentation, setting, draw)
     images = (scaled(images, task.window) + 1.0) / 2.0
-    for change, largest, draw in wanted(IN_WINDOW):
-        images = change(images, largest, draw)
+    for augmentation, setting, draw in wanted("window"):
+        images = changed(images, augmentation, setting, draw)
     return images * 2.0 - 1.0, labels
 
 
-def per_image(values: Array, images: Tensor) -> Tensor:
-    """A number per image, float32, that works on all its voxels."""
-    return torch.tensor(values, dtype=torch.float32, device=images.device).reshape(-1, *(1,) * (images.dim() - 1))
+def changed(images: Tensor, augmentation: ModuleType, setting: Any, draw: Draw) -> Tensor:
+    """Images after an augmentation: all of them, or those for which it is drawn."""
+    if not isinstance(setting, Mapping):
+        found: Tensor = augmentation.change(images, setting, draw)
+        return found
+    chosen, values = draw.some(setting)
+    if not chosen.any():
+        return images
+    each = zip(images, chosen, values.tolist(), strict=True)
+    return torch.stack([augmentation.change(image, value) if yes else image for image, yes, value in each])
+
+
+def exchanged(labels: Tensor, task: Task, matrices: Array) -> Tensor:
+    """Labels in which paired organs have changed places where an image is flipped along x: where the matrix says so."""
+    if not task.mirrored:
+        return labels
+    order = torch.tensor(exchanging(task.mirrored, len(task.organs) + 1), device=labels.device)
+    flipped = torch.from_numpy(matrices[:, 0, 0] < 0).to(labels.device)
+    return torch.where(flipped.reshape(-1, *(1,) * (labels.dim() - 1)), order[labels], labels)
 
 
 def affine(matrices: Array, patch: Sequence[int], crop: Sequence[int]) -> Tensor:

@@ -2,7 +2,7 @@
 
 import copy
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -40,8 +40,12 @@ def design(network: Mapping[str, Any], settings: Training, organs: Sequence[str]
     )
 
 
-def build(design: Design) -> nn.Module:
+def build(design: Design, begin: Callable[[nn.Module], None] | None = None) -> nn.Module:
     """Build a network, with the weights that it starts from where there are any, and see that it takes the patch.
+
+    Args:
+        design: of the network.
+        begin: changes the first weights before any that are given replace them.
 
     Raises:
         InputError: an option is unknown or has a value that the network does not allow, the weights do not fit, or the
@@ -61,6 +65,8 @@ def build(design: Design) -> nn.Module:
     except (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise InputError(f"config, models: {dict(design.network)}: {reason}") from None
+    if begin is not None:
+        begin(network)
     if "pretrained" in design.network:
         pretrained.start_from(network, **design.network["pretrained"])
     check_patch(design, divisor_of(network))

@@ -67,6 +67,7 @@ class Job(Task):
         own = {field.name: job[field.name] for field in fields(cls) if field.name in job}
         own["network"] = job["settings"]["network"]
         own["settings"] = Training(**tuples(job["settings"]["training"]))
+        own["mirrored"] = tuple((one, other) for one, other in job["settings"].get("mirrored", ()))
         own["prediction"] = Prediction(**tuples(job["prediction"]))
         return cls(**tuples(own))
 

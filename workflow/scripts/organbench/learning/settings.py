@@ -1,12 +1,13 @@
 """What a training is told: the checked config's settings, as values with a type."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from organbench.inference.settings import Prediction
+from organbench.learning import augmentations
 
 
 @dataclass(frozen=True)
@@ -14,7 +15,7 @@ class Training:
     """The config's `training` as it is for one model; config/README.md says what each key is.
 
     Attributes:
-        augmentation: the largest random change of each kind, by the name of its function in `augmentation`.
+        augmentation: the setting of each, by the name of its file in `augmentations`.
     """
 
     steps: int
@@ -42,15 +43,11 @@ class Training:
     @property
     def margin(self) -> tuple[int, ...]:
         """Voxels to read beyond the patch on each side, so that its corners stay in the crop ([z] y x)."""
-        largest, grow = np.deg2rad(self.augmentation["rotation"]), 1.0 + self.augmentation["scale"]
-
-        def reach(along: int, across: int) -> float:
-            angle = min(largest, np.arctan2(across, along))  # where the turned patch is longest
-            return float(along * np.cos(angle) + across * np.sin(angle))
-
-        y, x = self.patch[-2:]
-        reaches = [*map(float, self.patch[:-2]), reach(y, x), reach(x, y)]
-        return tuple(int(np.ceil((grow * r - n) / 2)) for r, n in zip(reaches, self.patch, strict=True))
+        size = [float(length) for length in self.patch]
+        for name, augmentation in reversed(augmentations.on(self.augmentation, "space").items()):
+            if hasattr(augmentation, "reach"):
+                size = augmentation.reach(size, self.augmentation[name])
+        return tuple(int(np.ceil((needed - n) / 2)) for needed, n in zip(size, self.patch, strict=True))
 
 
 @dataclass(frozen=True)
@@ -65,6 +62,7 @@ class Task:
         window: HU that the network sees as -1 and 1.
         organs: names of the organs, in order.
         seed: decides the initial weights and all batches.
+        mirrored: pairs of organ indices that change places in a flip along x.
     """
 
     network: Mapping[str, Any]
@@ -73,3 +71,4 @@ class Task:
     window: tuple[float, float]
     organs: tuple[str, ...]
     seed: int
+    mirrored: tuple[tuple[int, int], ...] = field(default=(), kw_only=True)

@@ -22,7 +22,7 @@ from organbench.hardware import devices
 from organbench.inference import weights
 from organbench.inference.prediction import Predictor, predict_case
 from organbench.inference.settings import Specks
-from organbench.learning import augmentation, building, checkpoint, optimisation, rehearsal, sampling
+from organbench.learning import augmentation, beginning, building, checkpoint, optimisation, rehearsal, sampling
 from organbench.learning.settings import Task
 
 CHECKPOINT_SECONDS = 300.0  # between checkpoints
@@ -92,7 +92,9 @@ class Trainer:
         self.waiting: list[tuple[int, Tensor]] = []  # losses that are still on the device
         self.design = building.design(task.network, self.settings, task.organs)
         torch.manual_seed(task.seed)
-        network = building.build(self.design)
+        network = building.build(
+            self.design, lambda network: beginning.begin(network, self.design, self.training_cases, self.task)
+        )
         with rehearsal.explained(self.design, self.settings):
             size = building.count(network, self.design.in_channels, self.design.patch)
         self.recipe = weights.Recipe(
@@ -100,6 +102,7 @@ class Trainer:
             window=task.window,
             precision=self.precision,
             organ_ml=organ_ml(self.training_cases, task.organs),
+            mirrored=task.mirrored,
             **vars(size),
         )
         self.learner = optimisation.Learner(

@@ -19,6 +19,7 @@ from organbench.core import outside
 from organbench.data import splits
 from organbench.evaluation.registry import METRICS
 from organbench.learning import choices
+from organbench.learning.augmentations import is_on
 from organbench.learning.settings import Training
 from organbench.study import protocol, tuning
 from organbench.study.settings import Study
@@ -76,6 +77,7 @@ def text(
         common=common,
         differences={name: own for name, values in of_network.items() if (own := differences(values, common))},
         augmentations=augmentations(common),
+        flips={axis for values in of_network.values() for axis in values["augmentation_flip"]},
         candidates=len(tuning.candidates(study.tune)),
         chosen={} if tuned is None else chosen(tuned, list(study.tune)),
         trainings=0 if tuned is None else len(tuned),
@@ -129,9 +131,14 @@ def differences(own: Mapping[str, Any], common: Mapping[str, Any]) -> dict[str, 
 def augmentations(settings: Mapping[str, Any]) -> list[str]:
     """What crops were changed by."""
     found = {phrase: settings[f"augmentation_{key}"] for key, phrase in choices.augmentations().items()}
-    return [
-        phrase.format(listed(value) if isinstance(value, tuple) else value) for phrase, value in found.items() if value
-    ]
+    return [filled(phrase, value) for phrase, value in found.items() if is_on(value)]
+
+
+def filled(phrase: str, setting: Any) -> str:
+    """What is said of an augmentation, with its setting."""
+    if isinstance(setting, Mapping):
+        return phrase.format(*setting["range"], setting["probability"])
+    return phrase.format(listed(setting) if isinstance(setting, list | tuple) else setting)
 
 
 def chosen(tuned: pd.DataFrame, keys: Sequence[str]) -> dict[str, dict[tuple[Any, ...], list[str]]]:
@@ -190,6 +197,8 @@ def shown(value: Any, key: str) -> str:
     """A setting's value in words."""
     if isinstance(value, tuple | list):
         return listed(value) or "none" if key == "augmentation_flip" else " x ".join(map(str, value))
+    if isinstance(value, Mapping):
+        return listed([f"{key} {shown(own, key)}" for key, own in value.items()])
     if isinstance(value, bool):
         return "on" if value else "off"
     return str(choices.phrases(key).get(value, value) if key in choices.FOLDERS else value)

@@ -16,8 +16,9 @@ import yaml
 from organbench.core.errors import InputError, plain, suggestion
 from organbench.data import finding
 from organbench.data.names import EMPTY
-from organbench.study import kinds, merging, tuning
+from organbench.study import augmenting, kinds, merging, tuning
 from organbench.study import schema as schemas
+from organbench.study.kinds import network
 
 LARGEST_CONFIG, DEEPEST_CONFIG = 10000, 20  # values, and how deep they may be in one another
 
@@ -105,6 +106,7 @@ def faults(config: Config) -> Iterator[str]:
         yield f"preprocessing.window: {low} is not below {high}; give [lowest, highest] HU"
     for organ in sorted(set(config["prediction"]["keep_largest"]) - set(organs)):
         yield f"prediction.keep_largest: {organ} is not in dataset.organs"
+    yield from augmenting.faults(config, {name: network.settings(name, config)[1] for name in kinds.trained(config)})
     if isinstance(tolerance, Mapping) and set(tolerance) != set(organs):
         yield "evaluation.tolerance_mm: give one number, or a number for each of dataset.organs"
 

@@ -4,6 +4,7 @@ Dates, places, threads, environments and the names that people give (to models, 
 """
 
 import hashlib
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 from organbench.core import outside, provenance
 from organbench.core.runs import read_cost
+from organbench.learning import augmentations
 
 # Of the library: what is computed in a training step, with how batches are read and scaled,
 SHAPING = ("networks/", "learning/", "hardware/devices.py", "inference/windows.py", "data/intensity.py")
@@ -57,8 +59,8 @@ def of(
 
     Args:
         code: as `code_of` says.
-        settings: the model's `network` options and its `training`, and where validation cases choose the weights the
-            `prediction`.
+        settings: the model's `network` options and its `training`, where validation cases choose the weights the
+            `prediction`, and where crops are flipped along x the pairs of organs that then change places (`mirrored`).
         window: HU that the network sees as -1 and 1.
         organs: names of the organs, of which only the number and the order count.
         seed: of the training.
@@ -79,16 +81,21 @@ def of(
     return {**json.loads(json.dumps(parts)), "sha256": digest(parts)}
 
 
-def shaping(settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """A model's `network` and `training`, without what weights do not depend on, such as where files lie."""
+def shaping(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """A model's `network` and `training`, without what weights do not depend on, and its pairs of `mirrored` organs."""
     without = () if "prediction" in settings else ONLY_SHOWN
     training = {key: value for key, value in settings["training"].items() if key not in without}
+    changes = training.get("augmentation", {}).items()
+    if changes:  # those with a probability of 0 may be newer than a training
+        kept = (not isinstance(value, Mapping) or augmentations.is_on(value) for _, value in changes)
+        training["augmentation"] = dict(itertools.compress(changes, kept))
     network = dict(settings["network"])
     if "network" in network:
         network["network"] = outside.without_place(network["network"])
     if "pretrained" in network:
         network["pretrained"] = network["pretrained"]["sha256"]
-    return {"network": network, "training": training}
+    pairs = {"mirrored": settings["mirrored"]} if "mirrored" in settings else {}
+    return {"network": network, "training": training, **pairs}
 
 
 def digest(parts: Mapping[str, Any]) -> str:
@@ -152,6 +159,8 @@ def differences(then: Identity | None, now: Identity) -> list[str]:
         for name in dict.fromkeys([*before, *after]):
             if before.get(name) != after.get(name):
                 found.append(f"{name} was {plain(before.get(name))} and is {plain(after.get(name))}")
+    if then.get("mirrored") != now.get("mirrored"):
+        found.append("dataset.mirrored has other organs")
     for key, name in (("window", "preprocessing.window"), ("organs", "the number of organs"), ("seed", "the seed")):
         if then[key] != now[key]:
             found.append(f"{name} was {plain(then[key])} and is {plain(now[key])}")

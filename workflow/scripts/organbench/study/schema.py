@@ -41,7 +41,7 @@ Validator = jsonschema.validators.extend(jsonschema.Draft202012Validator, type_c
 def load(path: str | Path) -> dict[str, Any]:
     """Read the schema. `registry: splits` in it becomes the `enum` of that registry's names.
 
-    What each name means goes on at the end of the key's description.
+    What each name means goes on at the end of the key's description. `properties: augmentations` become their keys.
     """
     result: dict[str, Any] = filled(yaml.safe_load(Path(path).read_text("utf-8")))
     return result
@@ -54,6 +54,8 @@ def filled(part: Any) -> Any:
     if not isinstance(part, dict):
         return part
     part = {key: filled(value) for key, value in part.items()}
+    if part.get("properties") == choices.AUGMENTATIONS:
+        part["properties"] = choices.settings()
     if isinstance(part.get("registry"), str):  # and no key of that name
         names = registries()[part.pop("registry")]
         part["enum"] = list(names)

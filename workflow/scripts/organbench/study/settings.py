@@ -26,12 +26,13 @@ class Phantom:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Of the config's `dataset` where cases are from, what they are cited by, their organs, and the table of groups."""
+    """Of the config's `dataset` where cases are from, what they are cited by, their organs and pairs, and groups."""
 
     source: str
     citation: str | None
     organs: tuple[str, ...]
     group: str | None
+    mirrored: Mapping[str, str]
     phantom: Phantom
 
 
@@ -113,6 +114,7 @@ class Study:
                 citation=dataset["citation"],
                 organs=tuple(dataset["organs"]),
                 group=dataset["group"],
+                mirrored=dataset["mirrored"],
                 phantom=Phantom(**tuples(dataset["phantom"])),
             ),
             preprocessing=Preprocessing(**tuples(config["preprocessing"])),

@@ -1,0 +1,262 @@
+"""Which recipe of training is best at equal processor time? Measured on OpenKBP's patients, chosen by validation alone.
+
+Each choice changes one thing of config/openkbp.yaml's U-Net. The twelve patients that the study tests on are never
+read; the others are cross-validated: a fold trains on three quarters of them and is scored on the rest. A run gets as
+many steps as its processor seconds allow, of one thread, so a choice that makes steps dearer has fewer of them.
+
+A run is a row of `recipe-<seconds>s.csv` in the work folder. Runs that have a row are not done again, so the program
+may be ended at any time and called again; it takes all choices of a fold before it goes on to the next. At the end it
+says what each choice brings, as paired differences from the recipe as it is.
+
+Usage: python benchmarks/recipe.py FOLDER [--work FOLDER] [--minutes 60] [--seconds 60] [--only NAME ...]
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
+
+FLIPS = {"training": {"augmentation": {"flip": ["x"]}}}  # the study says which organs change places
+THREE_D = {"dims": 3, "patch": [32, 64, 64], "batch_size": 2, "features": [16, 32, 64, 128]}
+
+
+def some(name: str, probability: float) -> dict[str, Any]:
+    """A choice that adds an augmentation of some crops, with the range that it has by default (nnU-Net's)."""
+    return training(augmentation={name: {"probability": probability}})
+
+
+def training(**settings: Any) -> dict[str, Any]:
+    """A choice that changes settings of the training."""
+    return {"training": settings}
+
+
+def three_d(**augmentation: Any) -> dict[str, Any]:
+    """A choice that trains in 3D."""
+    return {"models": {"unet": {"network": "unet"} | THREE_D}} | training(context=0, augmentation=augmentation)
+
+
+AS_IS = "as it is"
+CHOICES: dict[str, dict[str, Any]] = {
+    AS_IS: {},
+    "flips": FLIPS,
+    "flips, averaged": FLIPS | {"prediction": {"mirror": True}},
+    "blur": some("blur", 0.2),
+    "low resolution": some("low_resolution", 0.25),
+    "brightness": some("brightness", 0.15),
+    "brightness shift": some("brightness_shift", 0.15),
+    "contrast": some("contrast", 0.15),
+    "stronger turns": training(augmentation={"rotation": 30, "scale": 0.3}),
+    "no gamma": training(augmentation={"gamma": 0}),
+    "ema .99": training(ema=0.99),
+    "ema .999": training(ema=0.999),
+    "cosine": training(schedule="cosine"),
+    "no warm-up": training(warmup=0),
+    "batch 8": training(batch_size=8),
+    "batch 32": training(batch_size=32),
+    "rate .001": training(learning_rate=1e-3),
+    "rate .01": training(learning_rate=1e-2),
+    "clip 12": training(gradient_clip=12.0),
+    "dice alone": training(loss="dice"),
+    "cross-entropy alone": training(loss="ce"),
+    "organs in two thirds": training(foreground=0.67),
+    "instance norm": training(norm="instance"),
+    "deep supervision": training(deep_supervision=True),
+    "patch 64": training(patch=[64, 64]),
+    "3D": three_d(),
+    "3D, tilted": three_d(tilt={"probability": 0.2}),
+}
+TAKEN = 20  # steps, to see how long one takes
+LOST = 0.05  # Dice of an organ that is not learned
+
+Job = dict[str, Any]
+
+
+def study(choice: str) -> dict[str, Any]:
+    """The whole configuration of a choice, checked."""
+    from organbench.study import configuration, merging, schema
+
+    given, defaults = (yaml.safe_load((ROOT / name).read_text()) for name in ("config/openkbp.yaml", "config.yaml"))
+    given["models"] = {"unet": given["models"]["unet"]}
+    known = schema.load(ROOT / "workflow" / "schemas" / "config.schema.yaml")
+    return configuration.resolve(merging.merge(given, CHOICES[choice]), defaults, known)
+
+
+def prepared(root: Path, work: Path) -> list[str]:
+    """Prepare all patients of a folder, once; their names."""
+    from organbench.data import conversion
+
+    config = study(AS_IS)
+    names = sorted((path.name.split("-")[1].split(".")[0] for path in root.glob("volume-*.nii.gz")), key=int)
+    for name in names:
+        if not (work / "cases" / name / "case.json").exists():
+            files = [root / f"{kind}-{name}.nii.gz" for kind in ("volume", "labels")]
+            options = {"organs": config["dataset"]["organs"], "spacing": config["preprocessing"]["spacing"]}
+            conversion.convert(name, *files, work / "cases" / name, **options)
+    return names
+
+
+def folds(names: list[str], count: int = 4) -> list[dict[str, list[str]]]:
+    """Folds of the patients that config/openkbp.yaml does not test on: who trains, and who validates."""
+    from organbench.data import splits
+
+    settings = {key: value for key, value in study(AS_IS)["split"].items() if key != "method"}
+    held_out = splits.split(names, method="holdout", **settings)[0]["test"]
+    others = [name for name in names if name not in held_out]
+    divided = splits.split(others, method="kfold", folds=count, validation_fraction=0.0)
+    return [{"train": fold["train"], "validation": fold["test"]} for fold in divided]
+
+
+def trainer(job: Job, steps: int, folder: Path, until: int | None = None) -> Any:
+    """What trains a job's network; with `until`, for so many steps and without validation."""
+    import torch
+
+    from organbench.core.files import tuples
+    from organbench.data import cases
+    from organbench.inference.settings import Prediction
+    from organbench.learning.settings import Task, Training
+    from organbench.learning.trainer import Trainer
+    from organbench.study import augmenting
+    from organbench.study.kinds import network
+
+    torch.set_num_threads(1)
+    config = study(job["choice"])
+    options, settings = network.settings("unet", config)
+    task = Task(
+        network=options,
+        settings=Training(**tuples(settings | {"steps": steps, "validate_every": steps})),
+        prediction=Prediction(**tuples(config["prediction"])),
+        window=tuple(config["preprocessing"]["window"]),
+        organs=tuple(config["dataset"]["organs"]),
+        seed=job["seed"],
+        mirrored=tuple((one, other) for one, other in augmenting.pairs(config, settings)),
+    )
+    train, validation = ([cases.load(job["cases"] / name) for name in job[role]] for role in ("train", "validation"))
+    options = {"device": torch.device("cpu"), "checkpoint": folder / "checkpoint.pt", "stamp": "", "until": until}
+    return Trainer(task, train, [] if until else validation, **options)
+
+
+def run(job: Job) -> dict[str, Any]:
+    """Do a run in a process of its own; its row."""
+    with tempfile.TemporaryDirectory() as folder:
+        taken = trainer(job, 1000, Path(folder), until=TAKEN)
+        started = time.process_time()
+        taken.train()
+        steps = job["steps"] or max(TAKEN, round(job["seconds"] * TAKEN / (time.process_time() - started)))
+        learning = trainer(job, steps, Path(folder))
+        started = time.process_time()
+        rows = learning.train().rows
+    used = time.process_time() - started  # the last validation included
+    dice = {key: value for key, value in rows[-1].items() if key.startswith("dice_")}
+    return {
+        **{key: job[key] for key in ("choice", "fold", "seed")},
+        "steps": steps,
+        "processor_seconds": round(used, 1),
+        "mean_dice": round(float(np.nanmean(list(dice.values()))), 4),
+        **{key: round(value, 4) for key, value in dice.items()},
+        "lost": sum(value < LOST for value in dice.values()),
+        "last_loss": round(float(np.mean([row["loss"] for row in rows[-50:]])), 4),
+    }
+
+
+def jobs(names: list[str], work: Path, only: list[str], seeds: int, seconds: float) -> Iterator[Job]:
+    """All runs, in the order in which they are done."""
+    divided = folds(names)
+    for seed in range(seeds):
+        for number, fold in enumerate(divided):
+            for choice in only:
+                about = {"choice": choice, "fold": number, "seed": seed, "seconds": seconds, "cases": work / "cases"}
+                yield about | fold
+
+
+def measure(todo: Iterator[Job], path: Path, seconds: float, processes: int) -> None:
+    """Do the runs that have no row yet, as long as there is time; no run is begun that may not end in it.
+
+    The steps of a choice are those of its first run, so that all its runs are alike.
+    """
+    end, longest = time.monotonic() + seconds, 0.0
+    rows = pd.read_csv(path).to_dict("records") if path.exists() else []
+    running: dict[Future[dict[str, Any]], float] = {}
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=context) as pool:
+        for job in todo:
+            if any(all(row[key] == job[key] for key in ("choice", "fold", "seed")) for row in rows):
+                continue
+            while len(running) == processes:
+                longest = max(longest, *take(running, rows, path))
+            if time.monotonic() + max(longest, 1.5 * job["seconds"]) > end:
+                break
+            job["steps"] = next((row["steps"] for row in rows if row["choice"] == job["choice"]), None)
+            running[pool.submit(run, job)] = time.monotonic()
+        while running:
+            take(running, rows, path)
+
+
+def take(running: dict[Future[dict[str, Any]], float], rows: list[Any], path: Path) -> list[float]:
+    """Write the rows of runs that have ended; how long they took."""
+    done, _ = wait(running, return_when=FIRST_COMPLETED)
+    for future in done:
+        rows.append(future.result())
+        print(json.dumps(rows[-1]), flush=True)
+    temporary = path.with_suffix(".new")
+    pd.DataFrame(rows).to_csv(temporary, index=False)
+    temporary.replace(path)
+    return [time.monotonic() - running.pop(future) for future in done]
+
+
+def brought(rows: pd.DataFrame) -> pd.DataFrame:
+    """What each choice brings: the mean difference in Dice from the recipe as it is, paired by fold and seed."""
+    table = rows.pivot_table(index=["fold", "seed"], columns="choice", values="mean_dice")
+    found: list[Mapping[str, Any]] = []
+    for choice in table:
+        difference = (table[choice] - table[AS_IS]).dropna()
+        own = rows[rows["choice"] == choice]
+        found.append(
+            {
+                "choice": choice,
+                "runs": len(own),
+                "steps": int(own["steps"].median()),
+                "mean_dice": own["mean_dice"].mean(),
+                "difference": difference.mean(),
+                "standard_error": difference.sem(),
+                "lost_organs": own["lost"].sum(),
+            }
+        )
+    return pd.DataFrame(found).sort_values("difference", ascending=False).round(4)
+
+
+def main() -> None:
+    """Measure what there is time for, and say what each choice brings."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("root", type=Path, help="the patients: volume-<case>.nii.gz beside labels-<case>.nii.gz")
+    parser.add_argument("--work", type=Path, default=Path("resources/recipe"), help="prepared cases and tables")
+    parser.add_argument("--minutes", type=float, default=60.0, help="after which no run is begun")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of the processor for each training")
+    parser.add_argument("--seeds", type=int, default=3, help="of each fold")
+    parser.add_argument("--processes", type=int, default=os.cpu_count(), help="runs at a time")
+    parser.add_argument("--only", nargs="+", choices=CHOICES, default=list(CHOICES), help="choices, by name")
+    given = parser.parse_args()
+    given.work.mkdir(parents=True, exist_ok=True)
+    path = given.work / f"recipe-{given.seconds:g}s.csv"
+    todo = jobs(prepared(given.root, given.work), given.work, given.only, given.seeds, given.seconds)
+    measure(todo, path, 60 * given.minutes, given.processes)
+    rows = pd.read_csv(path)
+    if AS_IS in set(rows["choice"]):
+        print(brought(rows).to_string(index=False))
+
+
+if __name__ == "__main__":
+    main()
