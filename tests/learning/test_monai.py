@@ -31,7 +31,7 @@ def rehearse(name, options, **changes):
         (
             "SwinUNETR",
             {"feature_size": 12},
-            [32, 32],
+            [64, 64],
             ["divisible by 32", "does not follow training.norm"],
         ),
         (
