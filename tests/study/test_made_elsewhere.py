@@ -78,17 +78,17 @@ def test_another_human_is_named(resolve):
     [
         ({"predictions": "/p/x.nii.gz"}, "does not say where {case} stands"),
         ({"predictions": "/p/{case}_{fold}.nii.gz"}, "has {fold}; only {case} and {organ} may stand in braces"),
-        ({"predictions": "/p/{case}", "labels": {"livr": 5}}, "labels: 'livr' is not in dataset.organs; did you mean"),
-        ({"predictions": "/p/{case}", "offers": ["spleen"]}, "offers: 'spleen' is not in dataset.organs"),
+        ({"predictions": "/p/{case}", "labels": {"livr": 5}}, "labels: livr is not in dataset.organs; did you mean"),
+        ({"predictions": "/p/{case}", "offers": ["spleen"]}, "offers: spleen is not in dataset.organs"),
         ({"predictions": "/p/{case}", "labels": {"liver": 5, "kidneys": 5}}, "5 stands for both liver and kidneys"),
         ({"predictions": "/p/{case}", "labels": {"liver": "liver"}}, "give label values, or put {organ} into the path"),
         ({"predictions": "/p/{case}/{organ}", "labels": {"liver": 5}}, "labels: liver is 5; give names of files"),
-        ({"predictions": "/p/{case}", "steps": 3}, "'steps' does not go with predictions"),
+        ({"predictions": "/p/{case}", "steps": 3}, "steps does not go with predictions"),
         ({"predictions": "/p/{case}", "labels": {"liver": 0}}, "models.product.labels"),
         ({"command": "x {image}"}, "command: does not say where {output} stands"),
         ({"command": "x '{image}' {output}"}, "is in quotes, which it gets anyway"),
         ({"command": "x {image} {output}", "output": "/tmp/{case}"}, "does not begin with {output}"),
-        ({"command": "x {image} {output}", "observer": True}, "'observer' does not go with command"),
+        ({"command": "x {image} {output}", "observer": True}, "observer does not go with command"),
     ],
 )
 def test_what_cannot_be_is_refused(resolve, entry, message):

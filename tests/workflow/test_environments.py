@@ -169,8 +169,8 @@ def test_every_rule_says_where_it_logs_and_what_it_runs_in():
         wanted = "figures" if name.startswith("figure_") else "nnunet" if name.startswith("nnunet_") else wanted
         assert directive(rule, "conda") == f"../../envs/{wanted}.yaml", name
         assert directive(rule, "log").endswith(".log"), name
-        drawn = name in {f"figure_{file}" for file in figures.known()}
-        assert directive(rule, "script") == f"../scripts/{'figure' if drawn else name}.py", name
+        shared = {"examine": "convert"} | {f"figure_{file}": "figure" for file in figures.known()}
+        assert directive(rule, "script") == f"../scripts/{shared.get(name, name)}.py", name
 
 
 def test_every_script_is_some_rules():
