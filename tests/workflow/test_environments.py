@@ -95,13 +95,13 @@ def imports(file):
 
 
 def library_files(file):
-    """Files of the library that a file imports from; with the registry of networks come all networks."""
+    """Files of the library that a file imports from; whoever builds networks imports all of them."""
     for module, names in imports(file):
         if module.partition(".")[0] != "organbench":
             continue
         place = SCRIPTS / Path(*module.split("."))
         for candidate in (place, *(place / name for name in names)):
-            if candidate == LIBRARY / "networks":
+            if candidate == LIBRARY / "networks" and "study" not in file.parts:  # which only asks for their names
                 yield from candidate.glob("*.py")
             elif candidate.with_suffix(".py").is_file():
                 yield candidate.with_suffix(".py")
