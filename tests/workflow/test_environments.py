@@ -165,7 +165,7 @@ def test_environments_have_the_python_that_the_project_needs():
 def test_every_rule_says_where_it_logs_and_what_it_runs_in():
     assert {"phantom", "convert", "train", "predict", "evaluate", "tables", "figure_overlays"} <= rules().keys()
     for name, rule in rules().items():
-        wanted = "torch" if name in ("check_networks", "train", "predict", "verify_run") else "imaging"
+        wanted = "torch" if name in ("check_networks", "train", "predict", "segment", "verify_run") else "imaging"
         wanted = "figures" if name.startswith("figure_") else "nnunet" if name.startswith("nnunet_") else wanted
         assert directive(rule, "conda") == f"../../envs/{wanted}.yaml", name
         assert directive(rule, "log").endswith(".log"), name
