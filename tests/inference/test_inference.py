@@ -40,6 +40,7 @@ RECIPE = {
     "parameters": 10,
     "multiply_adds_per_voxel": 2.5,
     "run": "unet/fold0-seed0",
+    "mirrored": [],
 }
 
 

@@ -106,7 +106,7 @@ def faults(config: Config) -> Iterator[str]:
         yield f"preprocessing.window: {low} is not below {high}; give [lowest, highest] HU"
     for organ in sorted(set(config["prediction"]["keep_largest"]) - set(organs)):
         yield f"prediction.keep_largest: {organ} is not in dataset.organs"
-    yield from augmenting.faults(config, {name: network.settings(name, config)[1] for name in kinds.trained(config)})
+    yield from augmenting.faults(config, {name: network.settings(name, config)[1] for name in kinds.networks(config)})
     if isinstance(tolerance, Mapping) and set(tolerance) != set(organs):
         yield "evaluation.tolerance_mm: give one number, or a number for each of dataset.organs"
 

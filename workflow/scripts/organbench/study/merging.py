@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 # given whole: the organs, networks, margins or tuned settings of two studies do not mix
-REPLACED = (("models",), ("dataset", "organs"), ("evaluation", "margin"), ("training", "tune"))
+REPLACED = (("models",), ("dataset", "organs"), ("dataset", "mirrored"), ("evaluation", "margin"), ("training", "tune"))
 
 
 def merge(base: dict[str, Any], given: Mapping[str, Any], path: tuple[str, ...] = ()) -> dict[str, Any]:
