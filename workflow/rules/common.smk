@@ -384,7 +384,7 @@ def uses_conda():
 
 def environment():
     """The environment of jobs that train and predict: MONAI is in it where a network needs it."""
-    imported = [STUDY["models"][model]["network"] for model in TRAINED]
+    imported = [STUDY["models"][model]["network"] for model in NETWORKS]
     needed = set().union(*map(outside.packages, filter(outside.is_outside, imported)))
     return "monai" if needed & {"monai", "einops"} else "torch"
 

@@ -18,7 +18,7 @@ rule check_networks:
         ),
         settings={model: settings_of(model) for model in NETWORKS},
         organs=list(ORGANS),
-        imported={model: outside_code(model) for model in TRAINED},
+        imported={model: outside_code(model) for model in NETWORKS},
     script:
         "../scripts/check_networks.py"
 
