@@ -334,7 +334,8 @@ def test_what_another_human_reaches_is_a_line_through_each_row():
     summary = summary_table(per_case)
     figure = metrics.metric_by_organ(per_case, summary, "dice", ["second"])
     means = summary.query("metric == 'dice' and model == 'second'").set_index("organ")["mean"]
-    upright = [line for line in figure.axes[0].lines if np.allclose(np.diff(line.get_ydata()), 0.92)]
+    through = [line for line in figure.axes[0].lines if len(line.get_ydata()) == 2]
+    upright = [line for line in through if np.isclose(np.diff(line.get_ydata()), 0.92).all()]
     assert [line.get_xdata()[0] for line in upright] == pytest.approx([means[o] for o in ("liver", "lungs", ALL)])
     assert "what second reaches" in texts(figure)
     assert not any("reaches" in text for text in texts(metrics.metric_by_organ(per_case, summary)))
@@ -698,8 +699,8 @@ def test_a_figure_can_be_drawn_and_has_a_caption(file, drawn):
         arguments = inspect.signature(getattr(module, figure.function)).parameters
         assert len(arguments) == len(figure.tables) + len(figure.settings) + bool(figure.metric)
         assert (ROOT / "workflow" / "report" / f"{figure.function}.rst").is_file()
-        assert set(figure.settings) <= {"models", "organs", "tuned"}
-        assert figure.needs.keys() <= {"models", "groups", "candidates", "requests"}
+        assert set(figure.settings) <= {"models", "organs", "observers", "tuned"}
+        assert figure.needs.keys() <= {"models", "groups", "candidates", "histories", "requests"}
 
 
 def test_a_metric_that_is_drawn_has_a_figure():
