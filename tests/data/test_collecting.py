@@ -18,6 +18,7 @@ def values():
 
 
 def written(write_image, name, array, grid=SCAN):
+    array = array.astype(np.uint8) if array.dtype.kind == "b" else array
     return str(
         write_image(name, array, spacing=grid.spacing, origin=grid.origin, direction=np.reshape(grid.direction, (3, 3)))
     )
