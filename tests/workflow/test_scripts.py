@@ -64,7 +64,7 @@ def test_evaluate_takes_the_labels_for_the_reference(run, case, tmp_path):
         "evaluate.py",
         given={"labels": paths["reference"], "prediction": paths["less"]},
         made={"table": str(tmp_path / "a.csv")},
-        params={"organs": ORGANS, "ignored": [], "tolerance_mm": 1.0},
+        params={"organs": ORGANS, "ignored": [], "tolerance_mm": 1.0, "scored": list(ORGANS)},
         wildcards={"model": "less", "fold": "0", "seed": "1", "case": "a"},
     )
     liver = pd.read_csv(tmp_path / "a.csv").set_index("organ").loc["liver"]
@@ -81,7 +81,7 @@ def test_the_viewers_case_gives_every_model_its_own_prediction(run, case, tmp_pa
         "viewer_case.py",
         given={"volume": paths["volume"], "labels": paths["reference"], "predictions": [paths["less"], paths["more"]]},
         made={"script": str(tmp_path / "a.js"), "agreement": str(tmp_path / "a.csv")},
-        params={"organs": ORGANS, "ignored": [], "models": ["less", "more"]},
+        params={"organs": ORGANS, "ignored": [], "models": ["less", "more"], "partial": {}},
         wildcards={"case": "a"},
     )
     data = json.loads((tmp_path / "a.js").read_text().removeprefix("showCase(").removesuffix(");\n"))
