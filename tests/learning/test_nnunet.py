@@ -258,9 +258,10 @@ def test_a_prediction_is_on_the_scans_grid_and_nnunet_can_load_the_weights(prepa
     cost = calling.call("predict", job, tmp_path, threads=1, log="log", own=sys.executable)
     assert images.read_grid(tmp_path / "labels.nii.gz") == images.read_grid(volume)
     found = torch.load(tmp_path / "weights.pt", weights_only=True)
-    assert cost["parameters"] == sum(value.numel() for value in found["network_weights"].values())
+    once = {value.data_ptr(): value.numel() for value in found["network_weights"].values()}  # some have several names
+    assert cost["parameters"] == sum(once.values())
     windows = cost["multiply_adds"] / found["size"]["multiply_adds_per_voxel"] / np.prod(entry["patch"])
-    assert windows % 8 == 0  # mirrored in three axes
+    assert round(windows) % 8 == 0  # mirrored in three axes
     assert cost["voxels"] == 10 * 30 * 26
     assert cost["versions"]["nnunetv2"] == recipe.VERSION
 
