@@ -133,7 +133,7 @@ TUNING = f"{RESULTS}/runs/{{model}}/tuning/fold{{fold}}-seed{{seed}}"
 CANDIDATES = tuning.candidates(STUDY["training"]["tune"])
 ORGANS = STUDY["dataset"]["organs"]
 TRAINED, FIXED = kinds.trained(STUDY), kinds.fixed(STUDY)
-# Those that the rule `train` makes: what is said of networks and their settings is said of them.
+# Those that `train` makes: what is said of networks and their settings is said of them.
 NETWORKS = kinds.networks(STUDY)
 SKIP_BAD = STUDY["dataset"]["on_bad_case"] == "skip"
 CASE_FILES = ["image.npy", "label.npy", "points.npy", "case.json"]

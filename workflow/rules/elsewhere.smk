@@ -1,41 +1,5 @@
 """Predictions that our networks do not make: files that are there already, and programs that are run once per case."""
 
-from organbench.study import elsewhere
-from organbench.study.kinds import command
-
-MADE = kinds.predicted_by("collect", STUDY)
-COMMANDS = kinds.predicted_by("segment", STUDY)
-
-
-def made_files(model, case):
-    """The files of a case that was segmented elsewhere, whether they are there or not, with what is in them."""
-    pattern = STUDY["models"][model]["predictions"]
-    return elsewhere.files(model, STUDY, pattern, case=case)
-
-
-def made_files_there(wildcards):
-    """Those that are there: a case without any is a failure, and scored as one."""
-    return list(filter(os.path.exists, made_files(wildcards.model, wildcards.case)))
-
-
-def check_made():
-    """Check that a path is not just mistyped: then all cases would be failures.
-
-    Raises:
-        WorkflowError: of a model no case is there.
-    """
-    cases = sorted({case for roles in FOLDS for case in roles["test"]})
-    for model in MADE:
-        wanted = [file for case in cases for file in made_files(model, case)]
-        if wanted and not any(map(os.path.exists, wanted)):
-            raise WorkflowError(
-                f"config, models.{model}.predictions: of {len(cases)} test cases none is there, the first would be "
-                f"{wanted[0]}; correct the path"
-            )
-
-
-check_made()
-
 
 rule collect:
     input:

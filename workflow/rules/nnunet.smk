@@ -1,43 +1,5 @@
 """nnU-Net's planning, training and prediction, by an interpreter that has it; see docs/other-segmenters.md."""
 
-# Of each fold, and removed once its trainings have ended: what nnU-Net reads, and what it has made of it.
-NNUNET_FOLD = f"{RESULTS}/nnunet/{{model}}/fold{{fold}}"
-NNUNET = kinds.trained_by("nnunet_train", STUDY)
-
-
-def nnunet_files(pattern):
-    """An input function: a path of each case that a fold trains and validates on, and of no other."""
-    made = pattern == CASE["case"]
-    return lambda wildcards: [
-        ancient(pattern.format(case=case)) if made else source_of(case, pattern)
-        for case in cases_in(wildcards, "train", "validation")
-    ]
-
-
-def nnunet_job(wildcards, input):
-    """What nnU-Net is told of a run or its fold; a param that Snakemake does not record."""
-    return {
-        "entry": nnunet.settings(STUDY["models"][wildcards.model]),
-        "organs": list(ORGANS),
-        "training": cases_in(wildcards, "train"),
-        "validation": cases_in(wildcards, "validation"),
-    }
-
-
-def nnunet_prepared(wildcards):
-    """What was prepared of a run's fold; nothing for a training that has ended, or whose job is told so by another."""
-    folder = NNUNET_FOLD.format(**wildcards)
-    wanted = folder_of(wildcards) in untrained()
-    there = workflow.is_main_process or os.path.isdir(folder)
-    return folder if wanted and there else []
-
-
-def nnunet_training_request(wildcards):
-    """Memory in MB and minutes of a training: a step takes a second on a slow GPU, and 10 s without one."""
-    steps = nnunet.schedule(STUDY["models"][wildcards.model]).steps
-    minutes = 60 + steps // (60 if has_gpu() else 6)
-    return {"mem_mb": 24000, "runtime": minutes}
-
 
 rule nnunet_prepare:
     input:
