@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from organbench.analysis import caveats, convergence
+from organbench.analysis import caveats
 from organbench.core import jobs, tables
 from organbench.data import cases, splits
 
@@ -15,7 +15,7 @@ with jobs.job_log(snakemake.log[0]) as logger:
     found = [
         caveats.duplicates(folds, scans),
         caveats.unlabelled(params.unlabelled),
-        convergence.only_background(trainings, per_case),
+        caveats.only_background(trainings, per_case),
     ]
     table = pd.concat([rows for rows in found if len(rows)] or found, ignore_index=True)
     for words in table["words"]:

@@ -1,7 +1,4 @@
-"""Has training converged, and is there a run that learned nothing?
-
-Convergence is tested on the last third of the validations, with whole trainings as repeats.
-"""
+"""Has training converged? Tested on the last third of the validations, with whole trainings as repeats."""
 
 from collections.abc import Sequence
 
@@ -18,7 +15,6 @@ COLUMNS = [
     *("model", "runs", "repeats", "repeated", "validations", "first_step", "last_step", "dice"),
     *("slope_per_1000_steps", "ci_low", "ci_high", "change", "verdict", "words"),
 ]
-WARNINGS = ["model", "fold", "seed", "cases", "words"]
 RISING, LEVEL, FALLING, UNKNOWN = "still rising", "levelled off", "falling (overfits)", "cannot be told"
 
 
@@ -95,29 +91,3 @@ def judge(low: float, high: float, margin: float) -> str:
     if high < 0:
         return FALLING
     return UNKNOWN
-
-
-def only_background(trainings: pd.DataFrame, per_case: pd.DataFrame) -> pd.DataFrame:
-    """Find the runs whose predictions hold no organ in any case that was looked at.
-
-    Such a network has not learned; what it is compared with seems better than it is.
-
-    Args:
-        trainings: a row per run of a trained model: model, fold, seed, and predicts_only_background of its
-            `cost.json`, which is None where nothing was validated.
-        per_case: `tables/per_case.csv`.
-
-    Returns:
-        A row per run and kind of cases: model, fold, seed, cases (validation or test) and words.
-    """
-    runs = trainings.reindex(columns=["model", "fold", "seed", "predicts_only_background"])
-    validated = runs[runs.pop("predicts_only_background").eq(True)].assign(cases="validation")
-    volumes = per_case.groupby(["model", "fold", "seed"], sort=False)[["reference_ml", "predicted_ml"]].max()
-    nothing = (volumes["reference_ml"] > 0) & (volumes["predicted_ml"] == 0)
-    tested = volumes[nothing].reset_index()[["model", "fold", "seed"]].assign(cases="test")
-    found = pd.concat([validated, tested], ignore_index=True).astype({"fold": int, "seed": int})
-    found["words"] = [
-        f"{row.model}, fold {row.fold}, seed {row.seed}: predicts nothing but background in all {row.cases} cases"
-        for row in found.itertuples()
-    ]
-    return found[WARNINGS]

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from organbench.analysis import caveats, convergence
+from organbench.analysis import caveats
 
 
 def trainings(**said):
@@ -20,7 +20,7 @@ GOOD = per_case(("unet", 0, 0, "1", "liver", 100.0, 0.0), ("unet", 0, 0, "2", "l
 
 
 def test_a_run_that_predicts_nothing_on_validation_cases_is_named():
-    found = convergence.only_background(trainings(unet_0_0=True, unet_0_1=False, other_1_0=None), GOOD)
+    found = caveats.only_background(trainings(unet_0_0=True, unet_0_1=False, other_1_0=None), GOOD)
     assert found.to_dict("records") == [
         {
             "model": "unet",
@@ -43,13 +43,13 @@ def test_a_run_or_ensemble_that_predicts_nothing_on_test_cases_is_named():
             ),
         ]
     )
-    found = convergence.only_background(trainings(unet_0_0=None), table)
+    found = caveats.only_background(trainings(unet_0_0=None), table)
     assert found[["model", "fold", "seed", "cases"]].to_numpy().tolist() == [["both", 1, 0, "test"]]
 
 
 def test_there_may_be_nothing_to_say():
-    found = convergence.only_background(trainings(unet_0_0=False), GOOD)
-    assert list(found) == convergence.WARNINGS
+    found = caveats.only_background(trainings(unet_0_0=False), GOOD)
+    assert list(found) == caveats.WARNINGS
     assert found.empty
 
 
@@ -59,7 +59,7 @@ def test_a_test_scan_that_is_also_learned_from_is_told_in_its_fold():
         {"train": ["3"], "validation": ["4"], "test": ["1", "2"]},
     ]
     found = caveats.duplicates(folds, {"1": 7, "2": 8, "3": 7, "4": 9})
-    assert list(found) == convergence.WARNINGS
+    assert list(found) == caveats.WARNINGS
     assert found["fold"].tolist() == [0, 1]
     assert found["words"].tolist() == [
         "fold 0: test case 3 has the very scan of case 1 (train), voxel by voxel",
