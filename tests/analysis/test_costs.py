@@ -238,3 +238,24 @@ def test_of_one_training_each_it_says_what_the_weights_are(three):
 
 def test_no_dice_no_advice(three):
     assert list(costs.advise(three.assign(dice=NAN), comparison())) == costs.ADVICE
+
+
+def test_neither_a_human_nor_a_model_of_some_organs_is_taken(three):
+    """The human is the best, and beats the networks; the product is cheap, but has no mean over all organs."""
+    others = [
+        {"model": "human", "dice": 0.97},
+        {"model": "product", "dice": NAN, "prediction_seconds": 0.1},
+    ]
+    costs_of_all = pd.concat([three, pd.DataFrame(others)], ignore_index=True)
+    judged = comparison(
+        ("all", "unet", "ghostunet", "undecided"),
+        ("all", "unet", "tiny", "better"),
+        ("all", "ghostunet", "tiny", "better"),
+        *(("all", network, "human", "worse") for network in ("unet", "ghostunet", "tiny")),
+        *(("all", model, "product", "undecided") for model in ("unet", "ghostunet", "tiny", "human")),
+    )
+    found = costs.advise(costs_of_all, judged, ["human"]).set_index("less")
+    assert set(found["best"]) == {"unet"}
+    assert found["take"].isin(["unet", "ghostunet"]).all()
+    assert found.loc["prediction_seconds", "take"] == "ghostunet"
+    assert not found["words"].str.contains("human|product|nan").any()

@@ -157,5 +157,6 @@ rule costs:
         code=code("costs.py"),
         design=design,
         members={name: kinds.of(name, STUDY).members(name, STUDY) for name in FIXED},
+        observers=kinds.observers(STUDY),
     script:
         "../scripts/costs.py"

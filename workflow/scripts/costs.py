@@ -10,4 +10,5 @@ with jobs.job_log(snakemake.log[0]):
     found = costs.table(trainings, predictions, summary, snakemake.params.members, tunings)
     tables.write(found, snakemake.output.cost)
     tables.write(costs.fronts(found, summary), snakemake.output.pareto)
-    tables.write(costs.advise(found, tables.read(snakemake.input.comparison)), snakemake.output.advice)
+    comparison, observers = tables.read(snakemake.input.comparison), snakemake.params.observers
+    tables.write(costs.advise(found, comparison, observers), snakemake.output.advice)

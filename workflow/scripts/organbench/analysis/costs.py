@@ -1,6 +1,6 @@
 """Accuracy against cost: what each model takes to train and to predict, and which to take with less to spend."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -177,15 +177,17 @@ def on_front(cost: np.ndarray, score: np.ndarray) -> list[bool | None]:
     return [not worse if there else None for worse, there in zip(beaten, known, strict=True)]
 
 
-def advise(costs: pd.DataFrame, comparison: pd.DataFrame) -> pd.DataFrame:
+def advise(costs: pd.DataFrame, comparison: pd.DataFrame, observers: Collection[str] = ()) -> pd.DataFrame:
     """Say which network to take with less to spend: the cheapest that is not judged worse than the best.
 
     The best is the one with the highest mean Dice over organs. Not judged worse is one whose verdict against it, on the
-    Dice of organ `all`, is better, equivalent or undecided; the advice says which.
+    Dice of organ `all`, is better, equivalent or undecided; the advice says which. A model that does not offer all
+    organs has no mean over them, and is neither taken nor the best.
 
     Args:
         costs: what `table` returned.
         comparison: what `verdicts.compare` made of the study.
+        observers: the models that are another human, whom nobody can take.
 
     Returns:
         A row for each of `COSTS` that is known of a model: less (the cost's column), take (a model, of those whose cost
@@ -193,7 +195,8 @@ def advise(costs: pd.DataFrame, comparison: pd.DataFrame) -> pd.DataFrame:
         empty where it is the best) and its scope (networks or weights, see `verdicts`), worse_on (organs on whose Dice
         it is judged worse than the best) and words.
     """
-    if costs["dice"].isna().all():
+    costs = costs[costs["dice"].notna() & ~costs["model"].isin(observers)]
+    if costs.empty:
         return pd.DataFrame(columns=ADVICE)
     best = costs.loc[costs["dice"].idxmax()]
     dice = comparison[comparison["metric"] == "dice"]
