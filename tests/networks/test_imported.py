@@ -2,6 +2,7 @@
 
 import hashlib
 import sys
+from importlib.metadata import version
 
 import pytest
 import torch
@@ -214,9 +215,24 @@ def test_code_counts_by_what_files_do_and_not_by_where_they_are(net, tmp_path):
     assert outside.code_of(f"{moved}/net.py:Net", {"monai": "1.6.1"})["monai"] == "monai==1.6.1"
 
 
+def test_packages_that_a_file_imports_count_by_their_versions(net, tmp_path):
+    assert "scipy" not in outside.code_of(net("Net"))
+    text = (
+        "import json, yaml, numpy\nfrom scipy import ndimage\ntry:\n    import nowhere\nexcept ImportError:\n    pass\n"
+    )
+    (tmp_path / "net.py").write_text(text + NET)
+    outside.provenance.tree.cache_clear()
+    outside.provenance.imported.cache_clear()
+    found = {name: told for name, told in outside.code_of(net("Net")).items() if "==" in told}
+    # neither Python's own nor files beside it, nor what is told of our own networks too; yaml is of PyYAML
+    assert found == {"scipy": f"scipy=={version('scipy')}", "yaml": f"yaml=={version('PyYAML')}"}
+    pinned = outside.code_of(net("Net"), {"scipy": "9.9", "monai": "1.6.1"})
+    assert {told for told in pinned.values() if "==" in told} == {"scipy==9.9"}
+
+
 def test_code_of_a_package_is_its_version():
-    version = torch.__version__
-    assert outside.code_of("torch.nn.Identity") == {"torch": f"torch=={version}"}
+    torch_version = torch.__version__
+    assert outside.code_of("torch.nn.Identity") == {"torch": f"torch=={torch_version}"}
     assert outside.code_of("monai.networks.nets.SegResNet", {"monai": "1.6.1"}) == {"monai": "monai==1.6.1"}
     assert outside.packages("monai.networks.nets.SegResNet") == {"monai"}
     with pytest.raises(InputError, match=r"there is no package nowhere; run pip install nowhere"):

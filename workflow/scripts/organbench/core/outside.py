@@ -6,13 +6,14 @@ Plain Python, because the workflow needs it while it is parsed.
 import ast
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib import metadata, util
 from pathlib import Path
 
 from organbench.core import provenance
 from organbench.core.errors import InputError
 
-VERSIONED = ("monai",)  # packages that shape networks in files of one's own; torch's version is told apart
+APART = {"torch", "numpy", "organbench"}  # packages that shape our own networks too, and are told as for these
 INSTALLED = ("site-packages", "dist-packages")  # folders of packages that have a version
 
 
@@ -80,11 +81,15 @@ def code_of(name: str, versions: Mapping[str, str] | None = None) -> dict[str, s
         InputError: there is no such file or package.
     """
     files = [] if package_of(name) in (versions or {}) else files_of(name)
-    root = _root(name, files[0]) if files else Path()
+    root, known = _root(name, files[0]) if files else Path(), versions or {}
     found = {f"imported/{file.relative_to(root).as_posix()}": provenance.file_fingerprint(file) for file in files}
-    told = packages(name) & set(VERSIONED) if files else {package_of(name)}
-    for package in sorted(told):
-        found[package] = f"{package}=={(versions or {}).get(package) or _version(name, package)}"
+    if not files:
+        package = package_of(name)
+        return {package: f"{package}=={known.get(package) or _version(name, package)}"}
+    for package in sorted(_versioned(name, root)):
+        # where it is neither pinned nor here, the file may do without: the check of networks builds it
+        if version := known.get(package) if known else installed(package):
+            found[package] = f"{package}=={version}"
     return found
 
 
@@ -98,6 +103,22 @@ def packages(name: str) -> set[str]:
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 found.add(node.module.partition(".")[0])
     return found
+
+
+def _versioned(name: str, root: Path) -> set[str]:
+    """The packages that files of one's own import: neither Python's own, nor files beside them, nor told apart."""
+    others = packages(name) - APART - sys.stdlib_module_names
+    return {package for package in others if provenance.file_of(package, root) is None}
+
+
+def installed(package: str) -> str | None:
+    """The version of a package by the name of its import, without what it was built for; None where there is none."""
+    with suppress(metadata.PackageNotFoundError):
+        return metadata.version(package).partition("+")[0]
+    for distribution in metadata.packages_distributions().get(package, []):
+        with suppress(metadata.PackageNotFoundError):
+            return metadata.version(distribution).partition("+")[0]
+    return None
 
 
 def _followed(name: str, file: Path, root: Path) -> list[Path]:
@@ -137,11 +158,7 @@ def _version(name: str, package: str) -> str:
     Raises:
         InputError: it is not installed.
     """
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        pass
-    for distribution in metadata.packages_distributions().get(package, []):
-        return metadata.version(distribution)
+    if version := installed(package):
+        return version
     hint = "pip install --no-deps -r requirements-monai.txt" if package == "monai" else f"pip install {package}"
     raise InputError(f"network {name}: there is no package {package}; run {hint}, or correct the name")
