@@ -101,6 +101,11 @@ def test_nnunet_competes(folder):
     assert jobs(output) == {}
     output = snakemake(folder, str(RUN / "weights.pt"), preprocessing={"spacing": [30.0, 30.0, 50.0]})
     assert "nnunet_train" not in output
+    # Other scans are told also where what was prepared of them is another anyway.
+    drawn_anew = STUDY["dataset"] | {"phantom": STUDY["dataset"]["phantom"] | {"seed": 2}}
+    changes = {"dataset": drawn_anew, "preprocessing": {"spacing": [20.0, 20.0, 50.0]}}
+    output = snakemake(folder, "-n", str(RUN / "weights.pt"), code=1, **changes)
+    assert re.search(rf"^- {RUN}: case .* is prepared anew: dataset\.phantom, or the code", output, flags=re.M)
     # What shapes it is asked for, and done when that is allowed; the old weights stay.
     output = snakemake(folder, "-n", str(RUN / "weights.pt"), entry={"steps": 3}, code=1)
     assert "network.steps was 2 and is 3" in output

@@ -10,7 +10,6 @@ from snakemake.settings.enums import RerunTrigger
 
 PHANTOM_MARK = f"{ROOT}/{finding.GENERATED}"
 TRAINING_RULES = ("train", "train_share", "tune", "nnunet_train")
-OTHER_FILES = "its files are others than before"
 REPLACED = """\
 {count} finished trainings are not what the study asks for:
 {lines}
@@ -72,8 +71,12 @@ def prepared_anew():
 
 def why_anew(case, info):
     """Why a case is prepared anew, given what its `case.json` holds; nothing where it is not."""
-    if reason := origins.why_anew(info, tried(), skip_bad=SKIP_BAD):
-        return reason
+    reason = origins.why_anew(info, tried(), skip_bad=SKIP_BAD)
+    return reason or why_other_files(case)
+
+
+def why_other_files(case):
+    """Why the files that a case was prepared from are not its files now; nothing where they are."""
     drawn = sound_json(PHANTOM_MARK) if STUDY["dataset"]["source"] == "phantom" else {}
     if drawn and drawn != phantoms_drawn():
         return "dataset.phantom, or the code that draws phantoms, is another"
@@ -84,7 +87,7 @@ def why_anew(case, info):
     if not any(map(os.path.exists, files.values())):
         return ""  # results without the phantoms that they came of
     same = origins.same(Path(RESULTS, "cases", case), files)
-    return "" if same else OTHER_FILES
+    return "" if same else "its files are others than before"
 
 
 def tried():
@@ -220,8 +223,10 @@ def why_replaced(folder, training):
     anew, is_network = {}, training.model in NETWORKS
     for case in cases_in(training, "train", "validation"):  # excluded ones too
         reason = prepared_anew().get(case)
-        # nnU-Net reads the files themselves, and not what was prepared of them
-        if reason and (is_network or reason in (OTHER_FILES, origins.UNUSABLE)):
+        if reason and not is_network and reason != origins.UNUSABLE:
+            # nnU-Net reads the files themselves, and not what was prepared of them
+            reason = why_other_files(case)
+        if reason:
             anew.setdefault(reason, []).append(case)
     if anew:
         return [
