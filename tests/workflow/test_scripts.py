@@ -134,3 +134,10 @@ def test_figures_are_drawn_from_their_tables_and_settings(run, tmp_path):
     params = {"file": "learning_curves", "settings": {"models": ["less", "more"]}}
     run("figure.py", given={"histories": histories}, made=made, params=params)
     assert all((tmp_path / f"drawn.{suffix}").stat().st_size > 5000 for suffix in ("png", "svg"))
+
+
+@pytest.mark.parametrize(("script", "given"), [("verify.py", "runs"), ("learning_curve_table.py", "metrics")])
+def test_of_a_study_without_networks_it_is_said_that_there_is_nothing_to_do(run, tmp_path, script, given):
+    with pytest.raises(SystemExit):
+        run(script, given={given: []}, made={"table": str(tmp_path / "table.csv")}, params={})
+    assert "error: config, models: no network is trained by this study" in (tmp_path / "job.log").read_text()

@@ -3,10 +3,14 @@
 import pandas as pd
 
 from organbench.analysis import learning_curve, statistics
-from organbench.core import jobs, runs, tables
+from organbench.core import errors, jobs, runs, tables
 
 with jobs.job_log(snakemake.log[0]):
     params = snakemake.params
+    if not snakemake.input.metrics:
+        raise errors.InputError(
+            "config, models: no network is trained by this study, so there is none to train on fewer patients; add one"
+        )
     found = [
         tables.metrics(path, params.organs, params.models).assign(share=runs.Run.of(path).share)
         for path in snakemake.input.metrics

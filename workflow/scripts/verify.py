@@ -3,6 +3,10 @@
 from organbench.core import errors, files, jobs
 
 with jobs.job_log(snakemake.log[0]) as logger:
+    if not snakemake.input.runs:
+        raise errors.InputError(
+            "config, models: no network is trained by this study, so none can repeat itself; add one"
+        )
     different = []
     for path in snakemake.input.runs:
         run = files.read_json(path)
