@@ -80,6 +80,7 @@ def test_imported_and_pretrained_networks_are_said(config):
     assert "b was pretrained: it started from given weights (sha256 000000000000...)." in text
     assert "b used batch normalisation" in text
     assert "All used" not in text
+    assert "in the first crops [@lin2017focal], where given weights did not replace them." in text
 
 
 def test_tuned_settings_are_not_said_to_have_the_common_value(config):
@@ -339,8 +340,11 @@ def test_every_version_of_pytorch_is_said(config):
 
 def test_a_study_of_nothing_that_is_trained_here_says_so(config):
     product = {"predictions": "/p/{case}.nii.gz"}
-    resolved = config({"models": {"product": product, "second": product | {"observer": True}}})
+    models = {"product": product, "second": product | {"observer": True}}
+    resolved = config({"models": models, "training": {"seeds": [0, 1]}})
     text = written(resolved)
+    for untrue in ("## Preprocessing", "No test case was seen", "trained weights", "averaged over seeds"):
+        assert untrue not in text
     assert "product was made elsewhere; what it was trained on" in section("Networks", text)
     assert "second was another observer" in section("Networks", text)
     assert "All used" not in text
@@ -350,3 +354,11 @@ def test_a_study_of_nothing_that_is_trained_here_says_so(config):
     assert "judged as fixed." not in text
     assert "Snakemake workflow [@molder2021snakemake], with SimpleITK" in section("Software and hardware", text)
     assert "PyTorch" not in text
+
+
+def test_what_is_true_of_networks_is_not_said_of_nnunet_alone(config):
+    text = written(config({"models": {"nnunet": {"nnunet": "2d"}}}), costs={"nnunet": COST})
+    assert "No test case was seen in training or in choosing weights." in section("Split", text)
+    assert "nnunet 90 min." in section("Software and hardware", text)
+    for untrue in ("## Preprocessing", "## Training", "the same weights come out"):
+        assert untrue not in text

@@ -75,6 +75,7 @@ def text(
         roles={role: [len(fold[role]) for fold in folds] for role in splits.ROLES},
         norms=norms,
         common=common,
+        pretrained=[name for name, network in study.networks.items() if "pretrained" in network.options],
         differences={name: own for name, values in of_network.items() if (own := differences(values, common))},
         augmentations=augmentations(common),
         flips={axis for values in of_network.values() for axis in values["augmentation_flip"]},
