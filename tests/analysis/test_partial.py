@@ -56,3 +56,27 @@ def test_no_other_analysis_takes_offence(per_case):
     failure_rates.failure_differences(per_case, 0.8)
     group_differences.group_summaries(per_case, groups)
     group_differences.group_differences(per_case, groups, {"dice": 0.05}, ["product", "other"])
+
+
+def test_models_are_ranked_on_an_organ_with_those_that_offer_it(per_case):
+    """A product of one organ neither takes the others' ranks of other organs, nor makes its organ all of them."""
+    nets = [per_case[per_case["model"] == "net"].assign(model=name) for name in ("net", "second", "third")]
+    for shift, rows in enumerate(nets):
+        rows["dice"] -= 0.05 * shift
+    three, product = pd.concat(nets, ignore_index=True), per_case[per_case["model"] == "product"]
+    four = pd.concat([three, product], ignore_index=True)
+    alone, found = (ranks.rank(table).query("metric == 'dice'") for table in (three, four))
+    columns = ["organ", "model", "n", "average_rank", "critical_difference"]
+    others = ["bone", "lungs", "all"]
+    wanted, own = (table[table["organ"].isin(others)][columns].reset_index(drop=True) for table in (alone, found))
+    pd.testing.assert_frame_equal(own, wanted)
+    assert set(found.query("organ == 'liver'")["model"]) == {"net", "second", "third", "product"}
+    stable = rank_stability.rank_stability(four, ["dice"])
+    assert len(stable) == 4 * 4
+    before = rank_stability.rank_stability(three, ["dice"]).query("organ == 'all'").set_index("model")
+    now = stable.query("organ == 'all'").set_index("model")
+    assert now["rank"].dropna().to_dict() == {"net": 1, "second": 2, "third": 3}
+    assert now.loc[before.index, "share_1"].tolist() == before["share_1"].tolist()
+    assert (now.loc[before.index, "share_4"] == 0).all()
+    assert np.isnan(now.loc["product", "share_1"])
+    assert now.loc["product", "n"] == 0

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from organbench.analysis.statistics import CONFIDENCE, by_model, by_organ, parts, training_values
+from organbench.analysis import statistics
+from organbench.analysis.statistics import CONFIDENCE, by_model, of_organ, parts, training_values
 from organbench.analysis.verdicts import sign
 
 RESAMPLES = 1000  # a share of .5 then varies by about .016 over bootstrap seeds
@@ -23,11 +24,12 @@ STABILITY = ["metric", "organ", "model", "n", "trainings", "mean", "rank", "rank
 def rank_stability(per_case: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
     """Rank two or more models by their means, and say how often resamples rank them so.
 
-    The patients are those where all models have a value (see `statistics.training_values`). Each resample draws as many
-    patients as there are, with replacement, within each fold; and within each fold, of each model's S trainings (S > 1)
-    S - 1 with replacement. Not S: a bootstrap of S values makes the variance of their mean too small by (S - 1) / S,
-    which is half of it for two trainings; drawing S - 1 gives the right one (Rao and Wu 1988). A model with one
-    training, such as an ensemble, keeps it. Models of the same mean share the best of their ranks.
+    Of each organ those models are ranked that offer it, of `all` those that offer every organ. The patients are those
+    where all of these have a value (see `statistics.training_values`). Each resample draws as many patients as there
+    are, with replacement, within each fold; and within each fold, of each model's S trainings (S > 1) S - 1 with
+    replacement. Not S: a bootstrap of S values makes the variance of their mean too small by (S - 1) / S, which is half
+    of it for two trainings; drawing S - 1 gives the right one (Rao and Wu 1988). A model with one training, such as an
+    ensemble, keeps it. Models of the same mean share the best of their ranks.
 
     Args:
         per_case: see `statistics.training_values`.
@@ -39,15 +41,23 @@ def rank_stability(per_case: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFra
         rank_low and rank_high (between which 95 % of the resamples' ranks lie); kendall_tau (Kendall's tau-b of a
         resample's ranking with this one, mean over resamples, the same for all models of an organ: 1 is the same
         order, 0 none, NaN where no two models differ); and share_1, share_2, ... (share of the resamples in which the
-        model has that rank). NaN where there is no patient; no rows for a single model.
+        model has that rank). NaN where there is no patient, and of a model that does not offer the organ; no rows for a
+        single model.
     """
-    models = list(per_case["model"].unique())
+    models, offering = list(per_case["model"].unique()), statistics.offering(per_case)
     columns = [*STABILITY, *(f"share_{rank}" for rank in range(1, len(models) + 1))]
     tables = [pd.DataFrame(columns=columns)]
     for metric in metrics if len(models) > 1 else []:
-        for organ, own in by_organ(training_values(per_case, metric, models), per_case):
-            table = stability(own, sign(metric)).assign(metric=metric, organ=organ)
-            tables.append(table.reindex(columns=columns).sort_values("rank", kind="stable"))
+        values = {group: training_values(per_case, metric, group) for group in {*offering.values()} if len(group) > 1}
+        for organ, group in offering.items():
+            there = group in values
+            found = [stability(of_organ(values[group], organ), sign(metric))] if there else []
+            if others := [model for model in models if not there or model not in group]:
+                found.append(pd.DataFrame({"model": others, "n": 0}))
+            table = pd.concat(found, ignore_index=True).assign(metric=metric, organ=organ).reindex(columns=columns)
+            shares = table[columns[len(STABILITY) :]]
+            table[shares.columns] = shares.mask(shares.isna() & table[["rank"]].notna().to_numpy(), 0.0)
+            tables.append(table.sort_values("rank", kind="stable"))
     return pd.concat(tables[1:] or tables, ignore_index=True)
 
 

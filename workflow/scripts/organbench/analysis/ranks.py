@@ -21,11 +21,12 @@ WORST = 1e9  # more than any metric: what a model loses by where it misses an or
 def rank(per_case: pd.DataFrame) -> pd.DataFrame:
     """Rank three or more models on every case, and test whether their average ranks differ.
 
-    The cases (patients) are those where every model has a value or misses an organ that is there: a miss ranks last. So
-    an organ that one of them does not offer has no ranks. Rank 1 is the best, equal values share the mean of their
-    ranks. Ranks are of these weights: trainings are averaged. Friedman's (1937) test asks whether the models differ at
-    all. Two of them differ where their average ranks do by at least Nemenyi's critical difference q sqrt(k (k + 1) / (6
-    n)), with q the 95 % quantile of the studentised range of k models, divided by sqrt(2) (Demsar 2006).
+    Of each organ those models are ranked that offer it (of `all` those that offer every organ), where they are three or
+    more. The cases (patients) are those where each of them has a value or misses the organ: a miss ranks last. Rank 1
+    is the best, equal values share the mean of their ranks. Ranks are of these weights: trainings are averaged.
+    Friedman's (1937) test asks whether the models differ at all. Two of them differ where their average ranks do by at
+    least Nemenyi's critical difference q sqrt(k (k + 1) / (6 n)), with q the 95 % quantile of the studentised range of
+    k models, divided by sqrt(2) (Demsar 2006).
 
     Args:
         per_case: see `statistics.case_values`; needs the column dice.
@@ -33,19 +34,26 @@ def rank(per_case: pd.DataFrame) -> pd.DataFrame:
     Returns:
         Columns metric, organ, model, n (cases), average_rank, friedman_p, friedman_p_holm (over the organs of the
         metric), critical_difference and groups: models of one metric and organ that share a letter are not told apart
-        (all of them, where friedman_p_holm >= 0.05). Models in order of their rank; no rows for fewer than three.
+        (all of them, where friedman_p_holm >= 0.05). Models in order of their rank; of an organ that fewer than three
+        offer all models without one; no rows for fewer than three.
     """
-    models = list(per_case["model"].unique())
+    models, offering = list(per_case["model"].unique()), statistics.offering(per_case)
     tables = [pd.DataFrame(columns=RANKS)]
     for metric in statistics.metrics_of(per_case) if len(models) > 2 else []:
-        advantages = statistics.by_organ(advantages_of(per_case, metric, models), per_case)
-        samples = {organ: rows.to_numpy() for organ, rows in advantages}
+        tables_of = {
+            group: advantages_of(per_case, metric, list(group)) for group in {*offering.values()} if len(group) > 2
+        }
+        samples = {
+            organ: statistics.of_organ(tables_of[group], organ).to_numpy() if group in tables_of else np.empty((0, 3))
+            for organ, group in offering.items()
+        }
         p = np.array([friedman_p(sample) for sample in samples.values()])
         for (organ, sample), own, corrected in zip(samples.items(), p, holm(p), strict=True):
-            critical = critical_difference(len(models), len(sample))
-            ranks = stats.rankdata(-sample, axis=1).mean(axis=0) if len(sample) else np.full(len(models), np.nan)
+            ranked = offering[organ] if offering[organ] in tables_of else models
+            critical = critical_difference(len(ranked), len(sample))
+            ranks = stats.rankdata(-sample, axis=1).mean(axis=0) if len(sample) else np.full(len(ranked), np.nan)
             order = np.argsort(ranks, kind="stable")
-            table = pd.DataFrame({"model": np.array(models, dtype=object)[order], "average_rank": ranks[order]})
+            table = pd.DataFrame({"model": np.array(ranked, dtype=object)[order], "average_rank": ranks[order]})
             tests = {"friedman_p": own, "friedman_p_holm": corrected, "critical_difference": critical}
             groups = letters(ranks[order], critical if corrected < ALPHA else math.inf)
             tables.append(table.assign(metric=metric, organ=organ, n=len(sample), **tests, groups=groups)[RANKS])

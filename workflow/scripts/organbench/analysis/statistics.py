@@ -217,10 +217,23 @@ def with_all(organs: pd.DataFrame, everything: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([organs, pd.concat({ALL: everything}, names=["organ"])])
 
 
+def of_organ(table: pd.DataFrame, organ: str) -> pd.DataFrame:
+    """The rows of an organ, which may be none, of a table by organ and patient."""
+    return table[table.index.get_level_values("organ") == organ]
+
+
 def by_organ(table: pd.DataFrame, per_case: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """Each organ of a per-case table, `all` last, with its rows of a table by organ and patient, which may be none."""
     for organ in [*per_case["organ"].unique(), ALL]:
-        yield organ, table[table.index.get_level_values("organ") == organ]
+        yield organ, of_organ(table, organ)
+
+
+def offering(per_case: pd.DataFrame) -> dict[str, tuple[str, ...]]:
+    """The models that offer each organ, in order of first appearance; of `all` (last) those that offer every organ."""
+    organs, models = per_case["organ"].unique(), per_case["model"].unique()
+    offered = per_case.groupby("model")["organ"].agg(set)
+    wanted = {organ: {organ} for organ in organs} | {ALL: set(organs)}
+    return {organ: tuple(model for model in models if needed <= offered[model]) for organ, needed in wanted.items()}
 
 
 def means_of_runs(rows: pd.DataFrame, values: pd.Series, models: Sequence[str]) -> pd.DataFrame:
