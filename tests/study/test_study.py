@@ -452,6 +452,8 @@ def test_weights_are_a_setting_or_a_file_to_start_from(resolve):
         ({"network": "unet", "sha256": SHA256}, r"models.one: sha256 is of a file of weights; name that in weights"),
         ({"network": "unet", "weights": "a.pt", "sha256": "0a"}, r"models.one.sha256: '0a' does not match"),
         ({"network": "nowhere/net.py:Net"}, r"models.one: network .*: there is no file nowhere/net.py"),
+        ({"network": "unet", "predictions": "/p/{case}"}, r"models.one: predictions does not go with network; remove"),
+        ({**SEGRESNET, "nnunet": "2d"}, r"models.one: nnunet does not go with network; remove one of the two"),
         ({"network": "unett"}, r"there is no network 'unett'; available: .* or give an import path such as"),
         ({**SEGRESNET, "map": {"channels": "c"}}, r"models.one.map: "),
         ({**SEGRESNET, "dims": 3}, r"the network has 3 dimensions, but training.patch is \[96, 96\]"),

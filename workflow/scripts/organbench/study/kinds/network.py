@@ -6,7 +6,7 @@ from typing import Any
 from organbench import networks
 from organbench.core import outside
 from organbench.core.errors import InputError, plain, suggestion
-from organbench.study import merging
+from organbench.study import kinds, merging
 from organbench.study.kinds import Config, Kind
 
 KEPT = ("last", "best")  # what the training setting `weights` may be; anything else is a file
@@ -66,6 +66,8 @@ def pretrained(name: str, entry: dict[str, Any]) -> dict[str, dict[str, str]]:
 
 def check(name: str, config: Config) -> None:
     """Check the model's own keys, and that patch and dimensions agree."""
+    for key in sorted(kinds.known().keys() & config["models"][name].keys() - {KIND.key}):
+        raise InputError(f"config, models.{name}: {key} does not go with network; remove one of the two")
     network, training = settings(name, config)
     if outside.is_outside(network["network"]):
         try:
