@@ -178,7 +178,7 @@ def test_a_label_that_cases_have_is_not_ignored_any_more(study):
 
 
 def test_validation_is_more_frequent_where_it_chooses_nothing(study):
-    replace(study / "config/smoke.yaml", "validate_every: 6", "validate_every: 3")
+    replace(study / "config/smoke.yaml", "validate_every: 10", "validate_every: 5")
     assert jobs_to_run(study) == {"check_networks": 1, **TOLD}
 
 
@@ -210,15 +210,15 @@ RUNS = ("unet/fold0-seed0", "ghostunet3d/fold0-seed0")
 
 
 def test_settings_code_and_cases_that_shape_weights_are_told_first(study):
-    replace(study / "config/smoke.yaml", "steps: 12", "steps: 13")
-    assert asked(study) == {RUNS[0]: "training.steps was 12 and is 13"}
-    replace(study / "config/smoke.yaml", "learning_rate: 5.0e-3", "learning_rate: 6.0e-3")
+    replace(study / "config/smoke.yaml", "steps: 30", "steps: 31")
+    assert asked(study) == {RUNS[0]: "training.steps was 30 and is 31"}
+    replace(study / "config/smoke.yaml", "learning_rate: 1.0e-2", "learning_rate: 1.1e-2")
     assert asked(study) == {
-        RUNS[0]: "training.steps was 12 and is 13; training.learning_rate was 0.005 and is 0.006",
-        RUNS[1]: "training.learning_rate was 0.005 and is 0.006",
+        RUNS[0]: "training.steps was 30 and is 31; training.learning_rate was 0.01 and is 0.011",
+        RUNS[1]: "training.learning_rate was 0.01 and is 0.011",
     }
-    replace(study / "config/smoke.yaml", "steps: 13", "steps: 12")
-    replace(study / "config/smoke.yaml", "learning_rate: 6.0e-3", "learning_rate: 5.0e-3")
+    replace(study / "config/smoke.yaml", "steps: 31", "steps: 30")
+    replace(study / "config/smoke.yaml", "learning_rate: 1.1e-2", "learning_rate: 1.0e-2")
     with (study / LIBRARY / "networks/unet.py").open("a") as file:
         file.write("CHANGED = 1\n")
     assert asked(study) == {RUNS[0]: "the code of networks/unet.py is another"}
@@ -250,7 +250,7 @@ def test_another_torch_is_told_and_may_be_refused(study):
 def test_what_is_replaced_is_set_aside_and_what_is_not_stays(study):
     run, other = (study / RESULTS / "runs" / name for name in RUNS)
     before = {folder: (folder / "weights.pt").read_bytes() for folder in (run, other)}
-    replace(study / "config/smoke.yaml", "steps: 12", "steps: 4")
+    replace(study / "config/smoke.yaml", "steps: 30", "steps: 4")
     weights = "results/smoke/runs/unet/fold0-seed0/weights.pt"
     code, output = snakemake(study, weights)
     assert code == 1
