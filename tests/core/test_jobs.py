@@ -5,9 +5,11 @@ import logging
 import os
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
+from conftest import ROOT
 
 from organbench.core import jobs
 from organbench.core.errors import InputError
@@ -156,3 +158,26 @@ def test_every_line_reaches_the_log_of_its_job_only(clock, tmp_path):
     pace.advance(1)
     assert "slice" not in (tmp_path / "log").read_text()
     assert logging.getLogger("organbench").handlers == []
+
+
+FORKED = """
+import os, signal, sys
+from organbench.core import jobs
+
+if sys.argv[1:]:
+    jobs.let_children_end()
+with jobs.told_to_end(jobs.stop):
+    child = os.fork()
+    if not child:
+        os._exit(signal.getsignal(signal.SIGTERM) is signal.SIG_DFL)
+    assert signal.getsignal(signal.SIGTERM) is jobs.stop
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, ())
+print("ends" if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) else "does not")
+"""
+
+
+@pytest.mark.parametrize(("arguments", "said"), [([], "does not"), (["let"], "ends")])
+def test_processes_that_are_forked_can_be_let_end(arguments, said):
+    command = [sys.executable, "-c", FORKED, *arguments]
+    found = subprocess.run(command, cwd=ROOT / "workflow/scripts", capture_output=True, text=True, timeout=120)
+    assert found.stdout == f"{said}\n", found.stderr

@@ -130,6 +130,24 @@ def told_to_end(handle: Callable[[int, object], object]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def let_children_end() -> None:
+    """Have processes that this one forks end on SIGTERM and Ctrl-C, from their first moment, whatever it does itself.
+
+    Python forgets a signal that comes while it forks; a pool that tells such a process to end then waits for ever.
+    """
+
+    def in_child() -> None:
+        for number in ENDINGS:
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDINGS)
+
+    os.register_at_fork(
+        before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, ENDINGS),
+        after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDINGS),
+        after_in_child=in_child,
+    )
+
+
 @contextmanager
 def termination() -> Iterator[Callable[[], bool]]:
     """Give a function that says whether SIGTERM has come, which schedulers send at the time limit, or Ctrl-C.

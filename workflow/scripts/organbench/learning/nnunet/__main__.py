@@ -28,6 +28,7 @@ def main(task: str, path: str) -> int:
     """
     job = json.loads(Path(path).read_text())
     os.environ.update(job["environment"])  # nnU-Net reads it when it is imported
+    jobs.let_children_end()  # nnU-Net's, which it ends itself
     try:
         check(job["entry"]["version"])
         with jobs.told_to_end(jobs.stop), jobs.ended_with_workflow():
