@@ -136,18 +136,18 @@ def survey(
     return {"highest": highest, "uncovered": uncovered(indices, gray, list(organs))}
 
 
-def told(found: Mapping[str, Mapping[str, Any] | None]) -> Iterator[str]:
+def told(found: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     """What the doses of a study are like: a line over all cases, and one for each that is not scored in Gy.
 
     Args:
-        found: of each case what `survey` says; None where there is no dose.
+        found: of each case what `survey` says; empty where there is no dose, and `bad` where it cannot be used.
     """
-    highest = [dose["highest"] for dose in found.values() if dose]
+    highest = [dose["highest"] for dose in found.values() if "highest" in dose]
     of_all = f", the highest of each {min(highest):.1f} to {max(highest):.1f} Gy" if highest else ""
     yield f"dose: {len(highest)} of {len(found)} cases have one{of_all}"
     for case, dose in found.items():
-        if dose is None:
+        if not dose:
             yield f"note: case {case} has no dose, and is not scored in Gy"
-        elif dose["uncovered"]:
+        elif dose.get("uncovered"):
             organs = ", ".join(dose["uncovered"])
             yield f"note: the dose of case {case} does not cover {organs}, which is not scored in Gy"

@@ -47,9 +47,12 @@ class Figure:
     needs: Mapping[str, int] = field(default_factory=dict)
 
 
-def known() -> dict[str, list[Figure]]:
-    """The figures of each file that has some."""
-    found = {module.name: list(figures_of(module.name)) for module in pkgutil.iter_modules(__path__)}
+def known(*, dosed: bool) -> dict[str, list[Figure]]:
+    """The figures of each file that has some, in a study with planned doses or in one without."""
+    found = {
+        module.name: [figure for figure in figures_of(module.name) if dosed or "doses" not in figure.needs]
+        for module in pkgutil.iter_modules(__path__)
+    }
     return {file: figures for file, figures in found.items() if figures}
 
 
