@@ -48,6 +48,33 @@ if STUDY["dataset"]["source"] == "openkbp":
             "../scripts/fetch.py"
 
 
+if STUDY["dataset"]["source"] == "openkbp" and DOSED:
+
+    # Also for patients that were fetched before there was a use for their doses.
+    rule fetch_dose:
+        input:
+            volume=ancient(VOLUME),
+        output:
+            dose=DOSE,
+        log:
+            f"{RESULTS}/logs/fetch_dose/{{case}}.log",
+        wildcard_constraints:
+            case=one_of(UNDOSED),
+        conda:
+            "../../envs/imaging.yaml"
+        resources:
+            **growing(mem_mb=1000, runtime=30),
+            downloads=1,
+        params:
+            code=code("fetch_dose.py"),
+            address=STUDY["dataset"]["openkbp"]["address"],
+            # no output: what has come goes on where it broke off
+            folder=lambda wildcards: f"{STUDY['dataset']['root']}/{finding.FETCHING}/dose-{wildcards.case}",
+            checksums=lambda wildcards: patients()[wildcards.case],
+        script:
+            "../scripts/fetch_dose.py"
+
+
 # All cases are converted, and so checked, before anything is trained.
 rule convert:
     input:
@@ -138,9 +165,35 @@ rule examine:
         "../scripts/convert.py"
 
 
+if DOSED:
+
+    rule examine_dose:
+        input:
+            labels=source(LABELS),
+            dose=dose_files,
+        output:
+            f"{RESULTS}/examined/doses/{{case}}.json",
+        log:
+            f"{RESULTS}/logs/examine_dose/{{case}}.log",
+        conda:
+            "../../envs/imaging.yaml"
+        resources:
+            **following(evaluation_request),
+        params:
+            code=code("examine_dose.py"),
+            organs=ORGANS,
+            ignored=unrecorded(STUDY["dataset"]["ignore_labels"]),
+            dose=dose_name,
+        script:
+            "../scripts/examine_dose.py"
+
+
 rule check_data:
     input:
         cases=expand(f"{RESULTS}/examined/{{case}}.json", case=CASES),
+        doses=expand(
+            f"{RESULTS}/examined/doses/{{case}}.json", case=CASES if DOSED else []
+        ),
     log:
         f"{RESULTS}/logs/check_data.log",
     localrule: True

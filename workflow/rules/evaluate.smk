@@ -5,6 +5,7 @@ rule evaluate:
     input:
         prediction=f"{RUN}/predictions/{{case}}.nii.gz",
         labels=source(LABELS),
+        dose=dose_files,
     output:
         f"{RUN}/metrics/{{case}}.csv",
     log:
@@ -25,6 +26,7 @@ rule evaluate:
         ),
         ignored=unrecorded(STUDY["dataset"]["ignore_labels"]),
         tolerance_mm=STUDY["evaluation"]["tolerance_mm"],
+        dose=dose_name,
     script:
         "../scripts/evaluate.py"
 
@@ -91,7 +93,7 @@ rule rank_stability:
         **growing(mem_mb=1000, runtime=10),
     params:
         code=code("rank_stability.py"),
-        metrics=registry.drawn(),
+        metrics=registry.drawn(dosed=DOSED),
     script:
         "../scripts/rank_stability.py"
 

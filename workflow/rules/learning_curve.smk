@@ -34,6 +34,7 @@ use rule evaluate as evaluate_share with:
     input:
         prediction=f"{SHARE_RUN}/predictions/{{case}}.nii.gz",
         labels=source(LABELS),
+        dose=dose_files,
     output:
         f"{SHARE_RUN}/metrics/{{case}}.csv",
     log:

@@ -1,7 +1,7 @@
 """Every figure, as PNG and SVG, and the methods in words."""
 
 # A rule for each file of figures: what it says of them is in `FIGURES` there.
-for file, drawn in figures.known().items():
+for file, drawn in figures.known(dosed=DOSED).items():
 
     rule:
         name:

@@ -108,6 +108,45 @@ def files_of(dataset: Mapping[str, Any], case: str) -> tuple[str, str]:
     return image.replace("{case}", case), label.replace("{case}", case)
 
 
+def doses(
+    dataset: Mapping[str, Any], cases: Iterable[str], stored: Sequence[str] | None = None
+) -> dict[str, list[str]]:
+    """Find the planned dose of each case: a file, or all files of a folder; no file where there is none.
+
+    Args:
+        dataset: the config's `dataset`, with a pattern of doses.
+        cases: the study's.
+        stored: as for `find_cases`. At an address that cannot be listed each case is taken to have its dose, and so is
+            each of OpenKBP's patients, as its dose is fetched.
+
+    Raises:
+        InputError: no case has a dose.
+    """
+    root = dataset["root"].rstrip("/")
+    wanted = {case: f"{root}/{dataset['dose'].replace('{case}', case)}" for case in cases}
+    if dataset["source"] == "openkbp" or (is_address(root) and stored is None):
+        return {case: [path] for case, path in wanted.items()}
+    if stored is not None:
+        there = {f"{root}/{path}" for path in stored}
+        found = {
+            case: [path] if path in there else sorted(file for file in there if file.startswith(f"{path}/"))
+            for case, path in wanted.items()
+        }
+    else:
+        found = {case: files_at(Path(path)) for case, path in wanted.items()}
+    if wanted and not any(found.values()):
+        first = next(iter(wanted.values()))
+        raise InputError(f"config, dataset.dose: no case has one, the first would be {first}; correct the pattern")
+    return found
+
+
+def files_at(path: Path) -> list[str]:
+    """A file, or all files of a folder but for hidden ones; none where there is neither."""
+    if path.is_dir():
+        return sorted(str(file) for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
+    return [str(path)] if path.is_file() else []
+
+
 def absent(dataset: Mapping[str, Any], cases: Iterable[str]) -> list[str]:
     """Those of OpenKBP's patients that have to be fetched. What a user has put there is never touched.
 
