@@ -158,12 +158,20 @@ TRAINED, FIXED = kinds.trained(STUDY), kinds.fixed(STUDY)
 # Those that `train` makes: what is said of networks and their settings is said of them.
 NETWORKS = kinds.networks(STUDY)
 SKIP_BAD = STUDY["dataset"]["on_bad_case"] == "skip"
+# Where labels are structures with names: what was drawn in each case, as a label map of the scan and as masks.
+STRUCTURES = STUDY["dataset"]["structures"]
 CASE_FILES = ["image.npy", "label.npy", "points.npy", "case.json"]
 CASE = {Path(file).stem: f"{RESULTS}/cases/{{case}}/{file}" for file in CASE_FILES}
+DRAWN = {
+    Path(file).name.partition(".")[0]: f"{RESULTS}/cases/{{case}}/{file}"
+    for file in (["labels.nii.gz", "drawn.npz"] if STRUCTURES else [])
+}
 ROOT = STUDY["dataset"]["root"].rstrip("/")
 # What lies elsewhere is known by its address; files that lie here are known by what they hold, see weights.smk.
 ADDRESS = ROOT if finding.is_address(ROOT) else None
 VOLUME, LABELS = (f"{ROOT}/{STUDY['dataset'][key]}" for key in ("image", "label"))
+# What predictions are measured against, and shown beside.
+REFERENCE = DRAWN.get("labels", LABELS)
 # The files of each case's planned dose; one that has none is not scored in Gy.
 DOSED = STUDY["dataset"]["dose"] is not None
 DOSE = f"{ROOT}/{STUDY['dataset']['dose']}" if DOSED else None
@@ -544,7 +552,7 @@ def shown(pattern):
     def paths(wildcards):
         excluded = left_out()
         cases = [case for case in SHOWN_FOLDS if case not in excluded]
-        if pattern in (VOLUME, LABELS):
+        if pattern in (VOLUME, REFERENCE):
             return [source_of(case, pattern) for case in cases]
         return expand(pattern, case=cases)
 

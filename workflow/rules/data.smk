@@ -82,6 +82,7 @@ rule convert:
         labels=source(LABELS),
     output:
         **CASE,
+        **DRAWN,
     log:
         f"{RESULTS}/logs/convert/{{case}}.log",
     benchmark:
@@ -98,6 +99,7 @@ rule convert:
         organs=unrecorded(ORGANS),
         ignored=unrecorded(STUDY["dataset"]["ignore_labels"]),
         tried=unrecorded(tried()),
+        structures=STRUCTURES and structures_asked(),
         spacing=STUDY["preprocessing"]["spacing"],
         elsewhere=ADDRESS,
     script:
@@ -142,13 +144,20 @@ if STUDY["dataset"]["on_bad_case"] == "skip":
         localrule: True
 
 
+# What was drawn, as a label map, for what looks at the doses.
+EXAMINED = (
+    {"labels": temp(f"{RESULTS}/examined/{{case}}.nii.gz")} if STRUCTURES else {}
+)
+
+
 # Run by `snakemake check_data`: all of the checks, and nothing else.
 rule examine:
     input:
         volume=source(VOLUME),
         labels=source(LABELS),
     output:
-        f"{RESULTS}/examined/{{case}}.json",
+        case=f"{RESULTS}/examined/{{case}}.json",
+        **EXAMINED,
     log:
         f"{RESULTS}/logs/examine/{{case}}.log",
     conda:
@@ -160,6 +169,7 @@ rule examine:
         organs=ORGANS,
         ignored=unrecorded(STUDY["dataset"]["ignore_labels"]),
         tried=unrecorded(tried()),
+        structures=STRUCTURES and structures_asked(),
         spacing=STUDY["preprocessing"]["spacing"],
     script:
         "../scripts/convert.py"
@@ -169,7 +179,7 @@ if DOSED:
 
     rule examine_dose:
         input:
-            labels=source(LABELS),
+            labels=EXAMINED.get("labels", source(LABELS)),
             dose=dose_files,
         output:
             f"{RESULTS}/examined/doses/{{case}}.json",

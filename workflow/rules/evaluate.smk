@@ -4,7 +4,8 @@
 rule evaluate:
     input:
         prediction=f"{RUN}/predictions/{{case}}.nii.gz",
-        labels=source(LABELS),
+        labels=source(REFERENCE),
+        **{key: DRAWN[key] for key in DRAWN if key == "drawn"},
         dose=dose_files,
     output:
         f"{RUN}/metrics/{{case}}.csv",
@@ -54,6 +55,8 @@ rule tables:
         margins=STUDY["evaluation"]["margin"],
         organs=list(ORGANS),
         partial=kinds.partial(STUDY),
+        # an organ that was not drawn in a case has no row there
+        some=bool(STRUCTURES),
         patient=STUDY["split"]["patient"],
         fixed=FIXED,
         design=design,

@@ -33,7 +33,8 @@ use rule predict as predict_share with:
 use rule evaluate as evaluate_share with:
     input:
         prediction=f"{SHARE_RUN}/predictions/{{case}}.nii.gz",
-        labels=source(LABELS),
+        labels=source(REFERENCE),
+        **{key: DRAWN[key] for key in DRAWN if key == "drawn"},
         dose=dose_files,
     output:
         f"{SHARE_RUN}/metrics/{{case}}.csv",
@@ -57,6 +58,7 @@ rule learning_curve_table:
     params:
         code=code("learning_curve_table.py"),
         organs=list(ORGANS),
+        some=bool(STRUCTURES),
         models=unrecorded(list(STUDY["models"])),
         design=design,
         patients={percent: training_patients(percent) for percent in (*SHARES, 100)},

@@ -49,7 +49,7 @@ rule figure_overlays:
     input:
         examples=f"{RESULTS}/tables/examples.csv",
         volumes=shown(VOLUME),
-        labels=shown(LABELS),
+        labels=shown(REFERENCE),
         predictions=tests(
             f"{RUN}/predictions/{{case}}.nii.gz", seeds=STUDY["training"]["seeds"][:1]
         ),

@@ -1,6 +1,7 @@
 """The prepared case on disk: memory-mapped arrays on the working grid, and the geometry that leads back."""
 
 import zlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from organbench.core.errors import InputError
+from organbench.core.errors import InputError, plain
 from organbench.core.files import atomic, read_json, write_json
 from organbench.data.grids import Array, Grid
 
@@ -114,7 +115,20 @@ def named(info: Mapping[str, Any], organs: Sequence[str]) -> dict[str, Any]:
     """What a `case.json` holds, with the organs called as they are now: new names make no other case."""
     names = dict(zip(info["organs"], organs, strict=True))
     keyed = ("organs", "voxels", "original_voxels", "hu")
-    return {**info, **{key: {names.get(name, name): value for name, value in info[key].items()} for key in keyed}}
+    result = {**info, **{key: {names.get(name, name): value for name, value in info[key].items()} for key in keyed}}
+    if drawn := info.get("structures"):
+        called = {
+            "matched": {names[organ]: found for organ, found in drawn["matched"].items()},
+            "unannotated": [names[organ] for organ in drawn["unannotated"]],
+            "overlaps": [{**row, **{key: names[row[key]] for key in ("kept", "lost")}} for row in drawn["overlaps"]],
+        }
+        result["structures"] = {**drawn, **called}
+    return result
+
+
+def unannotated(info: Mapping[str, Any]) -> list[str]:
+    """The organs of which nobody knows whether a case has them, from what its `case.json` holds."""
+    return list(info.get("structures", {}).get("unannotated", []))
 
 
 def load(folder: str | Path) -> Case:
@@ -173,7 +187,7 @@ def load_all(folders: Sequence[str | Path], *, skip_bad: bool = False) -> list[C
 
 
 def check_fold(infos: Sequence[Mapping[str, Any]], fold: Mapping[str, Sequence[str]], organs: Sequence[str]) -> None:
-    """Check that a fold's training cases show every organ.
+    """Check that a fold's training cases show every organ, and that nobody has left one out in them.
 
     Args:
         infos: what the `case.json` of each case holds.
@@ -181,8 +195,16 @@ def check_fold(infos: Sequence[Mapping[str, Any]], fold: Mapping[str, Sequence[s
         organs: names of the organs.
 
     Raises:
-        InputError: no training case has an organ, or none has it on the working grid.
+        InputError: no training case has an organ, or none has it on the working grid; or a case that is trained or
+            validated on has an organ that was not annotated.
     """
+    for info in infos:
+        if info["case"] in {*fold["train"], *fold["validation"]} and (unknown := unannotated(info)):
+            raise InputError(
+                f"case {info['case']}: {', '.join(unknown)} was not drawn, so it cannot be trained or validated on; "
+                "leave the case out (dataset.cases), make it a test case (split), add the name to dataset.organs, or "
+                "say by dataset.missing_structures: absent that the patient has none"
+            )
     trained = [info for info in infos if info["case"] in set(fold["train"])]
     for organ in organs:
         if not any(info["voxels"][organ] for info in trained):
@@ -201,7 +223,7 @@ def check_fold(infos: Sequence[Mapping[str, Any]], fold: Mapping[str, Sequence[s
 
 
 def overview(info: Mapping[str, Any]) -> dict[str, Any]:
-    """A case's row in `cases.csv`: its original grid, each organ's volume in ml (0: absent), and each organ's HU.
+    """A case's row in `cases.csv`: its original grid, each organ's volume in ml (0: absent, NaN: unknown) and its HU.
 
     `<organ>_hu` is the median of its voxels on the working grid, `_low` and `_high` hold 99 % of them (NaN: absent).
     """
@@ -211,7 +233,11 @@ def overview(info: Mapping[str, Any]) -> dict[str, Any]:
         for what in ("size", "spacing")
         for axis, value in zip("xyz", getattr(original, what), strict=True)
     }
-    volumes_ml = {f"{organ}_ml": voxels * original.voxel_ml for organ, voxels in info["original_voxels"].items()}
+    unknown = unannotated(info)
+    volumes_ml = {
+        f"{organ}_ml": float("nan") if organ in unknown else voxels * original.voxel_ml
+        for organ, voxels in info["original_voxels"].items()
+    }
     hu = {
         f"{organ}_hu{end}": float("nan") if info["hu"][organ] is None else info["hu"][organ][percentile]
         for organ in info["organs"]
@@ -241,6 +267,35 @@ def survey(infos: Sequence[Mapping[str, Any]]) -> list[str]:
         lines.append(f"{organ}: in {sum(info['original_voxels'][organ] > 0 for info in infos)} cases")
     if empty := [info["case"] for info in infos if not any(info["original_voxels"].values())]:
         lines.append(f"note: none of the organs is labelled in case {', '.join(empty)}")
+    return [*lines, *structures_told(infos)]
+
+
+def structures_told(infos: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What structures a data set has: a line per name, organ that was not drawn, and overlap; none of label maps."""
+    drawn = {info["case"]: info["structures"] for info in infos if "structures" in info}
+    uses = {name: organ for found in drawn.values() for organ, own in found["matched"].items() for name in own}
+    names = Counter(name for found in drawn.values() for name in dict.fromkeys(found["names"]))
+    lines = [
+        f"structure {plain(name)!r}: in {count} cases, {f'taken as {uses[name]}' if name in uses else 'not used'}"
+        for name, count in sorted(names.items())
+    ]
+    for organ in infos[0]["organs"]:
+        if without := [case for case, found in drawn.items() if organ not in found["matched"]]:
+            unknown = any(organ in drawn[case]["unannotated"] for case in without)
+            meaning = "so it is not scored there" if unknown else "so it is absent there"
+            lines.append(f"note: {organ} was not drawn in case {', '.join(without)}, {meaning}")
+        if several := [case for case, found in drawn.items() if len(found["matched"].get(organ, [])) > 1]:
+            lines.append(f"note: {organ} is several structures, which are merged, in case {', '.join(several)}")
+    for pair in {(row["kept"], row["lost"]): None for found in drawn.values() for row in found["overlaps"]}:
+        voxels = {
+            case: row["voxels"]
+            for case, found in drawn.items()
+            for row in found["overlaps"]
+            if (row["kept"], row["lost"]) == pair
+        }
+        told = ", ".join(f"{case} ({count} voxels)" for case, count in voxels.items())
+        lines.append(f"note: {pair[1]} overlaps {pair[0]}, which has the voxels in training, in case {told}")
+    lines += [f"note: case {case}: {note}" for case, found in drawn.items() for note in found["notes"]]
     return lines
 
 

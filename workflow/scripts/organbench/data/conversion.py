@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from organbench.core.errors import InputError
-from organbench.data import cases, grids, images, intensity, resampling
+from organbench.data import cases, grids, images, intensity, references, resampling, structures
 from organbench.data.formats.kind import LARGEST_BYTES, LARGEST_SIZE
 from organbench.data.grids import Array, Grid
+from organbench.data.labels import label_values
 
 
 def prepare(
@@ -22,16 +23,18 @@ def prepare(
     organs: Mapping[str, Sequence[int]],
     ignored: Sequence[int] = (),
     spacing: Sequence[float | None],
+    reference: references.Reference | None = None,
 ) -> tuple[Array, Array, dict[str, Any]]:
     """Check a CT volume and its labels, and bring them to the working grid.
 
     Args:
         name: the case's name.
-        volume_path: CT volume in HU.
+        volume_path: CT volume in HU, or a folder with a CT series.
         label_path: label map on the same grid.
         organs: name of each organ and its label values, which are merged.
         ignored: label values that count as background.
         spacing: working spacing in mm, x y z; None keeps the scanner's.
+        reference: what was drawn on the scan, where organs are structures with names; `label_path` is not read then.
 
     Returns:
         Of a case its image, its label and what `case.json` holds; see `Case`.
@@ -39,7 +42,8 @@ def prepare(
     Raises:
         InputError: the volume or the labels are unfit; see `images`.
     """
-    scanned = images.read_grid(volume_path)
+    scan = structures.Scan.of(volume_path)
+    scanned = scan.grid
     wanted = scanned.with_spacing(spacing)
     if max(wanted.size) > LARGEST_SIZE or wanted.voxels * 2 > LARGEST_BYTES:
         raise InputError(
@@ -48,12 +52,20 @@ def prepare(
         )
 
     def prepare_labels() -> tuple[Array, dict[str, int], list[int]]:
-        labels = images.read_labels(label_path, organs, ignored)
-        grids.check_pair(scanned, Grid.of(labels), volume_path, label_path)
-        grids.place(labels, scanned)
+        if reference:
+            labels, ignored_there = grids.to_image(reference.labels, scanned), []
+        else:
+            labels = images.read_labels(label_path, organs, ignored)
+            grids.check_pair(scanned, Grid.of(labels), volume_path, label_path)
+            grids.place(labels, scanned)
+            ignored_there = images.ignored_in(labels)
         indices, grid = grids.oriented(labels)
         resampled = resampling.resample_labels(indices, grid, grid.with_spacing(spacing), len(organs))
-        return resampled, voxels_of(indices, organs), images.ignored_in(labels)
+        voxels = voxels_of(indices, organs)
+        drawn = (
+            {list(organs)[index - 1]: int(mask.sum()) for index, mask in reference.drawn.items()} if reference else {}
+        )
+        return resampled, voxels | drawn, ignored_there
 
     with ThreadPoolExecutor(1) as pool:  # while the volume is unpacked
         preparing = pool.submit(prepare_labels)
@@ -76,6 +88,8 @@ def prepare(
         "original_voxels": original_voxels,
         "voxels": voxels_of(label, organs),
         "hu": hu_statistics(image, label, organs),
+        **({"structures": reference.told()} if reference else {}),
+        **({"series": scan.series.told()} if scan.series else {}),
     }
     return image, label, info
 
@@ -140,9 +154,3 @@ def write_prediction(prediction: Array, case: cases.Case, path: str | Path) -> N
 def write_labels(indices: Array, grid: Grid, organs: Mapping[str, Sequence[int]], path: str | Path) -> None:
     """Write organ indices (uint8, z y x) that lie on the scanner's grid with the original label values."""
     images.write(grids.to_image(label_values(organs)[indices], grid), path)
-
-
-def label_values(organs: Mapping[str, Sequence[int]]) -> Array:
-    """The label value of each organ index; organs that were merged go out under their first value."""
-    values = np.array([0, *(merged[0] for merged in organs.values())], np.uint16)
-    return values.astype(np.uint8) if values.max() < 256 else values

@@ -71,7 +71,9 @@ def pairs(dataset: Mapping[str, Any], root: str, stored: Sequence[str] | None) -
     if stored is None and not Path(root).is_dir():
         raise InputError(f"{root}: the data set's folder is not there; put the data there or set dataset.root")
     volumes, labels = (matching(root, dataset[key], stored) for key in ("image", "label"))
-    if len(dataset["label"]) >= len(dataset["image"]):  # "{case}.nii.gz" also matches "{case}-labels.nii.gz"
+    if dataset["label"] == dataset["image"]:  # folders, each with a series and its structures
+        pass
+    elif len(dataset["label"]) >= len(dataset["image"]):  # "{case}.nii.gz" also matches "{case}-labels.nii.gz"
         volumes = {case: path for case, path in volumes.items() if path not in labels.values()}
     else:
         labels = {case: path for case, path in labels.items() if path not in volumes.values()}
@@ -87,13 +89,13 @@ def pairs(dataset: Mapping[str, Any], root: str, stored: Sequence[str] | None) -
         elif case not in volumes:
             incomplete[case] = f"{label}: has no volume; add {image} or remove the labels"
         for path in (image, label):
-            if case not in incomplete and stored is None and not Path(path).is_file():
+            if case not in incomplete and stored is None and not (Path(path).is_file() or Path(path).is_dir()):
                 incomplete[case] = f"{path}: is no file, nor a link to one; mend or remove it"
     return labels | volumes, incomplete
 
 
 def matching(root: str, pattern: str, stored: Sequence[str] | None) -> dict[str, str]:
-    """The files below `root`, or of those `stored`, that match a pattern with `{case}` in it, by the case's name."""
+    """The files and folders below `root`, or of those `stored`, that match a pattern with `{case}` in it, by the case's name."""
     before, *rest = (re.escape(part) for part in pattern.split("{case}"))
     expression = re.compile(before + "(?P<case>[^/]+)" + "".join(part + "(?P=case)" for part in rest[:-1]) + rest[-1])
     if stored is None:

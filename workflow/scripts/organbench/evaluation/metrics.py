@@ -67,6 +67,7 @@ def measure(
     tolerance_mm: float | Mapping[str, float],
     workers: int = 1,
     dose: NDArray[Any] | None = None,
+    drawn: Mapping[int, NDArray[Any]] | None = None,
 ) -> pd.DataFrame:
     """Measure how well a prediction agrees with the reference, organ by organ.
 
@@ -80,6 +81,8 @@ def measure(
         workers: threads that search for distant surfaces.
         dose: the planned dose, Gy, float32, the same shape; NaN where there is none. None: the study has none, and the
             table no columns of doses.
+        drawn: bool masks of the reference, the same shape, by organ index, of organs that overlap others, so that the
+            label map does not show them whole; these are measured in place of what it shows.
 
     Returns:
         A row per organ, in the order of `organs`, with the columns organ; those of `registry.measured`, see there for
@@ -93,13 +96,19 @@ def measure(
         raise ValueError(f"reference and dose differ in shape: {reference.shape} and {dose.shape} (z y x)")
     wanted = measured(dosed=dose is not None)
     counts = joint_histogram(reference, prediction, len(organs))
-    counted = scores(counts, organs, voxel_ml=float(np.prod(spacing)) / 1000)
+    voxel_ml, drawn = float(np.prod(spacing)) / 1000, drawn or {}
+    counted = scores(counts, organs, voxel_ml).to_dict("records")
     boxes = [ndimage.find_objects(labels, len(organs)) for labels in (reference, prediction)]
+    for index, mask in drawn.items():
+        pairs = joint_histogram(mask.view(np.uint8), (prediction == index).view(np.uint8), 1)
+        (counted[index - 1],) = scores(pairs, [organs[index - 1]], voxel_ml).to_dict("records")
+        boxes[0][index - 1] = ndimage.find_objects(mask.view(np.uint8), 1)[0]
     legacy, rows = legacy_score(counts), []
-    for index, (organ, of_organ) in enumerate(zip(organs, counted.to_dict("records"), strict=True), start=1):
+    for index, (organ, of_organ) in enumerate(zip(organs, counted, strict=True), start=1):
         box = enclosing([found[index - 1] for found in boxes if found[index - 1]])
         tolerance = tolerance_mm[organ] if isinstance(tolerance_mm, Mapping) else tolerance_mm
-        masks = reference[box] == index, prediction[box] == index
+        ours = drawn[index][box] if index in drawn else reference[box] == index
+        masks = ours, prediction[box] == index
         pair = Pair(of_organ, *masks, spacing, tolerance, workers, None if dose is None else dose[box])
         values = {name: metric.of(pair) for name, metric in wanted.items()}
         rows.append({"organ": organ, **values, "false_positive": of_organ["false_positive"], "legacy": legacy})
