@@ -145,9 +145,7 @@ if STUDY["dataset"]["on_bad_case"] == "skip":
 
 
 # What was drawn, as a label map, for what looks at the doses.
-EXAMINED = (
-    {"labels": temp(f"{RESULTS}/examined/{{case}}.nii.gz")} if STRUCTURES else {}
-)
+EXAMINED = {"labels": temp(f"{RESULTS}/examined/{{case}}.nii.gz")} if STRUCTURES else {}
 
 
 # Run by `snakemake check_data`: all of the checks, and nothing else.
@@ -156,8 +154,8 @@ rule examine:
         volume=source(VOLUME),
         labels=source(LABELS),
     output:
-        case=f"{RESULTS}/examined/{{case}}.json",
         **EXAMINED,
+        case=f"{RESULTS}/examined/{{case}}.json",
     log:
         f"{RESULTS}/logs/examine/{{case}}.log",
     conda:

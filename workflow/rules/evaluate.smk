@@ -3,9 +3,9 @@
 
 rule evaluate:
     input:
+        **{key: DRAWN[key] for key in DRAWN if key == "drawn"},
         prediction=f"{RUN}/predictions/{{case}}.nii.gz",
         labels=source(REFERENCE),
-        **{key: DRAWN[key] for key in DRAWN if key == "drawn"},
         dose=dose_files,
     output:
         f"{RUN}/metrics/{{case}}.csv",

@@ -32,9 +32,9 @@ use rule predict as predict_share with:
 
 use rule evaluate as evaluate_share with:
     input:
+        **{key: DRAWN[key] for key in DRAWN if key == "drawn"},
         prediction=f"{SHARE_RUN}/predictions/{{case}}.nii.gz",
         labels=source(REFERENCE),
-        **{key: DRAWN[key] for key in DRAWN if key == "drawn"},
         dose=dose_files,
     output:
         f"{SHARE_RUN}/metrics/{{case}}.csv",

@@ -1,7 +1,6 @@
 """The prepared case on disk: memory-mapped arrays on the working grid, and the geometry that leads back."""
 
 import zlib
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from organbench.core.errors import InputError, plain
+from organbench.core.errors import InputError
 from organbench.core.files import atomic, read_json, write_json
 from organbench.data.grids import Array, Grid
 
@@ -198,12 +197,13 @@ def check_fold(infos: Sequence[Mapping[str, Any]], fold: Mapping[str, Sequence[s
         InputError: no training case has an organ, or none has it on the working grid; or a case that is trained or
             validated on has an organ that was not annotated.
     """
-    for info in infos:
-        if info["case"] in {*fold["train"], *fold["validation"]} and (unknown := unannotated(info)):
+    for organ in organs:
+        learned = {*fold["train"], *fold["validation"]}
+        if unknown := [info["case"] for info in infos if info["case"] in learned and organ in unannotated(info)]:
             raise InputError(
-                f"case {info['case']}: {', '.join(unknown)} was not drawn, so it cannot be trained or validated on; "
-                "leave the case out (dataset.cases), make it a test case (split), add the name to dataset.organs, or "
-                "say by dataset.missing_structures: absent that the patient has none"
+                f"config, dataset.organs: {organ} was not drawn in case {', '.join(unknown)}, so it cannot train or "
+                "validate; leave the case out (dataset.cases), make it a test case (split), add the structure's name, "
+                "or say by dataset.missing_structures: absent that the patient has none"
             )
     trained = [info for info in infos if info["case"] in set(fold["train"])]
     for organ in organs:
@@ -267,35 +267,6 @@ def survey(infos: Sequence[Mapping[str, Any]]) -> list[str]:
         lines.append(f"{organ}: in {sum(info['original_voxels'][organ] > 0 for info in infos)} cases")
     if empty := [info["case"] for info in infos if not any(info["original_voxels"].values())]:
         lines.append(f"note: none of the organs is labelled in case {', '.join(empty)}")
-    return [*lines, *structures_told(infos)]
-
-
-def structures_told(infos: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What structures a data set has: a line per name, organ that was not drawn, and overlap; none of label maps."""
-    drawn = {info["case"]: info["structures"] for info in infos if "structures" in info}
-    uses = {name: organ for found in drawn.values() for organ, own in found["matched"].items() for name in own}
-    names = Counter(name for found in drawn.values() for name in dict.fromkeys(found["names"]))
-    lines = [
-        f"structure {plain(name)!r}: in {count} cases, {f'taken as {uses[name]}' if name in uses else 'not used'}"
-        for name, count in sorted(names.items())
-    ]
-    for organ in infos[0]["organs"]:
-        if without := [case for case, found in drawn.items() if organ not in found["matched"]]:
-            unknown = any(organ in drawn[case]["unannotated"] for case in without)
-            meaning = "so it is not scored there" if unknown else "so it is absent there"
-            lines.append(f"note: {organ} was not drawn in case {', '.join(without)}, {meaning}")
-        if several := [case for case, found in drawn.items() if len(found["matched"].get(organ, [])) > 1]:
-            lines.append(f"note: {organ} is several structures, which are merged, in case {', '.join(several)}")
-    for pair in {(row["kept"], row["lost"]): None for found in drawn.values() for row in found["overlaps"]}:
-        voxels = {
-            case: row["voxels"]
-            for case, found in drawn.items()
-            for row in found["overlaps"]
-            if (row["kept"], row["lost"]) == pair
-        }
-        told = ", ".join(f"{case} ({count} voxels)" for case, count in voxels.items())
-        lines.append(f"note: {pair[1]} overlaps {pair[0]}, which has the voxels in training, in case {told}")
-    lines += [f"note: case {case}: {note}" for case, found in drawn.items() for note in found["notes"]]
     return lines
 
 

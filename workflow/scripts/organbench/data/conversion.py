@@ -62,10 +62,9 @@ def prepare(
         indices, grid = grids.oriented(labels)
         resampled = resampling.resample_labels(indices, grid, grid.with_spacing(spacing), len(organs))
         voxels = voxels_of(indices, organs)
-        drawn = (
-            {list(organs)[index - 1]: int(mask.sum()) for index, mask in reference.drawn.items()} if reference else {}
-        )
-        return resampled, voxels | drawn, ignored_there
+        for index, mask in reference.drawn.items() if reference else ():
+            voxels[list(organs)[index - 1]] = int(mask.sum())
+        return resampled, voxels, ignored_there
 
     with ThreadPoolExecutor(1) as pool:  # while the volume is unpacked
         preparing = pool.submit(prepare_labels)

@@ -95,7 +95,7 @@ def pairs(dataset: Mapping[str, Any], root: str, stored: Sequence[str] | None) -
 
 
 def matching(root: str, pattern: str, stored: Sequence[str] | None) -> dict[str, str]:
-    """The files and folders below `root`, or of those `stored`, that match a pattern with `{case}` in it, by the case's name."""
+    """The files and folders below `root`, or of those `stored`, that match a pattern with `{case}`, by the case."""
     before, *rest = (re.escape(part) for part in pattern.split("{case}"))
     expression = re.compile(before + "(?P<case>[^/]+)" + "".join(part + "(?P=case)" for part in rest[:-1]) + rest[-1])
     if stored is None:

@@ -4,6 +4,7 @@ A label map has one organ a voxel. Where structures overlap, the study's first o
 the masks as drawn.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
-from organbench.core.errors import InputError
+from organbench.core.errors import InputError, plain
 from organbench.core.files import atomic
 from organbench.data import grids, images, structures
 from organbench.data.grids import Array, Grid, box
@@ -160,3 +161,41 @@ def read_drawn(path: str | Path | None, grid: Grid) -> tuple[dict[int, Array], s
             return masks, set(held[MISSING].tolist())
     except (EOFError, KeyError, OSError, ValueError) as error:
         raise InputError(f"{path}: damaged ({error}); delete the folder {Path(path).parent} and run again") from None
+
+
+def survey(infos: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What structures a data set has: a line per name, name that matches nothing, organ that was not drawn, overlap.
+
+    Args:
+        infos: what the `case.json` of each usable case holds.
+
+    Returns:
+        The lines; none where the study has label maps.
+    """
+    drawn = {info["case"]: info["structures"] for info in infos if "structures" in info}
+    uses = {name: organ for found in drawn.values() for organ, own in found["matched"].items() for name in own}
+    names = Counter(name for found in drawn.values() for name in dict.fromkeys(found["names"]))
+    lines = [
+        f"structure {plain(name)!r}: in {count} cases, {f'taken as {uses[name]}' if name in uses else 'not used'}"
+        for name, count in sorted(names.items())
+    ]
+    for found in list(drawn.values())[:1]:
+        for organ, asked in zip(infos[0]["organs"], found["asked"]["names"], strict=True):
+            unused = [one for one in asked if not any(structures.fits(name, [one]) for name in names)]
+            if unused:
+                said = ", ".join(repr(plain(one)) for one in unused)
+                lines.append(f"note: dataset.organs: of {organ}, {said} matches no structure in any case")
+    for organ in infos[0]["organs"] if drawn else ():
+        if without := [case for case, found in drawn.items() if organ not in found["matched"]]:
+            unknown = any(organ in drawn[case]["unannotated"] for case in without)
+            meaning = "so it is not scored there" if unknown else "so it is absent there"
+            lines.append(f"note: {organ} was not drawn in case {', '.join(without)}, {meaning}")
+        if several := [case for case, found in drawn.items() if len(found["matched"].get(organ, [])) > 1]:
+            lines.append(f"note: {organ} is several structures, which are merged, in case {', '.join(several)}")
+    overlaps: dict[tuple[str, str], list[str]] = {}
+    for case, found in drawn.items():
+        for row in found["overlaps"]:
+            overlaps.setdefault((row["kept"], row["lost"]), []).append(f"{case} ({row['voxels']} voxels)")
+    for (kept, lost), where in overlaps.items():
+        lines.append(f"note: {lost} overlaps {kept}, which has these voxels in training, in case {', '.join(where)}")
+    return [*lines, *(f"note: case {case}: {note}" for case, found in drawn.items() for note in found["notes"])]

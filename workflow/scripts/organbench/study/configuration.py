@@ -125,12 +125,14 @@ def read_values(config: Config) -> None:
         return int(float(one)) if isinstance(one, str) and re.fullmatch(r"\d{1,9}(\.0+)?", one) else one
 
     organs = config["dataset"].get("organs") if isinstance(config.get("dataset"), dict) else None
-    for organ, own in organs.items() if isinstance(organs, dict) else ():
+    if not isinstance(organs, dict):
+        return
+    for organ, own in organs.items():
         organs[organ] = [value(one) for one in own] if isinstance(own, list) else value(own)
 
 
 def name_labels(dataset: Config) -> None:
-    """Give each organ its list of label values; where organs are named structures 1, 2, ..., and `structures` the names."""
+    """Give each organ a list of label values; named structures get 1, 2, ..., and their names are in `structures`."""
     listed = {organ: own if isinstance(own, list) else [own] for organ, own in dataset["organs"].items()}
     named = any(isinstance(one, str) for own in listed.values() for one in own)
     dataset["structures"] = listed if named else {}
@@ -142,7 +144,7 @@ def faults_of_structures(dataset: Config) -> Iterator[str]:
     structures = dataset["structures"]
     for organ, names in structures.items():
         if numbers := [one for one in names if not isinstance(one, str)]:
-            yield f"dataset.organs: {organ} has label value {numbers[0]} where others are names of structures; give names"
+            yield f"dataset.organs: {organ} has label value {numbers[0]} where others have names; give names"
         if not all(one.strip() and one.isprintable() for one in names if isinstance(one, str)):
             yield f"dataset.organs: {organ} has a name of a structure that is empty or cannot be shown; correct it"
     if structures and dataset["ignore_labels"]:
