@@ -8,9 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from organbench.core.errors import InputError
-from organbench.data import cases, grids, images, intensity, resampling
-from organbench.data.formats.kind import LARGEST_BYTES, LARGEST_SIZE
+from organbench.data import cases, grids, images, resampling, scans
 from organbench.data.grids import Array, Grid
 
 
@@ -40,12 +38,7 @@ def prepare(
         InputError: the volume or the labels are unfit; see `images`.
     """
     scanned = images.read_grid(volume_path)
-    wanted = scanned.with_spacing(spacing)
-    if max(wanted.size) > LARGEST_SIZE or wanted.voxels * 2 > LARGEST_BYTES:
-        raise InputError(
-            f"{volume_path}: at preprocessing.spacing it would have {' x '.join(map(str, wanted.size))} voxels; "
-            "choose a coarser one, or export the volume with its true spacing"
-        )
+    scans.check_size(volume_path, scanned, spacing)
 
     def prepare_labels() -> tuple[Array, dict[str, int], list[int]]:
         labels = images.read_labels(label_path, organs, ignored)
@@ -59,25 +52,21 @@ def prepare(
         preparing = pool.submit(prepare_labels)
         volume = images.read_volume(volume_path)
         label, original_voxels, ignored_there = preparing.result()
-    original, orientation = Grid.of(volume), grids.orientation(volume)
-    hu, oriented = grids.oriented(volume)
-    intensity.check_hu(volume_path, float(hu.min()), float(hu.max()))
-    working = oriented.with_spacing(spacing)
-    image = resampling.resample_volume(hu, oriented, working)
+    scan = scans.of(volume, volume_path, spacing)
     info = {
         "case": name,
-        "orientation": orientation,
-        "original": asdict(original),
-        "oriented": asdict(oriented),
-        "working": asdict(working),
+        "orientation": scan.orientation,
+        "original": asdict(scan.original),
+        "oriented": asdict(scan.oriented),
+        "working": asdict(scan.working),
         "spacing": list(spacing),
         "organs": {organ: list(values) for organ, values in organs.items()},
         "ignored": ignored_there,
         "original_voxels": original_voxels,
         "voxels": voxels_of(label, organs),
-        "hu": hu_statistics(image, label, organs),
+        "hu": hu_statistics(scan.image, label, organs),
     }
-    return image, label, info
+    return scan.image, label, info
 
 
 def convert(name: str, volume_path: str | Path, label_path: str | Path, folder: str | Path, **options: Any) -> None:
