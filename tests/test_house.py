@@ -17,6 +17,7 @@ ORDER = [
     "study",
     "analysis",
     "reporting",
+    "commands",
     "cli",
 ]
 WITH_TORCH = {"hardware", "networks", "inference", "learning"}
