@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import SimpleITK as sitk
 
 from organbench.data import cases, grids, images, resampling, scans
 from organbench.data.grids import Array, Grid
@@ -121,9 +122,21 @@ def hu_statistics(image: Array, label: Array, organs: Mapping[str, Any]) -> dict
 def write_prediction(prediction: Array, case: cases.Case, path: str | Path) -> None:
     """Write organ indices (uint8, z y x, oriented grid) on the scanner's grid with the original label values."""
     values = label_values(case.info["organs"])
-    image = grids.orient(grids.to_image(values[prediction], case.oriented), case.info["orientation"])
-    grids.place(image, case.original)
-    images.write(image, path)
+    images.write(on_scanner(values[prediction], case.oriented, case.original, case.info["orientation"]), path)
+
+
+def on_scanner(labels: Array, oriented: Grid, original: Grid, orientation: str) -> sitk.Image:
+    """An array (z y x) on the original grid in the working orientation, as an image on the scanner's grid.
+
+    Args:
+        labels: the array.
+        oriented: its grid.
+        original: the scanner's.
+        orientation: of the scanner's axes.
+    """
+    image = grids.orient(grids.to_image(labels, oriented), orientation)
+    grids.place(image, original)
+    return image
 
 
 def write_labels(indices: Array, grid: Grid, organs: Mapping[str, Sequence[int]], path: str | Path) -> None:
