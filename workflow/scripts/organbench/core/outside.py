@@ -73,6 +73,8 @@ def files_of(name: str) -> list[Path]:
 def sources_of(name: str) -> dict[str, Path]:
     """The same files by their names below the folder from which they are imported; raises as `files_of`."""
     found = files_of(name)
+    if not found:
+        return {}
     return {file.relative_to(_root(name, found[0])).as_posix(): file for file in found}
 
 

@@ -26,6 +26,7 @@ from organbench.core.version import VERSION
 from organbench.data.grids import SPACING_MM
 from organbench.data.labels import MAX_LABEL
 from organbench.hardware import devices
+from organbench.inference import weights
 from organbench.inference.prediction import Predictor
 from organbench.inference.settings import Prediction
 from organbench.inference.weights import Recipe
@@ -104,14 +105,27 @@ class Packed:
     files: Mapping[str, bytes]
 
 
-def portable(recipe: Recipe) -> Recipe:
-    """A recipe without the places of files, which are nobody's business elsewhere."""
+def trained(path: str | Path, network_name: str, organs: Sequence[str]) -> tuple[dict[str, Tensor], Recipe]:
+    """The weights of a finished training, and its recipe without the places of files, which mean nothing elsewhere.
+
+    Args:
+        path: of its `weights.pt`.
+        network_name: of its network, as the study has it now.
+        organs: what its organs are called now, in order.
+
+    Raises:
+        InputError: as `weights.load`, or they are of the training of another folder.
+    """
+    built, recipe = weights.load(path, torch.device("cpu"), network_name)
+    if not weights.belongs(path, recipe):
+        raise InputError(f"{path}: holds the weights of {recipe.run}; put them back, or delete it to train again")
     network = dict(recipe.network)
     if outside.is_outside(network["network"]):
         network["network"] = outside.without_place(network["network"])
     if "pretrained" in network:
         network["pretrained"] = {"sha256": network["pretrained"]["sha256"]}
-    return replace(recipe, network=network)
+    run = weights.run_of(path)
+    return built.state_dict(), replace(recipe, network=network, organs=tuple(organs), run=run)
 
 
 def write(
