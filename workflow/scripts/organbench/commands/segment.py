@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 from organbench.core.errors import InputError
 
 if TYPE_CHECKING:
-    import SimpleITK as sitk
-
     from organbench.data.dicom.series import Series
     from organbench.data.inputs import Input
     from organbench.inference.new_patients import Segmented, Segmenter
@@ -106,29 +104,12 @@ def targets(scans: Sequence["Input"], output: Path, kind: str) -> list[Path]:
     return found
 
 
-def read(scan: "Input", spacing: Sequence[float | None]) -> tuple["sitk.Image", "Series | None"]:
-    """The voxels of a scan (HU); and of a DICOM series what it is.
-
-    Raises:
-        InputError: it is no sound CT.
-    """
-    from organbench.data import images, scans
-
-    if not scan.is_series:
-        scans.check_size(scan.path, images.read_grid(scan.path), spacing)
-        return images.read_volume(scan.path), None
-    from organbench.data.dicom import series
-
-    found = series.find(scan.path)
-    scans.check_size(scan.path, found.grid, spacing)
-    return series.read(found), found
-
-
 def segment_one(segmenter: "Segmenter", scan: "Input", output: Path, organs: Sequence[str], kind: str) -> None:
     """Segment a scan, write the result, and say what was found."""
     from organbench.core.progress import bar
+    from organbench.data import inputs
 
-    volume, found = read(scan, segmenter.model.spacing)
+    volume, found = inputs.read(scan, segmenter.model.spacing)
     prepared = segmenter.scan(volume, scan.path)
     with bar(scan.name, len(prepared.image)) as drawn:
         segmented = segmenter.segment(prepared, organs, drawn.advance)

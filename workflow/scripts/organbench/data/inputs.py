@@ -3,9 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import SimpleITK as sitk
 
 from organbench.core.errors import InputError
-from organbench.data import formats
+from organbench.data import formats, images, scans
+
+if TYPE_CHECKING:
+    from organbench.data.dicom.series import Series
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,26 @@ def find(places: Sequence[Path]) -> list[Input]:
     if twice:
         raise InputError(f"{twice}: is given twice; leave one of the two out")
     return [Input(name, path) for name, path in zip(names_of(paths), paths, strict=True)]
+
+
+def read(scan: Input, spacing: Sequence[float | None]) -> tuple[sitk.Image, "Series | None"]:
+    """The voxels of a scan (HU); and of a DICOM series what it is.
+
+    Args:
+        scan: that was pointed at.
+        spacing: mm, x y z, that it will be brought to; see `scans.check_size`.
+
+    Raises:
+        InputError: it is no sound volume, or no CT series.
+    """
+    if not scan.is_series:
+        scans.check_size(scan.path, images.read_grid(scan.path), spacing)
+        return images.read_volume(scan.path), None
+    from organbench.data.dicom import series  # pydicom takes its time
+
+    found = series.find(scan.path)
+    scans.check_size(scan.path, found.grid, spacing)
+    return series.read(found), found
 
 
 def scans_at(place: Path) -> list[Path]:

@@ -109,7 +109,7 @@ class Predictor:
             corners = list(itertools.product(group, y_starts, x_starts))
             for first in range(0, len(corners), self.batch_size):
                 part = corners[first : first + self.batch_size]
-                results = self._softmax(torch.from_numpy(np.stack([self._crop(image, corner) for corner in part])))
+                results = self._softmax(torch.from_numpy(np.stack([self.crop(image, corner) for corner in part])))
                 if total is None:
                     total = np.zeros((results.shape[1], *weighed.shape), np.float32)
                 for (z, y, x), result in zip(part, results.cpu().numpy(), strict=True):
@@ -123,7 +123,7 @@ class Predictor:
             total[:, : span - done], weighed[: span - done] = total[:, done:].copy(), weighed[done:].copy()
             total[:, span - done :], weighed[span - done :] = 0.0, 0.0
 
-    def _crop(self, image: Array, corner: Sequence[int]) -> Array:
+    def crop(self, image: Array, corner: Sequence[int]) -> Array:
         """The window of an image (HU, z y x) that starts at a corner, (channel, [z,] y, x)."""
         (z, y, x), (*depth, rows, columns) = corner, self.recipe.patch
         part = image[:, y : y + rows, x : x + columns]
