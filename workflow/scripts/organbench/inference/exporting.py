@@ -199,6 +199,6 @@ def words(exported: Exported, channels: str) -> str:
         f"{batch if 'batch' in free else 'one'} at a time. These are the sizes of training; it takes {sizes}"
         f"{', which a network with squeeze-and-excitation sees in another way' if 'size' in free else ''}. "
         f"Output `{OUTPUT}`: float32, class 0 is background, then the organs in the order above. Checked against "
-        f"PyTorch on a scan: probabilities differ by at most {exported.difference:.1g}, and {exported.agreeing:.4%} of voxels "
-        "have the same most probable class.\n"
+        f"PyTorch on a scan: probabilities differ by at most {exported.difference:.1g}, and {exported.agreeing:.4%} of "
+        "voxels have the same most probable class.\n"
     )

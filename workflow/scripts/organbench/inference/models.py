@@ -194,10 +194,15 @@ def _model(said: Mapping[str, Any]) -> Model:
         Member(**{**tuples(member), "recipe": Recipe(**tuples(_pairs(member["recipe"])))}) for member in said["members"]
     )
     prediction = Prediction(**tuples(said["prediction"]))
-    model = Model(**{**tuples(said), "members": members, "prediction": prediction})
+    known = {**tuples(said), "trained_on": tuples(said["trained_on"])}
+    model = Model(**{**known, "members": members, "prediction": prediction})
     low, high = SPACING_MM
     values = [value for merged in model.organs.values() for value in merged]
     settings = model.prediction
+    words = (model.name, model.study, model.version, *model.organs)
+    _need("names", all(isinstance(word, str) and word.isprintable() for word in words))
+    _need("name", "/" not in model.name and archives.NAME.fullmatch(model.name) is not None)
+    _need("sources", all(name.startswith("source/") and archives.NAME.fullmatch(name) for name in model.sources))
     _need("organs", bool(model.organs) and all(model.organs.values()) and len(model.organs) < 256)
     _need("label values", all(type(value) is int and 0 < value <= MAX_LABEL for value in values))
     _need("spacing", len(model.spacing) == 3 and all(mm is None or low <= mm <= high for mm in model.spacing))
@@ -209,7 +214,8 @@ def _model(said: Mapping[str, Any]) -> Model:
     _need("members", bool(members) and len({member.weights for member in members}) == len(members))
     for member in members:
         _check(member.recipe, len(model.organs))
-        _need("hashes of cases", all(isinstance(name, str) for name in (*member.training, *member.validation)))
+        told = (*member.training, *member.validation, *member.code, *member.code.values())
+        _need("hashes", all(isinstance(word, str) for word in told))
     return model
 
 

@@ -40,7 +40,7 @@ On the study's test cases, which no training of it had seen; means with 95 % int
 
 {scores}
 
-`{scores_file}` has all metrics, `{methods_file}` the study's methods in words with its references.
+In the file `{scores_file}` has all metrics, and `{methods_file}` the study's methods in words with its references.
 """
 
 
@@ -107,7 +107,7 @@ def member_line(model: Model, number: int) -> str:
     return (
         f"`{recipe.run}`: the network {recipe.network['network']} ({options}{code}), {recipe.parameters / 1e6:.2f} M "
         f"parameters; windows of {patch} voxels"
-        + (f" with {recipe.context} neighbouring slices on each side" if recipe.context else "")
+        + (f", and as many of {recipe.context} slices on each side" if recipe.context else "")
         + f"; HU from {recipe.window[0]:g} to {recipe.window[1]:g}; {recipe.precision}; trained with {software} on "
         f"{len(member.training)} scans"
     )
