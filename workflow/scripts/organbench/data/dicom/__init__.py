@@ -1,1 +1,1 @@
-"""DICOM, read and written. Slow to import, as pydicom is, so only by who has such files."""
+"""DICOM in and out. The only folder that imports pydicom, which takes a while: nothing imports it without need."""
