@@ -134,10 +134,9 @@ def write(segmenter: "Segmenter", segmented: "Segmented", output: Path, kind: st
         labels.CopyInformation(segmented.labels)
         images.write(labels, output)
         return
-    from organbench.data.dicom import rtstruct, seg
+    from organbench.data.dicom import drawings
     from organbench.reporting.colours import ORGAN_COLOURS, palette
 
     masks = {organ: indices == index for index, organ in enumerate(organs, start=1) if segmented.volumes_ml[organ]}
     colors = palette(organs, ORGAN_COLOURS)
-    writer = rtstruct.write if kind == "rtstruct" else seg.write
-    writer(masks, series, output, colors=colors, algorithm=segmenter.model.name, version=VERSION)
+    drawings.write(kind, masks, series, output, colors=colors, algorithm=segmenter.model.name, version=VERSION)
