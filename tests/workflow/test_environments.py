@@ -146,6 +146,18 @@ def test_the_environment_with_monai_is_that_of_torch_and_monai():
         assert text["channels"] == ["conda-forge", "nodefaults"]
 
 
+def test_what_segments_new_patients_is_pinned_as_elsewhere():
+    own = requirements("requirements-segment.txt")
+    assert own.items() <= requirements().items()
+    command = [
+        LIBRARY / "commands" / "segment.py",
+        LIBRARY / "inference" / "new_patients.py",
+        *LIBRARY.glob("data/*.py"),
+    ]
+    assert own.keys() >= {"torch", "SimpleITK", "numpy", "safetensors", "pydicom"}
+    assert third_party(command) <= own.keys()
+
+
 def test_the_environment_with_nnunet_is_that_of_torch_and_nnunet():
     own = environment(NNUNET)
     assert own == requirements("requirements-nnunet.txt")
@@ -165,7 +177,8 @@ def test_environments_have_the_python_that_the_project_needs():
 def test_every_rule_says_where_it_logs_and_what_it_runs_in():
     assert {"phantom", "convert", "train", "predict", "evaluate", "tables", "figure_overlays"} <= rules().keys()
     for name, rule in rules().items():
-        wanted = "torch" if name in ("check_networks", "train", "predict", "segment", "verify_run") else "imaging"
+        torch = ("check_networks", "train", "predict", "segment", "verify_run", "pack")
+        wanted = "torch" if name in torch else "imaging"
         wanted = "figures" if name.startswith("figure_") else "nnunet" if name.startswith("nnunet_") else wanted
         assert directive(rule, "conda") == f"../../envs/{wanted}.yaml", name
         assert directive(rule, "log").endswith(".log"), name

@@ -12,8 +12,8 @@ with jobs.job_log(snakemake.log[0]) as logger, files.unchanged(*originals.values
     try:
         if asked:
             names = dict(zip(params.organs, asked["names"], strict=True))
-            scan = structures.Scan.of(originals["volume"])
-            reference = references.read(originals["labels"], scan, names, absent=asked["missing"] == "absent")
+            frame = structures.Frame.of(originals["volume"])
+            reference = references.read(originals["labels"], frame, names, absent=asked["missing"] == "absent")
         prepared = conversion.prepare(
             name,
             *originals.values(),
@@ -30,7 +30,8 @@ with jobs.job_log(snakemake.log[0]) as logger, files.unchanged(*originals.values
         logger.info("error: %s", error)
         prepared, reference = cases.excluded(name, str(error), params.tried), None
     if hasattr(output, "labels"):
-        references.write_labels(reference, params.organs, output.labels)
+        indices, grid = (reference.labels, reference.grid) if reference else references.NOTHING
+        conversion.write_labels(indices, grid, params.organs, output.labels)
     if hasattr(output, "image"):
         if hasattr(output, "drawn"):
             references.write_drawn(reference, list(params.organs), output.drawn)

@@ -70,6 +70,14 @@ def files_of(name: str) -> list[Path]:
     return _followed(name, file, _root(name, file))
 
 
+def sources_of(name: str) -> dict[str, Path]:
+    """The same files by their names below the folder from which they are imported; raises as `files_of`."""
+    found = files_of(name)
+    if not found:
+        return {}
+    return {file.relative_to(_root(name, found[0])).as_posix(): file for file in found}
+
+
 def code_of(name: str, versions: Mapping[str, str] | None = None) -> dict[str, str]:
     """What a network's code is known by: a hash of what each file does, and packages with their versions.
 

@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import SimpleITK as sitk
 
-from organbench.core.errors import InputError
-from organbench.data import cases, grids, images, intensity, references, resampling, structures
-from organbench.data.formats.kind import LARGEST_BYTES, LARGEST_SIZE
+from organbench.data import cases, grids, images, references, resampling, scans, structures
 from organbench.data.grids import Array, Grid
-from organbench.data.labels import label_values
 
 
 def prepare(
@@ -42,14 +40,9 @@ def prepare(
     Raises:
         InputError: the volume or the labels are unfit; see `images`.
     """
-    scan = structures.Scan.of(volume_path)
-    scanned = scan.grid
-    wanted = scanned.with_spacing(spacing)
-    if max(wanted.size) > LARGEST_SIZE or wanted.voxels * 2 > LARGEST_BYTES:
-        raise InputError(
-            f"{volume_path}: at preprocessing.spacing it would have {' x '.join(map(str, wanted.size))} voxels; "
-            "choose a coarser one, or export the volume with its true spacing"
-        )
+    frame = structures.Frame.of(volume_path)
+    scanned = frame.grid
+    scans.check_size(volume_path, scanned, spacing)
 
     def prepare_labels() -> tuple[Array, dict[str, int], list[int]]:
         if reference:
@@ -70,27 +63,23 @@ def prepare(
         preparing = pool.submit(prepare_labels)
         volume = images.read_volume(volume_path)
         label, original_voxels, ignored_there = preparing.result()
-    original, orientation = Grid.of(volume), grids.orientation(volume)
-    hu, oriented = grids.oriented(volume)
-    intensity.check_hu(volume_path, float(hu.min()), float(hu.max()))
-    working = oriented.with_spacing(spacing)
-    image = resampling.resample_volume(hu, oriented, working)
+    scan = scans.of(volume, volume_path, spacing)
     info = {
         "case": name,
-        "orientation": orientation,
-        "original": asdict(original),
-        "oriented": asdict(oriented),
-        "working": asdict(working),
+        "orientation": scan.orientation,
+        "original": asdict(scan.original),
+        "oriented": asdict(scan.oriented),
+        "working": asdict(scan.working),
         "spacing": list(spacing),
         "organs": {organ: list(values) for organ, values in organs.items()},
         "ignored": ignored_there,
         "original_voxels": original_voxels,
         "voxels": voxels_of(label, organs),
-        "hu": hu_statistics(image, label, organs),
+        "hu": hu_statistics(scan.image, label, organs),
         **({"structures": reference.told()} if reference else {}),
-        **({"series": scan.series.told()} if scan.series else {}),
+        **({"series": frame.series.told()} if frame.series else {}),
     }
-    return image, label, info
+    return scan.image, label, info
 
 
 def convert(name: str, volume_path: str | Path, label_path: str | Path, folder: str | Path, **options: Any) -> None:
@@ -145,11 +134,29 @@ def hu_statistics(image: Array, label: Array, organs: Mapping[str, Any]) -> dict
 def write_prediction(prediction: Array, case: cases.Case, path: str | Path) -> None:
     """Write organ indices (uint8, z y x, oriented grid) on the scanner's grid with the original label values."""
     values = label_values(case.info["organs"])
-    image = grids.orient(grids.to_image(values[prediction], case.oriented), case.info["orientation"])
-    grids.place(image, case.original)
-    images.write(image, path)
+    images.write(on_scanner(values[prediction], case.oriented, case.original, case.info["orientation"]), path)
+
+
+def on_scanner(labels: Array, oriented: Grid, original: Grid, orientation: str) -> sitk.Image:
+    """An array (z y x) on the original grid in the working orientation, as an image on the scanner's grid.
+
+    Args:
+        labels: the array.
+        oriented: its grid.
+        original: the scanner's.
+        orientation: of the scanner's axes.
+    """
+    image = grids.orient(grids.to_image(labels, oriented), orientation)
+    grids.place(image, original)
+    return image
 
 
 def write_labels(indices: Array, grid: Grid, organs: Mapping[str, Sequence[int]], path: str | Path) -> None:
     """Write organ indices (uint8, z y x) that lie on the scanner's grid with the original label values."""
     images.write(grids.to_image(label_values(organs)[indices], grid), path)
+
+
+def label_values(organs: Mapping[str, Sequence[int]]) -> Array:
+    """The label value of each organ index; organs that were merged go out under their first value."""
+    values = np.array([0, *(merged[0] for merged in organs.values())], np.uint16)
+    return values.astype(np.uint8) if values.max() < 256 else values

@@ -1,6 +1,6 @@
 """Label maps as organ indices."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -66,9 +66,3 @@ def remove_parts(labels: Array, organ: int, *, smallest: int = 1, only_largest: 
     parts = sitk.RelabelComponent(sitk.ConnectedComponent(mask), minimumObjectSize=smallest, sortByObjectSize=True)
     kept = sitk.GetArrayViewFromImage(parts)  # a view is valid only while its image lives
     labels[place][found[place] & ((kept != 1) if only_largest else (kept == 0))] = 0
-
-
-def label_values(organs: Mapping[str, Sequence[int]]) -> Array:
-    """The label value of each organ index; organs that were merged go out under their first value."""
-    values = np.array([0, *(merged[0] for merged in organs.values())], np.uint16)
-    return values.astype(np.uint8) if values.max() < 256 else values

@@ -11,16 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import SimpleITK as sitk
 
 from organbench.core.errors import InputError, plain
 from organbench.core.files import atomic
-from organbench.data import grids, images, structures
+from organbench.data import grids, structures
 from organbench.data.grids import Array, Grid, box
-from organbench.data.labels import label_values
-from organbench.data.structures import Scan
+from organbench.data.structures import Frame
 
 MISSING = "missing"  # in the file of masks as drawn: the indices of organs that were not annotated
+
+# Labels and grid of a case that cannot be used.
+NOTHING = np.zeros((1, 1, 1), np.uint8), Grid((1, 1, 1), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), grids.STRAIGHT)
 
 
 @dataclass(frozen=True)
@@ -61,25 +62,25 @@ class Reference:
         }
 
 
-def read(path: str | Path, scan: Scan, organs: Mapping[str, Sequence[str]], *, absent: bool = False) -> Reference:
+def read(path: str | Path, frame: Frame, organs: Mapping[str, Sequence[str]], *, absent: bool = False) -> Reference:
     """Read what was drawn on a scan.
 
     Args:
         path: a file with structures, or a folder in which one is of the scan.
-        scan: the CT.
+        frame: the CT.
         organs: names or patterns of each organ's structures, which are merged; in the order of their indices.
         absent: whether an organ that was not drawn is absent; else nobody knows.
 
     Raises:
         InputError: the structures are unfit; see `structures`.
     """
-    drawing = structures.read(path, scan)
+    drawing = structures.read(path, frame)
     found = structures.matched(drawing, organs)
-    labels, drawn = np.zeros(scan.grid.shape, np.uint8), {}
+    labels, drawn = np.zeros(frame.grid.shape, np.uint8), {}
     lost: dict[tuple[str, str], int] = {}
     notes, names = list(drawing.notes), list(organs)
     for index, (organ, places) in enumerate(found.items(), start=1):
-        mask = np.zeros(scan.grid.shape, bool)
+        mask = np.zeros(frame.grid.shape, bool)
         for place in places:
             own, said = drawing.mask(place)
             mask |= own
@@ -91,7 +92,7 @@ def read(path: str | Path, scan: Scan, organs: Mapping[str, Sequence[str]], *, a
         labels[mask & (labels == 0)] = index
     return Reference(
         labels=labels,
-        grid=scan.grid,
+        grid=frame.grid,
         drawn=drawn,
         names=drawing.names,
         matched={organ: [drawing.names[place] for place in places] for organ, places in found.items() if places},
@@ -100,18 +101,6 @@ def read(path: str | Path, scan: Scan, organs: Mapping[str, Sequence[str]], *, a
         notes=tuple(notes),
         file=drawing.path.name,
     )
-
-
-def write_labels(reference: Reference | None, organs: Mapping[str, Sequence[int]], path: str | Path) -> None:
-    """Write the label map on the scan's grid with the organs' label values; a voxel of nothing for a case without one.
-
-    Raises:
-        InputError: the file cannot be written.
-    """
-    if reference is None:
-        images.write(sitk.Image(1, 1, 1, sitk.sitkUInt8), path)
-    else:
-        images.write(grids.to_image(label_values(organs)[reference.labels], reference.grid), path)
 
 
 def write_drawn(reference: Reference | None, organs: Sequence[str], path: str | Path) -> None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -20,6 +20,13 @@ from organbench.data.grids import Array, Grid
 from organbench.hardware import devices
 from organbench.inference import weights, windows
 from organbench.inference.settings import Prediction, Specks
+
+
+class Predicts(Protocol):
+    """A network, or several, that turn a CT into probabilities."""
+
+    def probabilities(self, image: Array) -> Iterator[Array]:
+        """Consecutive slabs of slices, each (class z y x) float32, that make up the image (int16 HU, z y x)."""
 
 
 @dataclass
@@ -102,7 +109,7 @@ class Predictor:
             corners = list(itertools.product(group, y_starts, x_starts))
             for first in range(0, len(corners), self.batch_size):
                 part = corners[first : first + self.batch_size]
-                results = self._softmax(torch.from_numpy(np.stack([self._crop(image, corner) for corner in part])))
+                results = self._softmax(torch.from_numpy(np.stack([self.crop(image, corner) for corner in part])))
                 if total is None:
                     total = np.zeros((results.shape[1], *weighed.shape), np.float32)
                 for (z, y, x), result in zip(part, results.cpu().numpy(), strict=True):
@@ -116,7 +123,7 @@ class Predictor:
             total[:, : span - done], weighed[: span - done] = total[:, done:].copy(), weighed[done:].copy()
             total[:, span - done :], weighed[span - done :] = 0.0, 0.0
 
-    def _crop(self, image: Array, corner: Sequence[int]) -> Array:
+    def crop(self, image: Array, corner: Sequence[int]) -> Array:
         """The window of an image (HU, z y x) that starts at a corner, (channel, [z,] y, x)."""
         (z, y, x), (*depth, rows, columns) = corner, self.recipe.patch
         part = image[:, y : y + rows, x : x + columns]
@@ -156,7 +163,7 @@ class Ensemble:
 
 
 def predict_case(
-    predictor: Predictor | Ensemble,
+    predictor: Predicts,
     case: cases.Case,
     specks: Specks | None = None,
     *,
@@ -190,6 +197,17 @@ def predict_case(
     return prediction
 
 
+def together(predictors: Sequence[Predictor]) -> Predictor | Ensemble:
+    """One predictor as it is, or the mean of several."""
+    return predictors[0] if len(predictors) == 1 else Ensemble(predictors)
+
+
+def specks_of(predictors: Sequence[Predictor], organs: Sequence[str]) -> Specks:
+    """Which connected parts are specks of what one predictor, or several together, predict of organs."""
+    volumes = [predictor.recipe.organ_ml for predictor in predictors]  # they differ from fold to fold
+    return predictors[0].settings.specks(np.median(volumes, axis=0).tolist(), organs)
+
+
 def predict_files(
     paths: Sequence[str | Path],
     folder: str | Path,
@@ -220,20 +238,15 @@ def predict_files(
         if not weights.belongs(path, recipe):
             raise InputError(f"{path}: holds the weights of {recipe.run}; put them back, or delete it to train again")
         predictors.append(Predictor(network, recipe, settings, device))
-    recipes = [predictor.recipe for predictor in predictors]
-    organ_ml = np.median([recipe.organ_ml for recipe in recipes], axis=0).tolist()  # they differ from fold to fold
     case = cases.load(folder)
     started = time.monotonic()
     with devices.energy_meter(device) as meter:
-        prediction = predict_case(
-            predictors[0] if len(predictors) == 1 else Ensemble(predictors),
-            case,
-            settings.specks(organ_ml, organs or recipes[0].organs),
-        )
+        specks = specks_of(predictors, organs or predictors[0].recipe.organs)
+        prediction = predict_case(together(predictors), case, specks)
     cost = {
         "case": case.name,
         "voxels": int(np.prod(case.original.size)),
-        "parameters": sum(recipe.parameters for recipe in recipes),
+        "parameters": sum(predictor.recipe.parameters for predictor in predictors),
         "multiply_adds": sum(round(p.recipe.multiply_adds_per_voxel * p.voxels) for p in predictors),
         "prediction_seconds": round(time.monotonic() - started, 3),
         "precision": ", ".join(dict.fromkeys(predictor.precision for predictor in predictors)),

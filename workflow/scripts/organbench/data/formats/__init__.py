@@ -16,6 +16,12 @@ from organbench.data.formats.kind import Format, Header
 FORMATS: list[Format] = [module.FORMAT for module in modules(__name__) if hasattr(module, "FORMAT")]
 
 
+def suffix_of(path: Path) -> str:
+    """The suffix that tells the format of a file, as it is known here; empty where none does."""
+    suffixes = [suffix for known in FORMATS for suffix in known.suffixes if path.name.lower().endswith(suffix)]
+    return max(suffixes, key=len, default="")
+
+
 def read_header(path: Path) -> Header:
     """Read and check the header of a file; its name tells its format, or else it has to be NIfTI.
 

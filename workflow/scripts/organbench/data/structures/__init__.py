@@ -22,7 +22,7 @@ SHOWN = 20  # that many names are told
 
 
 @dataclass(frozen=True)
-class Scan:
+class Frame:
     """The scan on which structures are wanted.
 
     Attributes:
@@ -36,7 +36,7 @@ class Scan:
     series: "Series | None" = None
 
     @classmethod
-    def of(cls, path: str | Path) -> "Scan":
+    def of(cls, path: str | Path) -> "Frame":
         """The scan in a file or folder; raises as `images.read_grid`."""
         if Path(path).is_dir():
             series = images.series_in(path)
@@ -75,18 +75,18 @@ class Kind:
     name: str
     is_one: Callable[[Path], bool]
     series: Callable[[Path], str]
-    read: Callable[[Path, Scan], Drawing]
+    read: Callable[[Path, Frame], Drawing]
 
 
 KINDS: list[Kind] = [module.KIND for module in modules(__name__) if hasattr(module, "KIND")]
 
 
-def read(path: str | Path, scan: Scan) -> Drawing:
+def read(path: str | Path, frame: Frame) -> Drawing:
     """Read the structures that were drawn on a scan.
 
     Args:
         path: their file, or a folder in which one file refers to the scan's series; other files may lie there too.
-        scan: on which they are wanted.
+        frame: on which they are wanted.
 
     Raises:
         InputError: no file, or more than one, is of this scan; or it is damaged.
@@ -100,23 +100,23 @@ def read(path: str | Path, scan: Scan) -> Drawing:
                 f"{path}: is no {' or '.join(known.name for known in KINDS)}, in which structures have names; "
                 "in dataset.organs give label values, or in dataset.label another file"
             )
-        return kind.read(path, scan)
+        return kind.read(path, frame)
     found = [(file, kind) for file in sorted(path.iterdir()) if file.is_file() and (kind := kind_of(file))]
     if not found:
         raise InputError(f"{path}: holds no {' or '.join(known.name for known in KINDS)}; put the structures there")
-    if scan.series and scan.series.uid:
-        uid, others = scan.series.uid, found
+    if frame.series and frame.series.uid:
+        uid, others = frame.series.uid, found
         found = [(file, kind) for file, kind in found if kind.series(file) in (uid, "")]
         if not found:
             raise InputError(
-                f"{path}: none of {len(others)} files with structures refers to the series of {scan.path}, "
+                f"{path}: none of {len(others)} files with structures refers to the series of {frame.path}, "
                 f"{others[0][0].name} for one to {plain(others[0][1].series(others[0][0]))}; put the right one there"
             )
     if len(found) > 1:
         names = ", ".join(file.name for file, _ in found[:5])
         raise InputError(f"{path}: {len(found)} files with structures are of this scan ({names}); leave one")
     ((file, kind),) = found
-    return kind.read(file, scan)
+    return kind.read(file, frame)
 
 
 def kind_of(path: Path) -> Kind | None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from organbench.data.structures import Drawing, Kind, Scan
+from organbench.data.structures import Drawing, Frame, Kind
 
 
 def is_one(path: Path) -> bool:
@@ -23,15 +23,15 @@ def series(path: Path) -> str:
     return rtstruct.read(path).series
 
 
-def read(path: Path, scan: Scan) -> Drawing:
+def read(path: Path, frame: Frame) -> Drawing:
     """Its structures; one without contours was named, but never drawn."""
     from organbench.data.dicom import rtstruct, structures
 
     found = rtstruct.read(path)
-    notes = [*found.notes, *(rtstruct.check_series(found, scan.series) if scan.series else [])]
+    notes = [*found.notes, *(rtstruct.check_series(found, frame.series) if frame.series else [])]
     drawn = [structure for structure in found.structures if structure.contours]
     names = tuple(structure.name for structure in drawn)
-    return Drawing(path, names, lambda place: structures.drawn(drawn[place], scan.grid, path), tuple(notes))
+    return Drawing(path, names, lambda place: structures.drawn(drawn[place], frame.grid, path), tuple(notes))
 
 
 KIND = Kind("RTSTRUCT", is_one, series, read)
