@@ -48,8 +48,12 @@ def rtstruct(ct, tmp_path):
         ("liver_old", ["Liver_*"], True),
         ("Liver[1]", ["liver[1]"], True),
         ("Kidney R", ["kidney[lr]"], True),
+        ("Kidney", ["kidney?[lr]"], False),
         ("Straße", ["STRASSE"], True),
         ("lungs", ["liver", "lung?"], True),
+        ("Kidney_R", ["kidney?[lr]"], True),
+        ("Kidney  R", ["kidney?r"], True),
+        ("KidneyR", ["Kidney R"], True),
     ],
 )
 def test_names_fit_whatever_their_case_and_spaces(name, patterns, fit):

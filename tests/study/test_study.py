@@ -99,7 +99,34 @@ def test_a_margin_may_be_given_for_every_metric(schema):
 def test_the_default_study_resolves_to_itself(resolve, defaults):
     expected = copy.deepcopy(defaults)
     expected["dataset"]["organs"] = {organ: [value] for organ, value in defaults["dataset"]["organs"].items()}
+    expected["dataset"]["structures"] = {}
     assert resolve() == expected
+
+
+CLINIC = {"source": "nifti", "image": "{case}/CT", "label": "{case}/rs.dcm"}
+
+
+def test_organs_may_be_structures_with_names(resolve):
+    organs = {"liver": ["Liver", "liver_*"], "heart": "HEART"}
+    dataset = resolve({"dataset": {**CLINIC, "organs": organs}})["dataset"]
+    assert dataset["organs"] == {"liver": [1], "heart": [2]}
+    assert dataset["structures"] == {"liver": ["Liver", "liver_*"], "heart": ["HEART"]}
+    assert resolve({"dataset": {**CLINIC, "image": "{case}", "label": "{case}", "organs": organs}})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"organs": {"liver": ["Liver", 3]}}, "dataset.organs: liver has label value 3 where others have names"),
+        ({"organs": {"liver": "Liver", "heart": 2}}, "dataset.organs: heart has label value 2 where others have names"),
+        ({"organs": {"liver": [" "]}}, "dataset.organs: liver has a name of a structure that is empty"),
+        ({"organs": {"liver": "Liver"}, "ignore_labels": [4]}, "dataset.ignore_labels: organs are structures"),
+        ({"organs": {"liver": 1}, "missing_structures": "absent"}, "dataset.missing_structures: a label map shows all"),
+    ],
+)
+def test_names_of_structures_that_cannot_be_are_refused(resolve, changes, message):
+    with pytest.raises(InputError, match=message):
+        resolve({"dataset": CLINIC | changes})
 
 
 def test_resolving_changes_neither_input(defaults, schema):
@@ -359,7 +386,10 @@ def test_paired_organs_are_told_by_position_where_a_network_is_flipped(resolve):
         ({"preprocessing": {"window": [0, 99999]}}, "preprocessing.window.1: 99999 is greater"),
         ({"dataset": {"organs": {"liver": 0}}}, "dataset.organs.liver: 0 is less than the minimum of 1"),
         ({"dataset": {"organs": {"liver": 70000}}}, "dataset.organs.liver: 70000 is greater"),
-        ({"dataset": {"organs": {"liver": "one"}}}, "dataset.organs.liver: 'one' .*it is: name of each organ"),
+        (
+            {"dataset": {"organs": {"liver": "one"}}},
+            "dataset.organs: source phantom makes label maps; give label values",
+        ),
         ({"dataset": {"organs": {"all": 1}}}, "dataset.organs: 'all' does not match"),
         ({"dataset": {"organs": {1: "liver", "lungs": 0}}}, "dataset.organs"),
         ({"dataset": {"organs": {1: 1}}}, "dataset.organs: without quotes 1 is a number, .*; put names in quotes"),

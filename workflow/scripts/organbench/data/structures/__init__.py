@@ -153,10 +153,15 @@ def matched(drawing: Drawing, organs: Mapping[str, Sequence[str]]) -> dict[str, 
 
 def fits(name: str, patterns: Sequence[str]) -> bool:
     """Whether a structure's name is one of some names or patterns; case and spaces do not matter."""
-    plainly = squeezed(name)
-    return any(plainly == squeezed(one) or fnmatchcase(plainly, squeezed(one)) for one in patterns)
+    return any(
+        own == pattern or fnmatchcase(own, pattern)
+        for own in plainly(name)
+        for one in patterns
+        for pattern in plainly(one)
+    )
 
 
-def squeezed(name: str) -> str:
-    """A name without case and spaces."""
-    return "".join(name.casefold().split())
+def plainly(name: str) -> tuple[str, str]:
+    """A name without case, with single spaces (for which a pattern may have a `?`), and with none."""
+    words = name.casefold().split()
+    return " ".join(words), "".join(words)
