@@ -1,5 +1,6 @@
 """DICOM SEG, structures as voxels (DICOM PS3.3, A.51), by highdicom: an extra, only for who has such files."""
 
+import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,10 +72,10 @@ def library(path: Path) -> ModuleType:
         InputError: it is not installed.
     """
     try:
-        import highdicom.seg
+        importlib.import_module("highdicom.seg")
+        return importlib.import_module("highdicom")  # not by name: it is in no environment of jobs without SEG
     except ImportError:
         raise InputError(f"{path}: a SEG needs the package highdicom; pip install -r requirements-seg.txt") from None
-    return highdicom
 
 
 def is_seg(path: Path) -> bool:
