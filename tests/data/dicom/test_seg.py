@@ -10,7 +10,8 @@ from dicoms import write_series
 from geometry import grid, rotation
 
 from organbench.core.errors import InputError
-from organbench.data.dicom import drawings, seg, series
+from organbench.data import structures
+from organbench.data.dicom import seg, series
 
 pytest.importorskip("highdicom", reason="requirements-seg.txt is not installed")
 
@@ -36,12 +37,13 @@ def test_masks_come_back_exactly(tmp_path, angles, label_map):
     ct = scan(tmp_path / "ct", grid(SIZE, PLAIN.spacing, PLAIN.origin, rotation(angles)))
     given = masks(overlapping=not label_map)
     seg.write(given, ct, tmp_path / "seg.dcm", **PROGRAM, label_map=label_map)
-    found = drawings.read(tmp_path / "seg.dcm", ct)
-    assert found.notes == []
-    assert list(found.masks) == list(given)
-    for name, voxels in found.masks.items():
+    found = structures.read(tmp_path / "seg.dcm", structures.Frame(ct.folder, ct.grid, ct))
+    assert found.names == tuple(given)
+    for place, name in enumerate(found.names):
+        voxels, notes = found.mask(place)
+        assert notes == []
         np.testing.assert_array_equal(voxels, given[name])
-    assert found.colors == {"left": "#E69F00"}
+    assert (found.colors, found.notes) == ({0: "#E69F00"}, ())
 
 
 @pytest.mark.skipif(not shutil.which("dciodvfy"), reason="dciodvfy (Debian's dicom3tools) is not installed")
@@ -64,11 +66,13 @@ def test_what_is_written_says_what_it_is(tmp_path):
 
 def test_overlapping_segments_of_another_program(real_data):
     ct = series.find(real_data / "dicom" / "ct-3slices")
-    found = drawings.read(real_data / "dicom" / "ct-3slices-overlapping-seg.dcm", ct)
-    voxels = {name: int(mask.sum()) for name, mask in found.masks.items()}
+    path = real_data / "dicom" / "ct-3slices-overlapping-seg.dcm"
+    found = structures.read(path, structures.Frame(ct.folder, ct.grid, ct))
+    masks = [found.mask(place)[0] for place in range(5)]
+    voxels = {name: int(mask.sum()) for name, mask in zip(found.names, masks, strict=True)}
     assert voxels == {"GREEN": 9602, "ORANGE": 11888, "PURPLE": 10743, "LIGHT_BLUE": 6693, "DARK_BLUE": 4713}
-    assert np.add.reduce([*found.masks.values()], dtype=int).max() > 1
-    assert found.colors["GREEN"] == "#80AE80"
+    assert np.add.reduce(masks, dtype=int).max() > 1
+    assert found.colors[0] == "#80AE80"
 
 
 def test_segments_are_where_they_lie_in_the_patient(tmp_path):
