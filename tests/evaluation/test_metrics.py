@@ -147,3 +147,24 @@ def test_memory_is_a_few_times_that_of_the_labels():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 5 * labels.nbytes
+
+
+# --- organs that overlap
+
+
+def test_an_organ_that_overlaps_is_measured_as_drawn_and_the_others_as_before():
+    reference, prediction = case(0), case(1)
+    before = scores(reference, prediction)
+    whole = (reference == 2) | (reference == 1)  # drawn over the liver, of which the label map keeps all
+    table = scores(reference, prediction, drawn={2: whole})
+    alone = np.where(whole, 2, 0).astype(np.uint8)
+    expected = scores(alone, np.where(prediction == 2, 2, 0).astype(np.uint8)).loc["bladder"]
+    assert table.loc["bladder"].drop("legacy").equals(expected.drop("legacy"))
+    assert table.drop("bladder").equals(before.drop("bladder"))
+    assert table["legacy"].equals(before["legacy"])
+
+
+def test_masks_that_the_label_map_shows_whole_change_nothing():
+    reference, prediction = case(0), case(1)
+    drawn = {index: reference == index for index in (1, 2, 3)}
+    assert scores(reference, prediction, drawn=drawn).equals(scores(reference, prediction))

@@ -20,7 +20,9 @@ with jobs.job_log(snakemake.log[0]) as logger:
         prediction=Prediction(**files.tuples(params.prediction)),
     )
     scores = model_card.of_model(Path(given.summary).read_text(), params.model)
-    card = model_card.text(contents.model, contents.annotated, scores, trainings=params.count, ensemble=params.ensemble)
+    card = model_card.text(
+        contents.model, contents.annotated, scores, trainings=params.folds_and_seeds, ensemble=params.ensemble
+    )
     texts = {
         models.CARD: card,
         models.METHODS: Path(given.methods).read_text(),

@@ -78,13 +78,16 @@ def read(path: str | Path, frame: Frame, organs: Mapping[str, Sequence[str]], *,
     found = structures.matched(drawing, organs)
     labels, drawn = np.zeros(frame.grid.shape, np.uint8), {}
     lost: dict[tuple[str, str], int] = {}
-    notes, names = list(drawing.notes), list(organs)
+    notes, names, there = list(drawing.notes), list(organs), []
     for index, (organ, places) in enumerate(found.items(), start=1):
         mask = np.zeros(frame.grid.shape, bool)
         for place in places:
             own, said = drawing.mask(place)
             mask |= own
             notes += said
+        if not mask.any():  # whatever was named: nothing was drawn, or nothing that encloses a voxel
+            continue
+        there.append(organ)
         counts = np.bincount(labels[mask], minlength=index)
         if counts[1:].any():
             drawn[index] = mask
@@ -95,9 +98,9 @@ def read(path: str | Path, frame: Frame, organs: Mapping[str, Sequence[str]], *,
         grid=frame.grid,
         drawn=drawn,
         names=drawing.names,
-        matched={organ: [drawing.names[place] for place in places] for organ, places in found.items() if places},
+        matched={organ: [drawing.names[place] for place in found[organ]] for organ in there},
         lost=lost,
-        unannotated=() if absent else tuple(organ for organ, places in found.items() if not places),
+        unannotated=() if absent else tuple(organ for organ in organs if organ not in there),
         notes=tuple(notes),
         file=drawing.path.name,
     )

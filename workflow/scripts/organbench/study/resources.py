@@ -66,12 +66,14 @@ def scan(path: str | Path, unknown: Scan = USUAL) -> Scan:
 
 @functools.cache
 def read_scan(path: Path) -> Scan:
-    """The grid that the header of a NIfTI-1 file tells.
+    """The grid that the header of a NIfTI-1 file tells; of a folder that of a DICOM series, about.
 
     Raises:
         OSError: the file cannot be read.
         ValueError: it is something else, or declares no volume.
     """
+    if path.is_dir():
+        return series_scan(path)
     with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as stream:
         fields = nifti.Fields.of(stream.read(nifti.LENGTH))
     (x, y, z), (dx, dy, dz) = fields.dim[1:4], map(abs, fields.pixdim[1:4])
@@ -80,6 +82,35 @@ def read_scan(path: Path) -> Scan:
     if fields.length != nifti.LENGTH or not sizes_are_true or not lengths_are_true:
         raise ValueError(f"{path}: is no volume in NIfTI-1 format")
     return Scan((x, y, z), (dx, dy, dz))
+
+
+def series_scan(folder: Path) -> Scan:
+    """The grid of a DICOM series, about: its first file's pixels and thickness, and as many slices as there are files.
+
+    Raises:
+        OSError: a file cannot be read.
+        ValueError: it is no such file.
+    """
+    paths = sorted(path for path in folder.iterdir() if path.is_file())
+    if not paths:
+        raise ValueError(f"{folder}: is empty")
+    with paths[0].open("rb") as stream:
+        content = stream.read(1 << 18)
+    rows, columns = (int.from_bytes(dicom_value(content, 0x28, element)[:2], "little") for element in (0x10, 0x11))
+    between, thickness = dicom_value(content, 0x28, 0x30), dicom_value(content, 0x18, 0x50)
+    y, x, z = (float(part.strip(b" \0")) for part in (*between.split(b"\\"), thickness))
+    found = Scan((columns, rows, len(paths)), (x, y, z))
+    if not (0 < found.voxels <= 2**31 and all(1e-2 < mm < 1e2 for mm in found.spacing)):
+        raise ValueError(f"{folder}: holds no CT series")
+    return found
+
+
+def dicom_value(content: bytes, group: int, element: int) -> bytes:
+    """The first value of a tag in a DICOM file, little-endian; pydicom would have to be imported while parsing."""
+    start = content.index(bytes((group, 0, element, 0)))
+    explicit = content[start + 4 : start + 6].isalpha()  # then two letters say the kind of value
+    length = int.from_bytes(content[start + (6 if explicit else 4) : start + 8], "little")
+    return content[start + 8 : start + 8 + length]
 
 
 def phantom_scan(size: Sequence[int]) -> Scan:
