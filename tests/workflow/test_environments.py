@@ -17,8 +17,9 @@ SCRIPTS = ROOT / "workflow" / "scripts"
 LIBRARY = SCRIPTS / "organbench"
 RULES = sorted((ROOT / "workflow" / "rules").glob("*.smk"))
 MONAI = ROOT / "envs" / "monai.yaml"  # of networks that are imported by name
+SEG = ROOT / "envs" / "seg.yaml"  # of a package that is imported by name
 NNUNET = ROOT / "envs" / "nnunet.yaml"  # of a program that scripts start
-ENVIRONMENTS = sorted(set((ROOT / "envs").glob("*.yaml")) - {MONAI, NNUNET})
+ENVIRONMENTS = sorted(set((ROOT / "envs").glob("*.yaml")) - {MONAI, SEG, NNUNET})
 PACKAGES = {
     "pynvml": "nvidia-ml-py",
     "surface_distance": "surface-distance",
@@ -72,7 +73,7 @@ def inherited():
 def directive(rule, name):
     """A rule's directive whose value is a single string; of a study without MONAI."""
     (value,) = re.findall(rf'^ *{name}:\n? *f?"([^"]+)"', rule, flags=re.M)
-    return value.replace("{ENVIRONMENT}", "torch")
+    return value.replace("{ENVIRONMENT}", "torch").replace("{DRAWING}", "imaging")
 
 
 def imports(file):
@@ -144,6 +145,10 @@ def test_the_environment_with_monai_is_that_of_torch_and_monai():
         text = yaml.safe_load(path.read_text())
         assert text["dependencies"][:2] == ["python=3.11", "pip"]
         assert text["channels"] == ["conda-forge", "nodefaults"]
+
+
+def test_the_environment_with_seg_is_that_of_imaging_and_highdicom():
+    assert environment(SEG) == environment(ROOT / "envs" / "imaging.yaml") | requirements("requirements-seg.txt")
 
 
 def test_what_segments_new_patients_is_pinned_as_elsewhere():

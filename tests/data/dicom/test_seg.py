@@ -91,12 +91,18 @@ def test_segments_are_where_they_lie_in_the_patient(tmp_path):
         seg.drawn(found.segments[0], found, grid(SIZE, PLAIN.spacing, (500.0, 0.0, 0.0), np.eye(3)))
 
 
+def test_a_prediction_that_found_nothing(tmp_path):
+    ct = scan(tmp_path / "ct")
+    seg.write({"a": np.zeros(SIZE[::-1], bool)}, ct, tmp_path / "seg.dcm", **PROGRAM)
+    found = seg.read(tmp_path / "seg.dcm")
+    mask, notes = seg.drawn(found.segments[0], found, ct.grid)
+    assert (mask.any(), notes) == (False, [])
+
+
 def test_what_cannot_be_written(tmp_path):
     ct = scan(tmp_path / "ct")
     with pytest.raises(InputError, match="overlaps another structure"):
         seg.write(masks(), ct, tmp_path / "seg.dcm", **PROGRAM, label_map=True)
-    with pytest.raises(InputError, match="no structure has a voxel"):
-        seg.write({"a": np.zeros(SIZE[::-1], bool)}, ct, tmp_path / "seg.dcm", **PROGRAM)
     with pytest.raises(InputError, match="cannot be a structure's name"):
         seg.write({"a\\b": masks()["left"]}, ct, tmp_path / "seg.dcm", **PROGRAM)
     assert not (tmp_path / "seg.dcm").exists()

@@ -124,43 +124,26 @@ def write(given: argparse.Namespace) -> None:
     Raises:
         InputError: the CT, the label map or the names cannot be used.
     """
-    import numpy as np
-    import SimpleITK as sitk
-
     from organbench.core.version import VERSION
-    from organbench.data import elsewhere, grids, images
-    from organbench.data.dicom import rtstruct, seg
-    from organbench.data.labels import whole_numbers
+    from organbench.data import images
+    from organbench.data.dicom import drawings
     from organbench.evaluation.folders import read_organs
     from organbench.reporting.colours import ORGAN_COLOURS, palette
 
     names = read_organs(given.names)
     ct = images.series_in(given.ct)
-    image = images.read(given.labels)
-    values = whole_numbers(sitk.GetArrayViewFromImage(image), given.labels)
-    values, offset, covered = elsewhere.on_grid(values, grids.Grid.of(image), ct.grid)
-    if not covered:
-        raise InputError(f"{given.labels}: lies beside the CT in {given.ct}; give the CT to which it belongs")
-    if offset > grids.GRID_TOLERANCE_MM:
-        print(
-            f"{given.labels}: on another grid than the CT: brought there by nearest neighbour, up to {offset:.2f} mm",
-            file=sys.stderr,
-        )
-    masks = {name: np.isin(values, own) for name, own in names.items()}
-    if others := sorted(set(np.unique(values).tolist()) - {0, *(value for own in names.values() for value in own)}):
-        print(f"{given.labels}: values without a name are left out: {', '.join(map(str, others))}", file=sys.stderr)
-    version, colors = given.algorithm_version or VERSION, palette(names, ORGAN_COLOURS)
-    if given.format == "seg":
-        seg.write(masks, ct, given.output, colors=colors, algorithm=given.algorithm, version=version)
-    else:
-        rtstruct.write(
-            masks,
-            ct,
-            given.output,
-            colors=colors,
-            algorithm=given.algorithm,
-            version=version,
-            keyholes=given.keyholes,
-        )
+    masks, notes = drawings.of_labels(given.labels, names, ct)
+    for note in notes:
+        print(note, file=sys.stderr)
+    drawings.write(
+        given.format,
+        masks,
+        ct,
+        given.output,
+        colors=palette(names, ORGAN_COLOURS),
+        algorithm=given.algorithm,
+        version=given.algorithm_version or VERSION,
+        keyholes=given.keyholes,
+    )
     for name, voxels in masks.items():
         print(f"{name}: {voxels.sum() * ct.grid.voxel_ml:.2f} ml")

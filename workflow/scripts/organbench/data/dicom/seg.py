@@ -192,12 +192,10 @@ def write(
         label_map: as LABELMAP, which is smaller, but younger (2024), so that few programs read it; else as BINARY.
 
     Raises:
-        InputError: a name cannot be stored, masks overlap in a label map, all are empty, highdicom is not there, or
-            the file cannot be written.
+        InputError: a name cannot be stored, masks overlap in a label map, highdicom is not there, or the file cannot be
+            written.
     """
     check_masks(masks, series, path)
-    if not any(voxels.any() for voxels in masks.values()):
-        raise InputError(f"{path}: no structure has a voxel, and a SEG without one cannot be written")
     hd = library(path)
     with sound(series.folder):
         sources = [read_header(file)[0] for file in series.files]
