@@ -105,11 +105,12 @@ def names_of(paths: Sequence[Path]) -> list[str]:
     p1/CT and p2/CT are p1-CT and p2-CT.
     """
     parts = [[*path.resolve().parts[1:-1], _stem(path)] for path in paths]
-    for count in range(1, max(map(len, parts), default=0) + 1):
+    different = len(set(map(tuple, parts))) == len(parts)  # and not files of two formats beside each other
+    for count in range(1, max(map(len, parts), default=0) + 1) if different else ():
         names = ["-".join(part[-count:]) for part in parts]
         if len(set(names)) == len(names):
             return names
-    return [f"{name}-{number}" for number, name in enumerate(names)]
+    return [f"{part[-1]}-{number}" for number, part in enumerate(parts)]
 
 
 def _stem(path: Path) -> str:
