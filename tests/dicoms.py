@@ -52,3 +52,12 @@ def as_series(volume, folder, **options):
     """Write a CT volume (a file that SimpleITK reads) as a series."""
     image = sitk.ReadImage(str(volume))
     return write_series(folder, np.rint(sitk.GetArrayFromImage(image)), Grid.of(image), **options)
+
+
+def write_structures(folder, masks, path, **options):
+    """Write masks (bool, z y x, in the order of the image's own slices) of the series in a folder as an RTSTRUCT."""
+    from organbench.data.dicom import rtstruct, series
+
+    found = series.find(folder)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rtstruct.write(masks, found, path, colors={}, algorithm="test", version="1", **options)

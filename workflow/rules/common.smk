@@ -68,6 +68,19 @@ def stored(dataset):
     return [os.path.relpath(key, root.key) for key in keys]
 
 
+def dose_files(wildcards):
+    """An input function: the files of a case's planned dose; none where it has none, or the study has no doses."""
+    return [original(path) for path in DOSES.get(wildcards.case, [])]
+
+
+def dose_name(wildcards):
+    """A param: below the root a case's planned dose, empty where it has none; None where the study has no doses."""
+    if not DOSED:
+        return None
+    there = DOSES.get(wildcards.case)
+    return STUDY["dataset"]["dose"].format(case=wildcards.case) if there else ""
+
+
 def may_replace():
     """Whether finished trainings may be replaced: yes, no (where that can be decided), or None: nobody has said it."""
     said = config.pop("replace_trainings", None)
@@ -112,6 +125,15 @@ def resolve_study():
         ) from None
 
 
+def planned_doses():
+    """The files of each case's planned dose; none where the study has no doses."""
+    try:
+        there = stored(STUDY["dataset"]) if DOSED else None
+        return finding.doses(STUDY["dataset"], CASES, there) if DOSED else {}
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
+
+
 REPLACE = may_replace()
 # Not the configfile directive: it would merge the default study's organs and networks into those of any other.
 STUDY, CASES, INCOMPLETE, FOLDS, GROUPS = resolve_study()
@@ -136,14 +158,32 @@ TRAINED, FIXED = kinds.trained(STUDY), kinds.fixed(STUDY)
 # Those that `train` makes: what is said of networks and their settings is said of them.
 NETWORKS = kinds.networks(STUDY)
 SKIP_BAD = STUDY["dataset"]["on_bad_case"] == "skip"
+# Where labels are structures with names: what was drawn in each case, as a label map of the scan and as masks.
+STRUCTURES = STUDY["dataset"]["structures"]
 CASE_FILES = ["image.npy", "label.npy", "points.npy", "case.json"]
 CASE = {Path(file).stem: f"{RESULTS}/cases/{{case}}/{file}" for file in CASE_FILES}
+DRAWN = {
+    Path(file).name.partition(".")[0]: f"{RESULTS}/cases/{{case}}/{file}"
+    for file in (["labels.nii.gz", "drawn.npz"] if STRUCTURES else [])
+}
 ROOT = STUDY["dataset"]["root"].rstrip("/")
 # What lies elsewhere is known by its address; files that lie here are known by what they hold, see weights.smk.
 ADDRESS = ROOT if finding.is_address(ROOT) else None
 VOLUME, LABELS = (f"{ROOT}/{STUDY['dataset'][key]}" for key in ("image", "label"))
+# What predictions are measured against, and shown beside.
+REFERENCE = DRAWN.get("labels", LABELS)
+# The files of each case's planned dose; one that has none is not scored in Gy.
+DOSED = STUDY["dataset"]["dose"] is not None
+DOSE = f"{ROOT}/{STUDY['dataset']['dose']}" if DOSED else None
+DOSES = planned_doses()
 # OpenKBP's patients that are not there yet; only these does the rule that fetches know.
 ABSENT = []
+# Those whose doses are not there yet, likewise.
+UNDOSED = [
+    case
+    for case, files in DOSES.items()
+    if STUDY["dataset"]["source"] == "openkbp" and not os.path.exists(files[0])
+]
 if STUDY["dataset"]["source"] == "openkbp":
     try:
         ABSENT = finding.absent(STUDY["dataset"], CASES)
@@ -512,7 +552,7 @@ def shown(pattern):
     def paths(wildcards):
         excluded = left_out()
         cases = [case for case in SHOWN_FOLDS if case not in excluded]
-        if pattern in (VOLUME, LABELS):
+        if pattern in (VOLUME, REFERENCE):
             return [source_of(case, pattern) for case in cases]
         return expand(pattern, case=cases)
 
@@ -578,13 +618,14 @@ def all_figures():
     there = {
         "models": len(STUDY["models"]),
         "groups": len(GROUPS),
+        "doses": sum(map(bool, DOSES.values())),
         "candidates": len(CANDIDATES),
         "histories": len(kinds.with_history(STUDY)),
         "requests": 0,
     }
     names = [
         figure.name
-        for drawn in figures.known().values()
+        for drawn in figures.known(dosed=DOSED).values()
         for figure in drawn
         if all(there[what] >= least for what, least in figure.needs.items())
     ]

@@ -48,6 +48,33 @@ if STUDY["dataset"]["source"] == "openkbp":
             "../scripts/fetch.py"
 
 
+if STUDY["dataset"]["source"] == "openkbp" and DOSED:
+
+    # Also for patients that were fetched before there was a use for their doses.
+    rule fetch_dose:
+        input:
+            volume=ancient(VOLUME),
+        output:
+            dose=DOSE,
+        log:
+            f"{RESULTS}/logs/fetch_dose/{{case}}.log",
+        wildcard_constraints:
+            case=one_of(UNDOSED),
+        conda:
+            "../../envs/imaging.yaml"
+        resources:
+            **growing(mem_mb=1000, runtime=30),
+            downloads=1,
+        params:
+            code=code("fetch_dose.py"),
+            address=STUDY["dataset"]["openkbp"]["address"],
+            # no output: what has come goes on where it broke off
+            folder=lambda wildcards: f"{STUDY['dataset']['root']}/{finding.FETCHING}/dose-{wildcards.case}",
+            checksums=lambda wildcards: patients()[wildcards.case],
+        script:
+            "../scripts/fetch_dose.py"
+
+
 # All cases are converted, and so checked, before anything is trained.
 rule convert:
     input:
@@ -55,6 +82,7 @@ rule convert:
         labels=source(LABELS),
     output:
         **CASE,
+        **DRAWN,
     log:
         f"{RESULTS}/logs/convert/{{case}}.log",
     benchmark:
@@ -71,6 +99,7 @@ rule convert:
         organs=unrecorded(ORGANS),
         ignored=unrecorded(STUDY["dataset"]["ignore_labels"]),
         tried=unrecorded(tried()),
+        structures=STRUCTURES and structures_asked(),
         spacing=STUDY["preprocessing"]["spacing"],
         elsewhere=ADDRESS,
     script:
@@ -115,13 +144,18 @@ if STUDY["dataset"]["on_bad_case"] == "skip":
         localrule: True
 
 
+# What was drawn, as a label map, for what looks at the doses.
+EXAMINED = {"labels": temp(f"{RESULTS}/examined/{{case}}.nii.gz")} if STRUCTURES else {}
+
+
 # Run by `snakemake check_data`: all of the checks, and nothing else.
 rule examine:
     input:
         volume=source(VOLUME),
         labels=source(LABELS),
     output:
-        f"{RESULTS}/examined/{{case}}.json",
+        **EXAMINED,
+        case=f"{RESULTS}/examined/{{case}}.json",
     log:
         f"{RESULTS}/logs/examine/{{case}}.log",
     conda:
@@ -133,14 +167,41 @@ rule examine:
         organs=ORGANS,
         ignored=unrecorded(STUDY["dataset"]["ignore_labels"]),
         tried=unrecorded(tried()),
+        structures=STRUCTURES and structures_asked(),
         spacing=STUDY["preprocessing"]["spacing"],
     script:
         "../scripts/convert.py"
 
 
+if DOSED:
+
+    rule examine_dose:
+        input:
+            labels=EXAMINED.get("labels", source(LABELS)),
+            dose=dose_files,
+        output:
+            f"{RESULTS}/examined/doses/{{case}}.json",
+        log:
+            f"{RESULTS}/logs/examine_dose/{{case}}.log",
+        conda:
+            "../../envs/imaging.yaml"
+        resources:
+            **following(evaluation_request),
+        params:
+            code=code("examine_dose.py"),
+            organs=ORGANS,
+            ignored=unrecorded(STUDY["dataset"]["ignore_labels"]),
+            dose=dose_name,
+        script:
+            "../scripts/examine_dose.py"
+
+
 rule check_data:
     input:
         cases=expand(f"{RESULTS}/examined/{{case}}.json", case=CASES),
+        doses=expand(
+            f"{RESULTS}/examined/doses/{{case}}.json", case=CASES if DOSED else []
+        ),
     log:
         f"{RESULTS}/logs/check_data.log",
     localrule: True

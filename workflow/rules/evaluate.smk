@@ -3,8 +3,10 @@
 
 rule evaluate:
     input:
+        **{key: DRAWN[key] for key in DRAWN if key == "drawn"},
         prediction=f"{RUN}/predictions/{{case}}.nii.gz",
-        labels=source(LABELS),
+        labels=source(REFERENCE),
+        dose=dose_files,
     output:
         f"{RUN}/metrics/{{case}}.csv",
     log:
@@ -25,6 +27,7 @@ rule evaluate:
         ),
         ignored=unrecorded(STUDY["dataset"]["ignore_labels"]),
         tolerance_mm=STUDY["evaluation"]["tolerance_mm"],
+        dose=dose_name,
     script:
         "../scripts/evaluate.py"
 
@@ -52,6 +55,8 @@ rule tables:
         margins=STUDY["evaluation"]["margin"],
         organs=list(ORGANS),
         partial=kinds.partial(STUDY),
+        # an organ that was not drawn in a case has no row there
+        some=bool(STRUCTURES),
         patient=STUDY["split"]["patient"],
         fixed=FIXED,
         design=design,
@@ -91,7 +96,7 @@ rule rank_stability:
         **growing(mem_mb=1000, runtime=10),
     params:
         code=code("rank_stability.py"),
-        metrics=registry.drawn(),
+        metrics=registry.drawn(dosed=DOSED),
     script:
         "../scripts/rank_stability.py"
 

@@ -32,8 +32,10 @@ use rule predict as predict_share with:
 
 use rule evaluate as evaluate_share with:
     input:
+        **{key: DRAWN[key] for key in DRAWN if key == "drawn"},
         prediction=f"{SHARE_RUN}/predictions/{{case}}.nii.gz",
-        labels=source(LABELS),
+        labels=source(REFERENCE),
+        dose=dose_files,
     output:
         f"{SHARE_RUN}/metrics/{{case}}.csv",
     log:
@@ -56,6 +58,7 @@ rule learning_curve_table:
     params:
         code=code("learning_curve_table.py"),
         organs=list(ORGANS),
+        some=bool(STRUCTURES),
         models=unrecorded(list(STUDY["models"])),
         design=design,
         patients={percent: training_patients(percent) for percent in (*SHARES, 100)},

@@ -4,7 +4,7 @@
 rule nnunet_prepare:
     input:
         volumes=nnunet_files(VOLUME),
-        labels=nnunet_files(LABELS),
+        labels=nnunet_files(REFERENCE),
         cases=nnunet_files(CASE["case"]),
         # all cases are checked before
         checked=ancient(f"{RESULTS}/tables/cases.csv"),

@@ -1,7 +1,7 @@
 """Every figure, as PNG and SVG, and the methods in words."""
 
 # A rule for each file of figures: what it says of them is in `FIGURES` there.
-for file, drawn in figures.known().items():
+for file, drawn in figures.known(dosed=DOSED).items():
 
     rule:
         name:
@@ -49,7 +49,7 @@ rule figure_overlays:
     input:
         examples=f"{RESULTS}/tables/examples.csv",
         volumes=shown(VOLUME),
-        labels=shown(LABELS),
+        labels=shown(REFERENCE),
         predictions=tests(
             f"{RUN}/predictions/{{case}}.nii.gz", seeds=STUDY["training"]["seeds"][:1]
         ),

@@ -107,7 +107,9 @@ def prediction_request(wildcards):
 
 def evaluation_request(wildcards):
     """What measuring a prediction asks for."""
-    return resources.evaluate(case_scan(wildcards.case), classes=len(ORGANS) + 1)
+    return resources.evaluate(
+        case_scan(wildcards.case), classes=len(ORGANS) + 1, dosed=DOSED
+    )
 
 
 def showing_request(wildcards):

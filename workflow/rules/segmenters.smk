@@ -44,7 +44,7 @@ NNUNET = kinds.trained_by("nnunet_train", STUDY)
 
 def nnunet_files(pattern):
     """An input function: a path of each case that a fold trains and validates on, and of no other."""
-    made = pattern == CASE["case"]
+    made = pattern in (CASE["case"], *DRAWN.values())
     return lambda wildcards: [
         ancient(pattern.format(case=case)) if made else source_of(case, pattern)
         for case in cases_in(wildcards, "train", "validation")

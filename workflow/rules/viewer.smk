@@ -4,7 +4,7 @@
 rule viewer_case:
     input:
         volume=source(VOLUME),
-        labels=source(LABELS),
+        labels=source(REFERENCE),
         predictions=shown_predictions,
     output:
         script=f"{RESULTS}/viewer/cases/{{case}}.js",

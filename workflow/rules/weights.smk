@@ -96,6 +96,15 @@ def tried():
         "values": list(ORGANS.values()),
         "ignored": STUDY["dataset"]["ignore_labels"],
         "spacing": STUDY["preprocessing"]["spacing"],
+        **({"structures": structures_asked()} if STRUCTURES else {}),
+    }
+
+
+def structures_asked():
+    """What is asked of structures with names: those of each organ, and whether an organ without any is absent."""
+    return {
+        "names": list(STRUCTURES.values()),
+        "missing": STUDY["dataset"]["missing_structures"],
     }
 
 
@@ -130,8 +139,10 @@ def source(pattern):
 
 
 def source_of(case, pattern):
-    """A case's volume or labels. While they are those that it was prepared from, their date says nothing."""
+    """A case's volume or labels, or what was drawn of it. While they are those that it was prepared from, their date says nothing."""
     path = pattern.format(case=case)
+    if pattern in DRAWN.values():  # made here
+        return path
     return ancient(path) if prepared_anew().get(case) == "" else original(path)
 
 
@@ -188,7 +199,8 @@ def window_that_shapes(model):
 def settings_that_shape(wildcards):
     """A training's settings: of a candidate its own, and otherwise without what tuning chooses."""
     if wildcards.model not in NETWORKS:
-        return nnunet.shaping(STUDY["models"][wildcards.model], list(ORGANS.values()))
+        labels = list((STRUCTURES or ORGANS).values())
+        return nnunet.shaping(STUDY["models"][wildcards.model], labels)
     has_own = hasattr(wildcards, "candidate")
     return candidate_settings(wildcards) if has_own else training_settings(wildcards)
 

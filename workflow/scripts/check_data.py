@@ -3,8 +3,8 @@
 import shutil
 from pathlib import Path
 
-from organbench.core import errors, jobs
-from organbench.data import cases, splits
+from organbench.core import errors, files, jobs
+from organbench.data import cases, doses, references, splits
 
 with jobs.job_log(snakemake.log[0]) as logger:
     params = snakemake.params
@@ -22,8 +22,14 @@ with jobs.job_log(snakemake.log[0]) as logger:
     needed, free = sum(map(cases.disk_bytes, usable)), shutil.disk_usage(folder).free
     if needed > free:
         faults.append(f"{folder}: {needed / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free; make room")
-    for line in cases.survey(usable):
+    for line in [*cases.survey(usable), *references.survey(usable)]:
         logger.warning(line)  # warnings reach the screen
+    if planned := {path[: -len(".json")].rpartition("/")[2]: files.read_json(path) for path in snakemake.input.doses}:
+        for case, dose in planned.items():
+            logger.info("case %s: dose %s", case, dose)
+        for line in doses.told(planned):
+            logger.warning(line)
+        faults += [dose["bad"] for dose in planned.values() if "bad" in dose]
     logger.warning(f"prepared cases will take {needed / 1e9:.1f} GB of the {free / 1e9:.1f} GB that are free")
     for fault in faults:
         logger.error("error: %s", fault)

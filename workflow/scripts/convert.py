@@ -3,21 +3,40 @@
 from pathlib import Path
 
 from organbench.core import errors, files, jobs
-from organbench.data import cases, conversion, origins
+from organbench.data import cases, conversion, origins, references, structures
 
 originals = {"volume": snakemake.input.volume, "labels": snakemake.input.labels}
 with jobs.job_log(snakemake.log[0]) as logger, files.unchanged(*originals.values()):
-    name, params = snakemake.wildcards.case, snakemake.params
+    name, params, output = snakemake.wildcards.case, snakemake.params, snakemake.output
+    asked, reference = params.structures, None
     try:
+        if asked:
+            names = dict(zip(params.organs, asked["names"], strict=True))
+            frame = structures.Frame.of(originals["volume"])
+            reference = references.read(originals["labels"], frame, names, absent=asked["missing"] == "absent")
         prepared = conversion.prepare(
-            name, *originals.values(), organs=params.organs, ignored=params.ignored, spacing=params.spacing
+            name,
+            *originals.values(),
+            organs=params.organs,
+            ignored=params.ignored,
+            spacing=params.spacing,
+            reference=reference,
         )
+        if reference:
+            prepared[-1]["structures"]["asked"] = asked
+            for note in prepared[-1]["structures"]["notes"]:
+                logger.info("%s", note)
     except errors.InputError as error:  # no failure yet, so that check_cases names all excluded cases together
         logger.info("error: %s", error)
-        prepared = cases.excluded(name, str(error), params.tried)
-    if hasattr(snakemake.output, "case"):
-        folder = Path(snakemake.output.case).parent
+        prepared, reference = cases.excluded(name, str(error), params.tried), None
+    if hasattr(output, "labels"):
+        indices, grid = (reference.labels, reference.grid) if reference else references.NOTHING
+        conversion.write_labels(indices, grid, params.organs, output.labels)
+    if hasattr(output, "image"):
+        if hasattr(output, "drawn"):
+            references.write_drawn(reference, list(params.organs), output.drawn)
+        folder = Path(output.case).parent
         cases.write(*prepared, folder)
         origins.note(folder, originals)
     else:
-        files.write_json(prepared[-1], snakemake.output[0])
+        files.write_json(prepared[-1], output.case)

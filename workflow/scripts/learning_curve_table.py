@@ -12,7 +12,7 @@ with jobs.job_log(snakemake.log[0]):
             "config, models: no network is trained by this study, so there is none to train on fewer patients; add one"
         )
     found = [
-        tables.metrics(path, params.organs, params.models).assign(share=runs.Run.of(path).share)
+        tables.metrics(path, params.organs, params.models, some=params.some).assign(share=runs.Run.of(path).share)
         for path in snakemake.input.metrics
     ]
     per_case = statistics.with_patients(pd.concat(found, ignore_index=True), params.patient)

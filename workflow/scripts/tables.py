@@ -9,7 +9,7 @@ from organbench.core.runs import Run
 with jobs.job_log(snakemake.log[0]):
     params = snakemake.params
     found = [
-        tables.metrics(path, params.partial.get(Run.of(path).model, params.organs), params.models)
+        tables.metrics(path, params.partial.get(Run.of(path).model, params.organs), params.models, some=params.some)
         for path in snakemake.input.metrics
     ]
     per_case = statistics.with_patients(pd.concat(found, ignore_index=True), params.patient)

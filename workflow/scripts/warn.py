@@ -16,6 +16,7 @@ with jobs.job_log(snakemake.log[0]) as logger:
         caveats.duplicates(folds, scans),
         caveats.unlabelled(params.unlabelled),
         caveats.only_background(trainings, per_case),
+        caveats.undosed(per_case),
     ]
     table = pd.concat([rows for rows in found if len(rows)] or found, ignore_index=True)
     for words in table["words"]:

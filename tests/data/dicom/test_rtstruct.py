@@ -20,7 +20,7 @@ from organbench.data.grids import Grid
 
 SIZE = (13, 11, 6)  # x y z
 SPACING, ORIGIN = (0.8, 1.1, 2.5), (-120.5, -80.25, -300.0)
-PROGRAM = {"colors": {"ring": (230, 159, 0)}, "algorithm": "unet", "version": "0.1.0"}
+PROGRAM = {"colors": {"ring": "#E69F00"}, "algorithm": "unet", "version": "0.1.0"}
 PLAIN = grid(SIZE, SPACING, ORIGIN, np.eye(3))
 
 
@@ -201,11 +201,11 @@ def test_slices_without_a_contour_are_told(tmp_path):
 
 def test_what_lies_outside_is_told_and_all_of_it_refused(tmp_path):
     items = [(1, square(z), "CLOSED_PLANAR") for z in (-0.6, 0, 5, 5.6)]
-    mask, (note,) = drawn(structure_set(tmp_path / "a.dcm", items))
+    mask, (note, _) = drawn(structure_set(tmp_path / "a.dcm", items))
     assert mask.any(axis=(1, 2)).tolist()[::5] == [True, True]
     assert "2 of its 4 contours lie outside the CT" in note
-    _, (note,) = drawn(structure_set(tmp_path / "a.dcm", [(1, square(1, -4, 6), "CLOSED_PLANAR")]))
-    assert "reaches beyond the CT's edge" in note
+    _, notes = drawn(structure_set(tmp_path / "a.dcm", [(1, square(1, -4, 6), "CLOSED_PLANAR")]))
+    assert "reaches beyond the CT's edge" in notes[0]
     for points in (square(-1), square(6), square(2, 20, 30)):
         with pytest.raises(InputError, match="all of it lies outside the CT"):
             drawn(structure_set(tmp_path / "a.dcm", [(1, points, "CLOSED_PLANAR")]))
@@ -295,7 +295,7 @@ def test_points_that_are_none(tmp_path, text, words):
     refused(structure_set(tmp_path / "a.dcm", [(1, text, "CLOSED_PLANAR")]), words)
 
 
-def refused(path, words=""):
+def refused(path, words="."):
     """A file is refused in one line that names it, within seconds."""
     began = time.perf_counter()
     with pytest.raises(InputError, match=words) as caught:

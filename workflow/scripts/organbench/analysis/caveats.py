@@ -1,4 +1,4 @@
-"""What to look at before the tables are believed: runs that learned nothing, doubled scans, organs without a label."""
+"""What to look at before the tables are believed: runs that learned nothing, doubled scans, missing labels, doses."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -75,5 +75,28 @@ def unlabelled(lacking: Mapping[str, Sequence[str]]) -> pd.DataFrame:
         }
         for model, organs in lacking.items()
         if organs
+    ]
+    return pd.DataFrame(rows, columns=WARNINGS)
+
+
+def undosed(per_case: pd.DataFrame) -> pd.DataFrame:
+    """Find the organs that are not scored in Gy in some cases, as no planned dose covers them.
+
+    Args:
+        per_case: `tables/per_case.csv`.
+
+    Returns:
+        A row per organ that is there without a dose in some case, with the columns of `only_background`; no rows of a
+        study without planned doses.
+    """
+    if "reference_dmean_gy" not in per_case:
+        return pd.DataFrame(columns=WARNINGS)
+    bare = per_case[(per_case["reference_ml"] > 0) & per_case["reference_dmean_gy"].isna()]
+    rows = [
+        {
+            "cases": "test",
+            "words": f"{organ}: no planned dose covers it in case {', '.join(found.unique())}, not scored in Gy there",
+        }
+        for organ, found in bare.groupby("organ", sort=False)["case"]
     ]
     return pd.DataFrame(rows, columns=WARNINGS)

@@ -112,7 +112,8 @@ def summarise(per_case: pd.DataFrame) -> pd.DataFrame:
         Columns metric, model, organ, n (patients with a value), mean, std (sample standard deviation), median, ci_low
         and ci_high (95 % interval of the mean, see `interval`), median_ci_low and median_ci_high, missing (patients
         without a value although the organ is in the reference or the prediction, of `all`: where that befell an organ),
-        false_positives (cases where a run invents the organ, of `all`: any organ) and seed_std (see `seed_spread`). A
+        false_positives (cases where a run invents the organ, of `all`: any organ), seed_std (see `seed_spread`) and
+        mean_absolute (as mean, but of values without their sign: of errors that may have one what is compared). A
         row for every combination, also where n is 0 as a model does not offer an organ; metrics in the order of the
         registry, models and organs in order of first appearance, organ `all` last.
 
@@ -120,6 +121,7 @@ def summarise(per_case: pd.DataFrame) -> pd.DataFrame:
         ValueError: an organ is itself named `all`.
     """
     cases, spread = patient_values(per_case), seed_spread(per_case)
+    sizes = patient_values(without_signs(per_case))
     false_positives = _case_counts(per_case[per_case["false_positive"]])
     rows = []
     for metric in metrics_of(per_case):
@@ -130,7 +132,9 @@ def summarise(per_case: pd.DataFrame) -> pd.DataFrame:
             low, high = interval(values.dropna().to_numpy(), np.median)
             row = {"metric": metric, "model": model, "organ": organ, **described(values)}
             row |= {"median_ci_low": low, "median_ci_high": high, "missing": missing.get(place, 0)}
-            rows.append(row | {"false_positives": false_positives.get(place, 0), "seed_std": spread.loc[place, metric]})
+            row |= {"false_positives": false_positives.get(place, 0), "seed_std": spread.loc[place, metric]}
+            size = sizes.loc[(sizes["model"] == model) & (sizes["organ"] == organ), metric].mean()
+            rows.append(row | {"mean_absolute": size})
     return pd.DataFrame(rows)
 
 
@@ -150,6 +154,11 @@ def described(values: pd.Series) -> dict[str, float]:
 def metrics_of(per_case: pd.DataFrame) -> list[str]:
     """The metrics that a table has, in the order of `registry.METRICS`."""
     return [metric for metric in METRICS if metric in per_case]
+
+
+def without_signs(per_case: pd.DataFrame) -> pd.DataFrame:
+    """A per-case table with the size of each metric's values."""
+    return per_case.assign(**{metric: per_case[metric].abs() for metric in metrics_of(per_case)})
 
 
 def seed_spread(per_case: pd.DataFrame) -> pd.DataFrame:

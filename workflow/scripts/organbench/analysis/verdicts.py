@@ -228,7 +228,7 @@ def compare(
         ValueError: an organ is itself named `all`.
     """
     metrics, organs = statistics.metrics_of(per_case), [*per_case["organ"].unique(), ALL]
-    spread = statistics.seed_spread(per_case.assign(**{metric: per_case[metric].abs() for metric in metrics}))
+    spread = statistics.seed_spread(statistics.without_signs(per_case))
     pairs = list(combinations(per_case["model"].unique(), 2))
     with_dice = {pair: statistics.paired_values(per_case, "dice", pair).index for pair in pairs}
     tables = [pd.DataFrame(columns=COMPARISON)]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from organbench.data.inputs import Input
     from organbench.inference.new_patients import Segmented, Segmenter
 
-SUFFIXES = {"nifti": ".nii.gz", "rtstruct": ".dcm"}
+SUFFIXES = {"nifti": ".nii.gz", "rtstruct": ".dcm", "seg": ".dcm"}
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -134,9 +134,9 @@ def write(segmenter: "Segmenter", segmented: "Segmented", output: Path, kind: st
         labels.CopyInformation(segmented.labels)
         images.write(labels, output)
         return
-    from organbench.data.dicom import rtstruct
-    from organbench.reporting.colours import ORGAN_COLOURS, palette, rgb
+    from organbench.data.dicom import drawings
+    from organbench.reporting.colours import ORGAN_COLOURS, palette
 
     masks = {organ: indices == index for index, organ in enumerate(organs, start=1) if segmented.volumes_ml[organ]}
-    colors = {organ: rgb(colour) for organ, colour in palette(organs, ORGAN_COLOURS).items()}
-    rtstruct.write(masks, series, output, colors=colors, algorithm=segmenter.model.name, version=VERSION)
+    colors = palette(organs, ORGAN_COLOURS)
+    drawings.write(kind, masks, series, output, colors=colors, algorithm=segmenter.model.name, version=VERSION)

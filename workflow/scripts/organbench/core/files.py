@@ -50,18 +50,32 @@ def atomic(path: str | Path) -> Iterator[Path]:
         raise InputError(f"{path}: cannot be written ({reason}); mend the disk or its rights and run again") from error
 
 
+def parts(path: str | Path) -> list[Path]:
+    """The files that a path stands for: itself, or all that lie in the folder, hidden ones too."""
+    path = Path(path)
+    return sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
+
+
+def stamp(path: str | Path) -> list[tuple[str, int, int]]:
+    """Name, size (bytes) and date (ns) of each of the files that a path stands for.
+
+    Raises:
+        OSError: one cannot be looked at.
+    """
+    return [(part.name, found.st_size, found.st_mtime_ns) for part in parts(path) for found in [part.stat()]]
+
+
 @contextmanager
 def unchanged(*paths: str | Path) -> Iterator[None]:
     """Refuse files that change inside the block: what was made of the old ones would be newer than the new ones.
 
     Raises:
-        InputError: a file has another size or time than before.
+        InputError: a file, or one in a folder, has another size or time than before.
     """
 
-    def look(path: str | Path) -> tuple[int, int] | None:
+    def look(path: str | Path) -> list[tuple[str, int, int]] | None:
         with suppress(OSError):  # whoever reads it says so
-            found = os.stat(path)
-            return found.st_size, found.st_mtime_ns
+            return stamp(path)
         return None
 
     before = [look(path) for path in paths]

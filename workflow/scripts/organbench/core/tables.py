@@ -43,7 +43,7 @@ def write(table: pd.DataFrame, path: str | Path) -> None:
         table.to_csv(temporary, index=False)
 
 
-def metrics(path: str | Path, organs: Sequence[str], models: Collection[str]) -> pd.DataFrame:
+def metrics(path: str | Path, organs: Sequence[str], models: Collection[str], *, some: bool = False) -> pd.DataFrame:
     """Read a case's metrics.
 
     A model that was renamed together with its folder has its new name in the table.
@@ -52,6 +52,7 @@ def metrics(path: str | Path, organs: Sequence[str], models: Collection[str]) ->
         path: of the CSV, in its run's folder.
         organs: names of the organs, in order.
         models: names of the study's models.
+        some: whether organs may be left out, as those that were not annotated in the case.
 
     Raises:
         InputError: they are not all there, or not of the case and run in whose place they lie.
@@ -61,8 +62,11 @@ def metrics(path: str | Path, organs: Sequence[str], models: Collection[str]) ->
     with suppress(ValueError, KeyError, AttributeError):
         found = read(StringIO(text))
         told = {(row.fold, row.seed, row.case) for row in found.itertuples()}
-        if text.endswith("\n") and found["organ"].tolist() == list(organs) and told == {(run.fold, run.seed, case)}:
+        wanted = [organ for organ in organs if not some or organ in set(found["organ"])]
+        if text.endswith("\n") and found["organ"].tolist() == wanted and told == {(run.fold, run.seed, case)}:
             names = set(found["model"])
+        if some and text.endswith("\n") and found.empty:
+            return found
     if names != {run.model} and (not names or names & set(models)):
         raise InputError(f"{path}: damaged, or not the metrics of {run}/{case}; delete it and run again")
     return found.assign(model=run.model)

@@ -114,7 +114,20 @@ def named(info: Mapping[str, Any], organs: Sequence[str]) -> dict[str, Any]:
     """What a `case.json` holds, with the organs called as they are now: new names make no other case."""
     names = dict(zip(info["organs"], organs, strict=True))
     keyed = ("organs", "voxels", "original_voxels", "hu")
-    return {**info, **{key: {names.get(name, name): value for name, value in info[key].items()} for key in keyed}}
+    result = {**info, **{key: {names.get(name, name): value for name, value in info[key].items()} for key in keyed}}
+    if drawn := info.get("structures"):
+        called = {
+            "matched": {names[organ]: found for organ, found in drawn["matched"].items()},
+            "unannotated": [names[organ] for organ in drawn["unannotated"]],
+            "overlaps": [{**row, **{key: names[row[key]] for key in ("kept", "lost")}} for row in drawn["overlaps"]],
+        }
+        result["structures"] = {**drawn, **called}
+    return result
+
+
+def unannotated(info: Mapping[str, Any]) -> list[str]:
+    """The organs of which nobody knows whether a case has them, from what its `case.json` holds."""
+    return list(info.get("structures", {}).get("unannotated", []))
 
 
 def load(folder: str | Path) -> Case:
@@ -173,7 +186,7 @@ def load_all(folders: Sequence[str | Path], *, skip_bad: bool = False) -> list[C
 
 
 def check_fold(infos: Sequence[Mapping[str, Any]], fold: Mapping[str, Sequence[str]], organs: Sequence[str]) -> None:
-    """Check that a fold's training cases show every organ.
+    """Check that a fold's training cases show every organ, and that nobody has left one out in them.
 
     Args:
         infos: what the `case.json` of each case holds.
@@ -181,8 +194,17 @@ def check_fold(infos: Sequence[Mapping[str, Any]], fold: Mapping[str, Sequence[s
         organs: names of the organs.
 
     Raises:
-        InputError: no training case has an organ, or none has it on the working grid.
+        InputError: no training case has an organ, or none has it on the working grid; or a case that is trained or
+            validated on has an organ that was not annotated.
     """
+    for organ in organs:
+        learned = {*fold["train"], *fold["validation"]}
+        if unknown := [info["case"] for info in infos if info["case"] in learned and organ in unannotated(info)]:
+            raise InputError(
+                f"config, dataset.organs: {organ} was not drawn in case {', '.join(unknown)}, so it cannot train or "
+                "validate; leave the case out (dataset.cases), make it a test case (split), add the structure's name, "
+                "or say by dataset.missing_structures: absent that the patient has none"
+            )
     trained = [info for info in infos if info["case"] in set(fold["train"])]
     for organ in organs:
         if not any(info["voxels"][organ] for info in trained):
@@ -201,7 +223,7 @@ def check_fold(infos: Sequence[Mapping[str, Any]], fold: Mapping[str, Sequence[s
 
 
 def overview(info: Mapping[str, Any]) -> dict[str, Any]:
-    """A case's row in `cases.csv`: its original grid, each organ's volume in ml (0: absent), and each organ's HU.
+    """A case's row in `cases.csv`: its original grid, each organ's volume in ml (0: absent, NaN: unknown) and its HU.
 
     `<organ>_hu` is the median of its voxels on the working grid, `_low` and `_high` hold 99 % of them (NaN: absent).
     """
@@ -211,7 +233,11 @@ def overview(info: Mapping[str, Any]) -> dict[str, Any]:
         for what in ("size", "spacing")
         for axis, value in zip("xyz", getattr(original, what), strict=True)
     }
-    volumes_ml = {f"{organ}_ml": voxels * original.voxel_ml for organ, voxels in info["original_voxels"].items()}
+    unknown = unannotated(info)
+    volumes_ml = {
+        f"{organ}_ml": float("nan") if organ in unknown else voxels * original.voxel_ml
+        for organ, voxels in info["original_voxels"].items()
+    }
     hu = {
         f"{organ}_hu{end}": float("nan") if info["hu"][organ] is None else info["hu"][organ][percentile]
         for organ in info["organs"]

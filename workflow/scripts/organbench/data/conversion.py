@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
-from organbench.data import cases, grids, images, resampling, scans
+from organbench.data import cases, grids, images, references, resampling, scans, structures
 from organbench.data.grids import Array, Grid
 
 
@@ -21,16 +21,18 @@ def prepare(
     organs: Mapping[str, Sequence[int]],
     ignored: Sequence[int] = (),
     spacing: Sequence[float | None],
+    reference: references.Reference | None = None,
 ) -> tuple[Array, Array, dict[str, Any]]:
     """Check a CT volume and its labels, and bring them to the working grid.
 
     Args:
         name: the case's name.
-        volume_path: CT volume in HU.
+        volume_path: CT volume in HU, or a folder with a CT series.
         label_path: label map on the same grid.
         organs: name of each organ and its label values, which are merged.
         ignored: label values that count as background.
         spacing: working spacing in mm, x y z; None keeps the scanner's.
+        reference: what was drawn on the scan, where organs are structures with names; `label_path` is not read then.
 
     Returns:
         Of a case its image, its label and what `case.json` holds; see `Case`.
@@ -38,16 +40,24 @@ def prepare(
     Raises:
         InputError: the volume or the labels are unfit; see `images`.
     """
-    scanned = images.read_grid(volume_path)
+    frame = structures.Frame.of(volume_path)
+    scanned = frame.grid
     scans.check_size(volume_path, scanned, spacing)
 
     def prepare_labels() -> tuple[Array, dict[str, int], list[int]]:
-        labels = images.read_labels(label_path, organs, ignored)
-        grids.check_pair(scanned, Grid.of(labels), volume_path, label_path)
-        grids.place(labels, scanned)
+        if reference:
+            labels, ignored_there = grids.to_image(reference.labels, scanned), []
+        else:
+            labels = images.read_labels(label_path, organs, ignored)
+            grids.check_pair(scanned, Grid.of(labels), volume_path, label_path)
+            grids.place(labels, scanned)
+            ignored_there = images.ignored_in(labels)
         indices, grid = grids.oriented(labels)
         resampled = resampling.resample_labels(indices, grid, grid.with_spacing(spacing), len(organs))
-        return resampled, voxels_of(indices, organs), images.ignored_in(labels)
+        voxels = voxels_of(indices, organs)
+        for index, mask in reference.drawn.items() if reference else ():
+            voxels[list(organs)[index - 1]] = int(mask.sum())
+        return resampled, voxels, ignored_there
 
     with ThreadPoolExecutor(1) as pool:  # while the volume is unpacked
         preparing = pool.submit(prepare_labels)
@@ -66,6 +76,8 @@ def prepare(
         "original_voxels": original_voxels,
         "voxels": voxels_of(label, organs),
         "hu": hu_statistics(scan.image, label, organs),
+        **({"structures": reference.told()} if reference else {}),
+        **({"series": frame.series.told()} if frame.series else {}),
     }
     return scan.image, label, info
 

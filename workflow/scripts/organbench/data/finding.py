@@ -71,7 +71,9 @@ def pairs(dataset: Mapping[str, Any], root: str, stored: Sequence[str] | None) -
     if stored is None and not Path(root).is_dir():
         raise InputError(f"{root}: the data set's folder is not there; put the data there or set dataset.root")
     volumes, labels = (matching(root, dataset[key], stored) for key in ("image", "label"))
-    if len(dataset["label"]) >= len(dataset["image"]):  # "{case}.nii.gz" also matches "{case}-labels.nii.gz"
+    if dataset["label"] == dataset["image"]:  # folders, each with a series and its structures
+        pass
+    elif len(dataset["label"]) >= len(dataset["image"]):  # "{case}.nii.gz" also matches "{case}-labels.nii.gz"
         volumes = {case: path for case, path in volumes.items() if path not in labels.values()}
     else:
         labels = {case: path for case, path in labels.items() if path not in volumes.values()}
@@ -87,13 +89,13 @@ def pairs(dataset: Mapping[str, Any], root: str, stored: Sequence[str] | None) -
         elif case not in volumes:
             incomplete[case] = f"{label}: has no volume; add {image} or remove the labels"
         for path in (image, label):
-            if case not in incomplete and stored is None and not Path(path).is_file():
+            if case not in incomplete and stored is None and not (Path(path).is_file() or Path(path).is_dir()):
                 incomplete[case] = f"{path}: is no file, nor a link to one; mend or remove it"
     return labels | volumes, incomplete
 
 
 def matching(root: str, pattern: str, stored: Sequence[str] | None) -> dict[str, str]:
-    """The files below `root`, or of those `stored`, that match a pattern with `{case}` in it, by the case's name."""
+    """The files and folders below `root`, or of those `stored`, that match a pattern with `{case}`, by the case."""
     before, *rest = (re.escape(part) for part in pattern.split("{case}"))
     expression = re.compile(before + "(?P<case>[^/]+)" + "".join(part + "(?P=case)" for part in rest[:-1]) + rest[-1])
     if stored is None:
@@ -106,6 +108,45 @@ def files_of(dataset: Mapping[str, Any], case: str) -> tuple[str, str]:
     """The paths of a case's volume and labels."""
     image, label = (f"{dataset['root'].rstrip('/')}/{dataset[key]}" for key in ("image", "label"))
     return image.replace("{case}", case), label.replace("{case}", case)
+
+
+def doses(
+    dataset: Mapping[str, Any], cases: Iterable[str], stored: Sequence[str] | None = None
+) -> dict[str, list[str]]:
+    """Find the planned dose of each case: a file, or all files of a folder; no file where there is none.
+
+    Args:
+        dataset: the config's `dataset`, with a pattern of doses.
+        cases: the study's.
+        stored: as for `find_cases`. At an address that cannot be listed each case is taken to have its dose, and so is
+            each of OpenKBP's patients, as its dose is fetched.
+
+    Raises:
+        InputError: no case has a dose.
+    """
+    root = dataset["root"].rstrip("/")
+    wanted = {case: f"{root}/{dataset['dose'].replace('{case}', case)}" for case in cases}
+    if dataset["source"] == "openkbp" or (is_address(root) and stored is None):
+        return {case: [path] for case, path in wanted.items()}
+    if stored is not None:
+        there = {f"{root}/{path}" for path in stored}
+        found = {
+            case: [path] if path in there else sorted(file for file in there if file.startswith(f"{path}/"))
+            for case, path in wanted.items()
+        }
+    else:
+        found = {case: files_at(Path(path)) for case, path in wanted.items()}
+    if wanted and not any(found.values()):
+        first = next(iter(wanted.values()))
+        raise InputError(f"config, dataset.dose: no case has one, the first would be {first}; correct the pattern")
+    return found
+
+
+def files_at(path: Path) -> list[str]:
+    """A file, or all files of a folder but for hidden ones; none where there is neither."""
+    if path.is_dir():
+        return sorted(str(file) for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
+    return [str(path)] if path.is_file() else []
 
 
 def absent(dataset: Mapping[str, Any], cases: Iterable[str]) -> list[str]:

@@ -3,28 +3,50 @@
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import SimpleITK as sitk
 
 from organbench.core.errors import InputError
-from organbench.core.files import atomic
+from organbench.core.files import atomic, stamp
 from organbench.data import formats
 from organbench.data.grids import Grid, check_grid, slabs
 from organbench.data.labels import lookup, whole_numbers
+
+if TYPE_CHECKING:
+    from organbench.data.dicom.series import Series
 
 IGNORED = "ignored"  # key of the metadata of a label map that was read
 
 
 def read_grid(path: str | Path) -> Grid:
-    """Read where the voxels of a 3D image lie, but not the voxels.
+    """Read where the voxels of a 3D image lie, but not the voxels; of a folder those of the CT series in it.
 
     Raises:
         InputError: the file cannot be read, is not 3D, is larger than any CT, lies nowhere in the patient, or a file of
             the same name without .gz lies beside it (SimpleITK would take the voxels from there).
     """
-    return open_image(Path(path))[1]
+    return series_in(path).grid if Path(path).is_dir() else open_image(Path(path))[1]
+
+
+def series_in(folder: str | Path) -> "Series":
+    """The CT series in a folder, which is looked through again only where a file has changed.
+
+    Raises:
+        InputError: there is none, or it is unfit, see `series.find`.
+    """
+    return _series(Path(folder), tuple(stamp(folder)))
+
+
+@lru_cache(maxsize=4)
+def _series(folder: Path, stamp: tuple[tuple[str, int, int], ...]) -> "Series":
+    """The CT series in a folder whose files have this size and date."""
+    from organbench.data.dicom import series  # slow to import
+
+    return series.find(folder)
 
 
 def open_image(path: Path) -> tuple[formats.kind.Header, Grid, sitk.ImageFileReader]:
@@ -69,11 +91,15 @@ def read(path: str | Path) -> sitk.Image:
 
 
 def read_volume(path: str | Path) -> sitk.Image:
-    """Read a CT volume (HU) as float32 or an integer type.
+    """Read a CT volume (HU) as float32 or an integer type; from a folder the CT series in it.
 
     Raises:
-        InputError: as `read`, or a voxel is NaN or infinite.
+        InputError: as `read` or `series_in`, or a voxel is NaN or infinite.
     """
+    if Path(path).is_dir():
+        from organbench.data.dicom import series  # slow to import
+
+        return series.read(series_in(path))
     image = read(path)
     voxels = sitk.GetArrayViewFromImage(image)
     if voxels.dtype.kind == "c":

@@ -58,14 +58,8 @@ def read(scan: Input, spacing: Sequence[float | None]) -> tuple[sitk.Image, "Ser
     Raises:
         InputError: it is no sound volume, or no CT series.
     """
-    if not scan.is_series:
-        scans.check_size(scan.path, images.read_grid(scan.path), spacing)
-        return images.read_volume(scan.path), None
-    from organbench.data.dicom import series  # pydicom takes its time
-
-    found = series.find(scan.path)
-    scans.check_size(scan.path, found.grid, spacing)
-    return series.read(found), found
+    scans.check_size(scan.path, images.read_grid(scan.path), spacing)
+    return images.read_volume(scan.path), images.series_in(scan.path) if scan.is_series else None
 
 
 def scans_at(place: Path) -> list[Path]:

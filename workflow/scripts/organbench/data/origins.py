@@ -19,13 +19,24 @@ NAME = "source.json"  # beside case.json, which is the same wherever its files l
 def describe(path: str | Path) -> dict[str, Any]:
     """What tells a file from others: its size in bytes, its date in ns, and a hash of its content.
 
+    Of a folder that is all of its files' size, the newest date, and a hash of their hashes: what they are called says
+    nothing.
+
     Raises:
         OSError: it cannot be read.
     """
-    found = Path(path).stat()
-    with Path(path).open("rb") as stream:
-        content = hashlib.file_digest(stream, "sha256").hexdigest()
-    return {"bytes": found.st_size, "mtime_ns": found.st_mtime_ns, "sha256": content}
+    held = []
+    for part in files.parts(path):
+        with part.open("rb") as stream:
+            held.append(hashlib.file_digest(stream, "sha256").hexdigest())
+    content = hashlib.sha256("".join(sorted(held)).encode()).hexdigest() if Path(path).is_dir() else held[0]
+    return {**look(path), "sha256": content}
+
+
+def look(path: str | Path) -> dict[str, int]:
+    """The size in bytes and the date in ns of a file, or of all files in a folder."""
+    found = files.stamp(path)
+    return {"bytes": sum(size for _, size, _ in found), "mtime_ns": max((date for *_, date in found), default=0)}
 
 
 def note(folder: str | Path, originals: Mapping[str, str | Path]) -> None:
@@ -54,10 +65,10 @@ def same(folder: str | Path, originals: Mapping[str, str | Path]) -> bool:
     """
     known = files.sound_json(Path(folder, NAME))
     try:
-        found = {what: Path(file).stat() for what, file in originals.items()}
-        if any(there.st_size != known[what]["bytes"] for what, there in found.items()):
+        found = {what: look(file) for what, file in originals.items()}
+        if any(there["bytes"] != known[what]["bytes"] for what, there in found.items()):
             return False
-        moved = [what for what, there in found.items() if there.st_mtime_ns != known[what]["mtime_ns"]]
+        moved = [what for what, there in found.items() if there["mtime_ns"] != known[what]["mtime_ns"]]
         if any(describe(originals[what])["sha256"] != known[what]["sha256"] for what in moved):
             return False
     except (OSError, KeyError, TypeError):
@@ -73,13 +84,16 @@ def why_anew(info: Mapping[str, Any], wanted: Mapping[str, Any], *, skip_bad: bo
 
     Args:
         info: what its `case.json` holds.
-        wanted: the label `values` of each organ, those that are `ignored`, and the `spacing`, as JSON holds them.
+        wanted: the label `values` of each organ, those that are `ignored`, and the `spacing`, as JSON holds them; and
+            where organs are structures with names, what is asked of these (`structures`).
         skip_bad: whether the study goes on without cases that cannot be used.
     """
     if "bad" in info:
         return "" if skip_bad and info.get("tried") == wanted else UNUSABLE
     if list(info["organs"].values()) != wanted["values"]:
         return "dataset.organs has other label values"
+    if info.get("structures", {}).get("asked") != wanted.get("structures"):
+        return "dataset.organs has other names of structures, or dataset.missing_structures is another"
     if info.get("spacing") != wanted["spacing"]:
         return "preprocessing.spacing is another"
     lacking = set(info.get("ignored", [])) - set(wanted["ignored"])

@@ -10,11 +10,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from organbench.evaluation import surfaces
+from organbench.evaluation import dvh, surfaces
 from organbench.evaluation.overlaps import joint_histogram, scores
-from organbench.evaluation.registry import MEASURED
-
-COLUMNS = ("organ", *MEASURED, "false_positive", "legacy")
+from organbench.evaluation.registry import measured
 
 
 @dataclass(frozen=True)
@@ -28,6 +26,7 @@ class Pair:
         spacing: mm, x y z.
         tolerance_mm: how far off a surface or contour is acceptable, mm.
         workers: threads that search for distant surfaces.
+        dose: the planned dose, Gy, the same shape; NaN where there is none. None: the study has none.
     """
 
     counted: Mapping[str, float]
@@ -36,6 +35,16 @@ class Pair:
     spacing: Sequence[float]
     tolerance_mm: float
     workers: int = 1
+    dose: NDArray[Any] | None = None
+
+    @cached_property
+    def doses(self) -> tuple[dvh.Doses, dvh.Doses]:
+        """What dose the reference and the prediction receive, see `registry` for contours that are not covered."""
+        none, voxel_ml = np.empty(0, np.float32), float(np.prod(self.spacing)) / 1000
+        inside = none if self.dose is None else self.dose[self.reference]
+        is_covered = len(inside) > 0 and not np.isnan(inside).any()
+        predicted = np.nan_to_num(self.dose[self.prediction]) if self.dose is not None and is_covered else none
+        return dvh.statistics(inside, voxel_ml), dvh.statistics(predicted, voxel_ml)
 
     @cached_property
     def distances(self) -> surfaces.Distances | None:
@@ -57,6 +66,8 @@ def measure(
     spacing: Sequence[float],
     tolerance_mm: float | Mapping[str, float],
     workers: int = 1,
+    dose: NDArray[Any] | None = None,
+    drawn: Mapping[int, NDArray[Any]] | None = None,
 ) -> pd.DataFrame:
     """Measure how well a prediction agrees with the reference, organ by organ.
 
@@ -68,27 +79,40 @@ def measure(
         spacing: mm, x y z.
         tolerance_mm: how far off a surface or contour is acceptable, mm; one number, or a number per organ.
         workers: threads that search for distant surfaces.
+        dose: the planned dose, Gy, float32, the same shape; NaN where there is none. None: the study has none, and the
+            table no columns of doses.
+        drawn: bool masks of the reference, the same shape, by organ index, of organs that overlap others, so that the
+            label map does not show them whole; these are measured in place of what it shows.
 
     Returns:
-        A row per organ, in the order of `organs`, with the columns organ; those of `registry.MEASURED`, see there for
+        A row per organ, in the order of `organs`, with the columns organ; those of `registry.measured`, see there for
         the empty-mask rule; false_positive (bool: predicted where there is none); and legacy (see `legacy_score`),
         which is the whole case's and so the same in every row.
 
     Raises:
-        ValueError: as `overlaps.overlap`.
+        ValueError: as `overlaps.overlap`; or the dose has another shape.
     """
+    if dose is not None and dose.shape != reference.shape:
+        raise ValueError(f"reference and dose differ in shape: {reference.shape} and {dose.shape} (z y x)")
+    wanted = measured(dosed=dose is not None)
     counts = joint_histogram(reference, prediction, len(organs))
-    counted = scores(counts, organs, voxel_ml=float(np.prod(spacing)) / 1000)
+    voxel_ml, drawn = float(np.prod(spacing)) / 1000, drawn or {}
+    counted = scores(counts, organs, voxel_ml).to_dict("records")
     boxes = [ndimage.find_objects(labels, len(organs)) for labels in (reference, prediction)]
+    for index, mask in drawn.items():
+        pairs = joint_histogram(mask.view(np.uint8), (prediction == index).view(np.uint8), 1)
+        (counted[index - 1],) = scores(pairs, [organs[index - 1]], voxel_ml).to_dict("records")
+        boxes[0][index - 1] = ndimage.find_objects(mask.view(np.uint8), 1)[0]
     legacy, rows = legacy_score(counts), []
-    for index, (organ, of_organ) in enumerate(zip(organs, counted.to_dict("records"), strict=True), start=1):
+    for index, (organ, of_organ) in enumerate(zip(organs, counted, strict=True), start=1):
         box = enclosing([found[index - 1] for found in boxes if found[index - 1]])
         tolerance = tolerance_mm[organ] if isinstance(tolerance_mm, Mapping) else tolerance_mm
-        masks = reference[box] == index, prediction[box] == index
-        pair = Pair(of_organ, *masks, spacing=spacing, tolerance_mm=tolerance, workers=workers)
-        measured = {name: metric.of(pair) for name, metric in MEASURED.items()}
-        rows.append({"organ": organ, **measured, "false_positive": of_organ["false_positive"], "legacy": legacy})
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+        ours = drawn[index][box] if index in drawn else reference[box] == index
+        masks = ours, prediction[box] == index
+        pair = Pair(of_organ, *masks, spacing, tolerance, workers, None if dose is None else dose[box])
+        values = {name: metric.of(pair) for name, metric in wanted.items()}
+        rows.append({"organ": organ, **values, "false_positive": of_organ["false_positive"], "legacy": legacy})
+    return pd.DataFrame(rows, columns=["organ", *wanted, "false_positive", "legacy"])
 
 
 def enclosing(boxes: Sequence[tuple[slice, ...]]) -> tuple[slice, ...]:

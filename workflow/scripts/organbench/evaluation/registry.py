@@ -6,15 +6,17 @@ workflow reads it before any job runs.
 
 One rule for empty masks, which decides the means of organs that few scans show:
 
-| reference | prediction | Dice, IoU | precision | recall | hd, hd95, assd | nsd | apl | volume_error |
-|---|---|---|---|---|---|---|---|---|
-| empty | empty | NaN | NaN | NaN | NaN | NaN | NaN | NaN |
-| empty | there | 0 | 0 | NaN | NaN | 0 | NaN | NaN |
-| there | empty | 0 | NaN | 0 | NaN | 0 | the whole contour | -1 |
-| there | there | measured | measured | measured | measured | measured | measured | measured |
+| reference | prediction | Dice, IoU | precision | recall | hd, hd95, assd | nsd | apl | volume_error | doses |
+|---|---|---|---|---|---|---|---|---|---|
+| empty | empty | NaN | NaN | NaN | NaN | NaN | NaN | NaN | NaN |
+| empty | there | 0 | 0 | NaN | NaN | 0 | NaN | NaN | NaN |
+| there | empty | 0 | NaN | 0 | NaN | 0 | the whole contour | -1 | NaN |
+| there | there | measured | measured | measured | measured | measured | measured | measured | measured |
 
 NaN is left out of every mean, and `n` says how many cases were left in. So a network that misses an organ altogether is
-not punished by its distances: read them together with Dice or NSD.
+not punished by its distances, nor by its doses: read them together with Dice or NSD. Of the doses only the reference's
+own stays where the prediction is empty. All are NaN where the planned dose does not cover the whole reference; where a
+prediction goes beyond the dose's grid, it receives 0 Gy there, as that is where the plan's dose ends.
 """
 
 from __future__ import annotations
@@ -46,6 +48,7 @@ class Metric:
         citation: who defined it, a key of workflow/report/references.bib.
         drawn: its place among the figures of metrics; 0: it has none.
         shown: its place in the viewer's table; 0: it is not there.
+        dosed: it is of a planned dose, and only studies that have one have it.
     """
 
     of: Callable[[Pair], float]
@@ -56,10 +59,16 @@ class Metric:
     points: str = ""
     decimals: int = 3
     best: int | None = None
-    lowest: int = 0
+    lowest: float = 0
     citation: str = ""
     drawn: int = 0
     shown: int = 0
+    dosed: bool = False
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether a value may be too small as well as too large, so that its size is what is compared."""
+        return self.best == 0 and self.lowest < 0
 
     @property
     def scale(self) -> int:
@@ -69,7 +78,8 @@ class Metric:
     @property
     def axis(self) -> str:
         """What is written at an axis."""
-        better = f"{self.unit}, lower" if self.best == 0 else "0 to 1, higher"
+        nearer = "nearer to 0" if self.is_signed else "lower"
+        better = f"{self.unit}, {nearer}" if self.best == 0 else "0 to 1, higher"
         return f"{self.name[0].upper()}{self.name[1:]} ({better} is better)"
 
 
@@ -111,9 +121,26 @@ def volume_error(pair: Pair) -> float:
     return (pair.counted["predicted_ml"] - volume) / volume if volume else math.nan
 
 
+def reference_dose(statistic: str) -> Callable[[Pair], float]:
+    """A function that gives what dose the reference receives, Gy; `dvh.statistics` has the definitions."""
+    return lambda pair: pair.doses[0][statistic]
+
+
+def predicted_dose(statistic: str) -> Callable[[Pair], float]:
+    """A function that gives what dose the predicted contour receives, Gy; NaN unless both contours are there."""
+    return lambda pair: pair.doses[1][statistic]
+
+
+def dose_error(statistic: str) -> Callable[[Pair], float]:
+    """A function that gives the predicted contour's minus the reference's, Gy (van Dijk et al. 2020, with the sign)."""
+    return lambda pair: pair.doses[1][statistic] - pair.doses[0][statistic]
+
+
 share = partial(Metric, best=1)
 length = partial(Metric, unit="mm", best=0)
 amount = partial(Metric, unit="ml", decimals=1)
+gray = partial(Metric, unit="Gy", decimals=2, dosed=True)
+dose_difference = partial(gray, best=0, lowest=-math.inf)
 MEASURED: Mapping[str, Metric] = {
     "dice": share(
         counted("dice"), "Dice coefficient", "Dice", points="Dice points", citation="dice1945", drawn=1, shown=1
@@ -154,6 +181,45 @@ MEASURED: Mapping[str, Metric] = {
     ),
     "reference_ml": amount(counted("reference_ml"), "volume of the reference", "reference volume"),
     "predicted_ml": amount(counted("predicted_ml"), "predicted volume", "volume", shown=4),
+    "dmean_error": dose_difference(
+        dose_error("dmean"),
+        "difference in mean dose",
+        "\N{GREEK CAPITAL LETTER DELTA}mean dose",
+        points="Gy of mean dose",
+        citation="vandijk2020",
+        drawn=4,
+        shown=11,
+    ),
+    "d2_error": dose_difference(
+        dose_error("d2"),
+        "difference in D2%",
+        "\N{GREEK CAPITAL LETTER DELTA}D2%",
+        points="Gy of D2%",
+        citation="icru2010",
+    ),
+    "d1cc_error": dose_difference(
+        dose_error("d1cc"),
+        "difference in D1cc",
+        "\N{GREEK CAPITAL LETTER DELTA}D1cc",
+        points="Gy of D1cc",
+    ),
+    "dmax_error": dose_difference(
+        dose_error("dmax"),
+        "difference in maximum dose",
+        "\N{GREEK CAPITAL LETTER DELTA}max dose",
+        points="Gy of maximum dose",
+        citation="vandijk2020",
+        drawn=5,
+        shown=12,
+    ),
+    "reference_dmean_gy": gray(reference_dose("dmean"), "mean dose of the reference", "reference mean dose"),
+    "predicted_dmean_gy": gray(predicted_dose("dmean"), "mean dose of the predicted contour", "mean dose"),
+    "reference_d2_gy": gray(reference_dose("d2"), "D2% of the reference", "reference D2%"),
+    "predicted_d2_gy": gray(predicted_dose("d2"), "D2% of the predicted contour", "D2%"),
+    "reference_d1cc_gy": gray(reference_dose("d1cc"), "D1cc of the reference", "reference D1cc"),
+    "predicted_d1cc_gy": gray(predicted_dose("d1cc"), "D1cc of the predicted contour", "D1cc"),
+    "reference_dmax_gy": gray(reference_dose("dmax"), "maximum dose of the reference", "reference maximum dose"),
+    "predicted_dmax_gy": gray(predicted_dose("dmax"), "maximum dose of the predicted contour", "maximum dose"),
 }
 """What is measured of an organ of a case: the columns of a metrics table, in their order."""
 
@@ -161,11 +227,17 @@ METRICS: Mapping[str, Metric] = {name: metric for name, metric in MEASURED.items
 """Those that say how good a prediction is: they are summarised and compared."""
 
 
-def drawn() -> list[str]:
-    """The metrics that have a figure of their own, in the order of the figures."""
-    return sorted((name for name, metric in METRICS.items() if metric.drawn), key=lambda name: METRICS[name].drawn)
+def measured(*, dosed: bool) -> dict[str, Metric]:
+    """What is measured in a study with a planned dose, or in one without."""
+    return {name: metric for name, metric in MEASURED.items() if dosed or not metric.dosed}
+
+
+def drawn(*, dosed: bool) -> list[str]:
+    """The metrics that have a figure of their own in such a study, in the order of the figures."""
+    found = {name: metric.drawn for name, metric in METRICS.items() if metric.drawn and (dosed or not metric.dosed)}
+    return sorted(found, key=lambda name: found[name])
 
 
 def shown() -> list[str]:
-    """What the viewer shows, in its order."""
+    """What the viewer shows, in its order, of what a study has."""
     return sorted((name for name, metric in MEASURED.items() if metric.shown), key=lambda name: MEASURED[name].shown)

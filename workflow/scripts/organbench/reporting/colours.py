@@ -20,9 +20,3 @@ GROUP_COLOURS = (
 def palette(names: Iterable[str], colours: Sequence[str] = MODEL_COLOURS) -> dict[str, str]:
     """Give every model (with other colours every organ, or group) its colour, in their order; colours repeat."""
     return {name: colours[i % len(colours)] for i, name in enumerate(names)}
-
-
-def rgb(colour: str) -> tuple[int, int, int]:
-    """Red, green and blue, 0 to 255, of a colour such as #0072B2."""
-    red, green, blue = bytes.fromhex(colour.removeprefix("#"))
-    return red, green, blue

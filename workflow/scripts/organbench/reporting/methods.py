@@ -84,7 +84,7 @@ def text(
         trainings=0 if tuned is None else len(tuned),
         failed=0 if tuned is None else int(tuned["failed"].sum()),
         converged={} if converged is None else converged.groupby("verdict", sort=False)["model"].agg(list).to_dict(),
-        metrics=METRICS.values(),
+        metrics=[metric for metric in METRICS.values() if study.dataset.dose or not metric.dosed],
         least_organs=LEAST_ORGANS,
         fixed=fixed,
         changes=protocol.changes(fixed, study.fixes) if fixed else [],

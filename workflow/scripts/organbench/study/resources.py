@@ -152,9 +152,9 @@ def predict(
     return request(TORCH + CUDA * gpu, memory, 10, seconds + scan.voxels * classes / 5e6)
 
 
-def evaluate(scan: Scan, *, classes: int) -> dict[str, int]:
-    """To measure a prediction on the scanner's grid; surfaces are measured within each organ's box."""
-    return request(STARTED, 7 * scan.voxels, 10, scan.voxels * classes / 1e6)
+def evaluate(scan: Scan, *, classes: int, dosed: bool = False) -> dict[str, int]:
+    """To measure a prediction on the scanner's grid, in Gy too; surfaces are measured within each organ's box."""
+    return request(STARTED, (15 if dosed else 7) * scan.voxels, 10, scan.voxels * classes / 1e6)
 
 
 def show(scan: Scan, *, classes: int, models: int) -> dict[str, int]:

@@ -26,12 +26,13 @@ class Phantom:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Of the config's `dataset` where cases are from, what they are cited by, their organs and pairs, and groups."""
+    """Of the config's `dataset` where cases are from, what they are cited by, their organs and pairs, groups, doses."""
 
     source: str
     citation: str | None
     organs: tuple[str, ...]
     group: str | None
+    dose: str | None
     mirrored: Mapping[str, str]
     phantom: Phantom
 
@@ -114,6 +115,7 @@ class Study:
                 citation=dataset["citation"],
                 organs=tuple(dataset["organs"]),
                 group=dataset["group"],
+                dose=dataset["dose"],
                 mirrored=dataset["mirrored"],
                 phantom=Phantom(**tuples(dataset["phantom"])),
             ),

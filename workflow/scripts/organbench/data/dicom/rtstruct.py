@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pydicom
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.sr.codedict import codes
@@ -14,7 +15,7 @@ from pydicom.uid import ImplicitVRLittleEndian, RTStructureSetStorage, generate_
 
 from organbench.core.errors import InputError, plain
 from organbench.core.files import atomic
-from organbench.data.dicom import contours
+from organbench.data.dicom import contours, references
 from organbench.data.dicom.files import is_dicom, read_header, sound
 from organbench.data.dicom.series import Series
 from organbench.data.dicom.structures import Structure, StructureSet, drawn, mask
@@ -25,6 +26,11 @@ __all__ = ["Structure", "StructureSet", "check_series", "drawn", "mask", "read",
 LARGEST_FILE = 1 << 30  # bytes
 MOST_ITEMS = 400_000  # of all sequences; a hundred structures on a thousand slices have fewer
 ITEMS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")  # what begins an item, as either order of bytes writes it
+READ = (
+    *("SOPClassUID", "Modality", "ReferencedFrameOfReferenceSequence", "FrameOfReferenceUID"),
+    *("StructureSetROISequence", "ROIContourSequence"),
+)
+UNDEFINED = 0xFFFFFFFF  # length of what ends with a mark
 CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 CONTOUR_DATA = Tag("ContourData")
 DIGITS = 4  # of mm
@@ -62,10 +68,19 @@ def read(path: Path) -> StructureSet:
         content = path.read_bytes()
         if (items := max(content.count(mark) for mark in ITEMS)) > MOST_ITEMS:
             raise InputError(f"{path}: holds {items} contours and more, as no RTSTRUCT does; export it again")
-        header, _ = read_header(path)
+        header, _ = read_header(path, READ)
         if header.get("SOPClassUID") != RTStructureSetStorage:
             raise InputError(f"{path}: is no RTSTRUCT but {plain(header.get('Modality') or 'unknown')}; give another")
+        if any(is_cut(header.get_item(tag)) for tag in header.keys()) or "ROIContourSequence" not in header:  # noqa: SIM118
+            raise InputError(f"{path}: is cut short, so that contours are lacking; copy the file again")
         return structures_of(path, header)
+
+
+def is_cut(element: pydicom.DataElement | RawDataElement | None) -> bool:
+    """Whether the file ends before an element that was read from it does: pydicom takes what is there."""
+    if not isinstance(element, RawDataElement) or element.value is None or element.length == UNDEFINED:
+        return False
+    return len(element.value) != element.length
 
 
 def structures_of(path: Path, header: pydicom.Dataset) -> StructureSet:
@@ -167,22 +182,8 @@ def points_of(said: str, item: pydicom.Dataset) -> Array:
 
 
 def check_series(found: StructureSet, series: Series) -> list[str]:
-    """Check that structures belong to a CT series.
-
-    Returns:
-        A note where they were drawn on another series in the same frame of reference, as on one of a registered pair.
-
-    Raises:
-        InputError: their frame of reference is another one.
-    """
-    if found.frame_of_reference and series.frame_of_reference and found.frame_of_reference != series.frame_of_reference:
-        raise InputError(
-            f"{found.path}: was drawn in another frame of reference than that of the CT in {series.folder}; "
-            "give the CT on which it was drawn"
-        )
-    if found.series and series.uid and found.series != series.uid:
-        return [f"{found.path}: was drawn on another series of the same frame of reference than {series.folder}"]
-    return []
+    """Check that structures belong to a CT series; see `references.check`."""
+    return references.check(found.path, found.series, found.frame_of_reference, series)
 
 
 def write(
@@ -190,7 +191,7 @@ def write(
     series: Series,
     path: Path,
     *,
-    colors: Mapping[str, tuple[int, int, int]],
+    colors: Mapping[str, str],
     algorithm: str,
     version: str,
     keyholes: bool = False,
@@ -201,7 +202,7 @@ def write(
         masks: of each structure, by its name: boolean (z y x), on the series' grid; they may overlap.
         series: the CT, to which the file refers.
         path: the file.
-        colors: red, green and blue (0 to 255) of each structure.
+        colors: of structures, such as #E69F00; one without has none in the file.
         algorithm: the name of what drew them.
         version: of that.
         keyholes: join each hole to what is around it, for systems that fill every contour; without, a hole is a contour
@@ -210,13 +211,7 @@ def write(
     Raises:
         InputError: the series cannot be referred to, a name cannot be stored, or the file cannot be written.
     """
-    for what, value in (("SeriesInstanceUID", series.uid), ("FrameOfReferenceUID", series.frame_of_reference)):
-        if not value:
-            raise InputError(f"{series.folder}: its slices have no {what}, to which contours refer; export them again")
-    for name, voxels in masks.items():
-        check_name(path, name)
-        if voxels.shape != series.grid.shape:
-            raise InputError(f"{path}: {name} is a mask of {voxels.shape} voxels, the CT has {series.grid.shape}")
+    check_masks(masks, series, path)
     with sound(series.folder):
         result = described(series, algorithm, version)
     result.StructureSetROISequence, result.ROIContourSequence = Sequence(), Sequence()
@@ -232,17 +227,23 @@ def write(
         result.save_as(temporary, enforce_file_format=True)
 
 
-def check_name(path: Path, name: str) -> None:
-    """Check that a structure's name can be stored.
+def check_masks(masks: Mapping[str, Array], series: Series, path: Path) -> None:
+    """Check that masks can be written as structures of a series.
 
     Raises:
-        InputError: it cannot.
+        InputError: the series has no UIDs to refer to, a name cannot be stored, or a mask lies on another grid.
     """
-    if not name.strip() or len(name) > LONGEST_NAME or "\\" in name or not name.isprintable():
-        raise InputError(
-            f"{path}: {plain(name)!r} cannot be a structure's name, which has 1 to {LONGEST_NAME} letters and no "
-            "backslash; name it otherwise"
-        )
+    for what, value in (("SeriesInstanceUID", series.uid), ("FrameOfReferenceUID", series.frame_of_reference)):
+        if not value:
+            raise InputError(f"{series.folder}: its slices have no {what}, to which contours refer; export them again")
+    for name, voxels in masks.items():
+        if not name.strip() or len(name) > LONGEST_NAME or "\\" in name or not name.isprintable():
+            raise InputError(
+                f"{path}: {plain(name)!r} cannot be a structure's name, which has 1 to {LONGEST_NAME} letters and no "
+                "backslash; name it otherwise"
+            )
+        if voxels.shape != series.grid.shape:
+            raise InputError(f"{path}: {name} is a mask of {voxels.shape} voxels, the CT has {series.grid.shape}")
 
 
 def described(series: Series, algorithm: str, version: str) -> pydicom.Dataset:
@@ -304,14 +305,12 @@ def named(number: int, name: str, series: Series, algorithm: str, version: str) 
     return result
 
 
-def contoured(
-    number: int, voxels: Array, series: Series, shown: tuple[int, int, int] | None, keyholes: bool
-) -> pydicom.Dataset:
+def contoured(number: int, voxels: Array, series: Series, shown: str | None, keyholes: bool) -> pydicom.Dataset:
     """The contours of a mask (z y x); none where it is empty."""
     result = pydicom.Dataset()
     result.ReferencedROINumber = number
     if shown is not None:
-        result.ROIDisplayColor = list(shown)
+        result.ROIDisplayColor = list(bytes.fromhex(shown.removeprefix("#")))
     items: list[pydicom.Dataset] = []
     for z in np.flatnonzero(voxels.any(axis=(1, 2))).tolist():
         lines = contours.outlines(voxels[z])

@@ -55,6 +55,10 @@ class Series:
     header: pydicom.Dataset
     fractional: bool = False
 
+    def told(self) -> dict[str, str]:
+        """What `case.json` says of it: the UIDs of study, series and frame of reference."""
+        return {"study": self.study, "uid": self.uid, "frame_of_reference": self.frame_of_reference}
+
 
 def find(folder: Path, uid: str | None = None) -> Series:
     """Find the CT series in a folder, and where its voxels lie.

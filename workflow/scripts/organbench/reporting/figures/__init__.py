@@ -32,8 +32,9 @@ class Figure:
         settings: what it is given last: `models`, `organs`, `observers`, or `tuned` (the settings that are).
         category: its place in the report.
         label: its name in the report.
-        needs: how many `models`, `groups`, `candidates` of tuning, `histories` (models whose trainings have one), or
-            `requests` (of the user, by a rule of its own) there have to be for it to be drawn.
+        needs: how many `models`, `groups`, `doses` (cases that have one), `candidates` of tuning, `histories` (models
+            whose trainings have one), or `requests` (of the user, by a rule of its own) there have to be for it to be
+            drawn.
     """
 
     name: str
@@ -46,9 +47,12 @@ class Figure:
     needs: Mapping[str, int] = field(default_factory=dict)
 
 
-def known() -> dict[str, list[Figure]]:
-    """The figures of each file that has some."""
-    found = {module.name: list(figures_of(module.name)) for module in pkgutil.iter_modules(__path__)}
+def known(*, dosed: bool) -> dict[str, list[Figure]]:
+    """The figures of each file that has some, in a study with planned doses or in one without."""
+    found = {
+        module.name: [figure for figure in figures_of(module.name) if dosed or "doses" not in figure.needs]
+        for module in pkgutil.iter_modules(__path__)
+    }
     return {file: figures for file, figures in found.items() if figures}
 
 
@@ -59,7 +63,9 @@ def figures_of(file: str) -> Iterator[Figure]:
         if not (isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "FIGURES"):
             continue
         for name, entry in ast.literal_eval(node.value).items():
-            for metric in drawn() if "{metric}" in name else [None]:
+            for metric in drawn(dosed=True) if "{metric}" in name else [None]:
                 label = entry["label"].format(metric=METRICS[metric].label if metric else None)
-                named = {"name": name.format(metric=metric), "label": label}
-                yield Figure(function=name.format(metric="metric"), metric=metric, **entry | named)
+                own = {"name": name.format(metric=metric), "label": label}
+                if metric and METRICS[metric].dosed:
+                    own["needs"] = {**entry.get("needs", {}), "doses": 1}
+                yield Figure(function=name.format(metric="metric"), metric=metric, **entry | own)

@@ -35,7 +35,8 @@ def metric_by_organ(
     its seeds), a diamond is the mean with its 95 % interval; the numbers at the right repeat it, with the number of
     cases, how many have no value, and the mean's standard deviation over training seeds. Where rows are too narrow for
     numbers there are none, where they are too narrow for points the organs stand in two columns. Distances that vary by
-    more than `DECADES` are on a logarithmic axis, on which 0 lies at the left end. What another human reaches is a line
+    more than `DECADES` are on a logarithmic axis, on which 0 lies at the left end. Of a difference that has a sign the
+    mean of its size stands at the right, too. What another human reaches is a line
     through the organ's row, with a band for its interval: what a network has to reach.
 
     Args:
@@ -62,6 +63,8 @@ def metric_by_organ(
     cases = cases.assign(**{metric: cases[metric].clip(lower=low if logarithmic else None)})
     beside = _columns(means, METRICS[metric])
     for k, axes in enumerate(grid.flat):
+        if METRICS[metric].is_signed:
+            axes.axvline(0, color="0.3", linewidth=0.6, zorder=1)
         if logarithmic:
             style.log_x(axes, low, high)
         _rows(axes, cases, means, metric, organs[k * rows : (k + 1) * rows], colours, numbers)
@@ -126,7 +129,9 @@ def _references(axes: Axes, means: pd.DataFrame, organs: list[str], observers: M
 
 def _columns(means: pd.DataFrame, metric: Metric) -> dict[str, tuple[str, str]]:
     """The columns of the summary beside the means, their heads and formats: those that say something."""
-    heads = {"n": ("n", ".0f"), "missing": ("missing", ".0f"), "seed_std": ("seed SD", f".{metric.decimals}f")}
+    form = f".{metric.decimals}f"
+    heads = {"n": ("n", ".0f"), "missing": ("missing", ".0f"), "seed_std": ("seed SD", form)}
+    heads |= {"mean_absolute": ("size", form)} if metric.is_signed else {}
     return {column: head for column, head in heads.items() if column == "n" or (means[column] > 0).any()}
 
 
@@ -135,6 +140,10 @@ def _limits(values: pd.Series, means: pd.DataFrame, metric: Metric) -> tuple[flo
     if metric.best:
         lowest = np.nanmin([values.min(), means["ci_low"].min(), 0.9])
         return np.floor(lowest * 10) / 10 - 0.015, 1.005, False
+    if metric.is_signed:
+        ends = [values.min(), values.max(), means["ci_low"].min(), means["ci_high"].max(), -1.0, 1.0]
+        low, high = np.nanmin(ends), np.nanmax(ends)
+        return low - 0.03 * (high - low), high + 0.03 * (high - low), False
     highest = np.nanmax([values.max(), means["ci_high"].max(), 1.0])
     positive = values[values > 0]
     if len(positive) and highest > DECADES * positive.min():

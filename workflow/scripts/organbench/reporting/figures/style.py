@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -251,6 +252,18 @@ def log_x(axes: Axes, low: float, high: float, most: float = 6) -> None:
     """Make the x axis logarithmic between two positive values, with about `most` numbers, the roundest there are."""
     axes.set_xscale("log")
     axes.set_xlim(low, high)
+    _log_ticks(axes.xaxis, low, high, most)
+
+
+def log_y(axes: Axes, low: float, high: float, most: float = 6) -> None:
+    """Make the y axis logarithmic, as `log_x` does."""
+    axes.set_yscale("log")
+    axes.set_ylim(low, high)
+    _log_ticks(axes.yaxis, low, high, most)
+
+
+def _log_ticks(axis: Axis, low: float, high: float, most: float) -> None:
+    """Put about `most` numbers at a logarithmic axis."""
     gap = np.log10(high / low) / most
     decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
     ticks: list[float] = []
@@ -258,10 +271,10 @@ def log_x(axes: Axes, low: float, high: float, most: float = 6) -> None:
         for tick in (step * 10.0**decade for decade in decades):
             if low <= tick <= high and all(abs(np.log10(tick / other)) >= gap for other in ticks):
                 ticks.append(tick)
-    axes.set_xticks(sorted(ticks))
-    axes.xaxis.set_minor_locator(LogLocator(subs=range(1, 10), numticks=50))
-    axes.xaxis.set_major_formatter(short)
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    axis.set_ticks(sorted(ticks))
+    axis.set_minor_locator(LogLocator(subs=range(1, 10), numticks=50))
+    axis.set_major_formatter(short)
+    axis.set_minor_formatter(NullFormatter())
 
 
 def padded(values: pd.Series | np.ndarray, share: float = 0.08) -> tuple[float, float]:

@@ -3,12 +3,12 @@
 A. Babier et al., OpenKBP: The open-access knowledge-based planning grand challenge and dataset, Medical Physics 48,
 2021; github.com/ababier/open-kbp. A patient is a folder of CSV files. Each lists voxels of one cube by their flat
 index (C order; the cube's axes point to posterior, left and inferior): `ct.csv` with their HU + 1024, all others being
-0, and a file for each contour with the voxels inside it.
+0, `dose.csv` with their Gy, likewise, and a file for each contour with the voxels inside it.
 """
 
 import hashlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +23,12 @@ from organbench.data.sources import downloads
 
 CUBE = (128, 128, 128)
 CONTOURS = {"Brainstem": 1, "SpinalCord": 2, "RightParotid": 3, "LeftParotid": 4, "Mandible": 5}  # label values
+MEAN_GY = 0.01  # the listed means are of doses in hundredths of a Gy, the source has thousandths
 MARGIN = 2  # voxels kept around those that the CT knows
 LIMIT = CUBE[0] * CUBE[1] * CUBE[2] * len("2097151,4095.0\n")  # bytes; no file lists a voxel twice
+
+
+Images = tuple[sitk.Image, ...]
 
 
 def fetch(
@@ -49,24 +53,81 @@ def fetch(
     Raises:
         InputError: as `downloads.download`; or the server sends, twice, something else than this patient.
     """
-    folder = Path(folder)
+    files = (*(f"{name}.csv" for name in CONTOURS), "ct.csv")
+
+    wanted = [checksums[kind] for kind in ("volume", "labels")]
+
+    def are_wanted(found: Images) -> bool:
+        return [checksum(image) for image in found] == wanted
+
+    volume, labels = download_and_read(f"{address.rstrip('/')}/pt_{case}", folder, files, read, are_wanted)
+    images.write(volume, volume_path)
+    images.write(labels, label_path)
+    shutil.rmtree(folder)
+
+
+def fetch_dose(
+    case: str,
+    address: str,
+    folder: str | Path,
+    volume_path: str | Path,
+    dose_path: str | Path,
+    *,
+    checksums: Mapping[str, str],
+) -> None:
+    """Download a patient's planned dose and write it (Gy, float32) on the grid of the volume that is there.
+
+    Args:
+        case: the patient's number.
+        address: as for `fetch`.
+        folder: likewise, but another one.
+        volume_path: the patient's volume.
+        dose_path: where the dose goes.
+        checksums: of this patient's dose, as the list has them: `dose_voxels`, what `checksum` gives for where there is
+            some, and `dose_mean`, the mean over these voxels, Gy.
+
+    Raises:
+        InputError: as `fetch`; or the volume that is there is not the source's.
+    """
+
+    def is_wanted(found: Images) -> bool:
+        (dose,) = found
+        voxels = sitk.GetArrayViewFromImage(dose)
+        there, mean = dose > 0, voxels[voxels > 0].mean(dtype=np.float64)
+        near = abs(mean - float(checksums["dose_mean"])) < MEAN_GY
+        return near and checksum(there) == checksums["dose_voxels"]
+
+    def reading(path: Path) -> Images:
+        return (read_dose(path),)
+
     source = f"{address.rstrip('/')}/pt_{case}"
-    reason = ""
-    for _ in range(2):  # a second time from the start, lest a file was damaged on its way
+    (dose,) = download_and_read(source, folder, ("ct.csv", "dose.csv"), reading, is_wanted)
+    grids.check_pair(images.read_grid(volume_path), Grid.of(dose), volume_path, f"{source}/dose.csv")
+    images.write(dose, dose_path)
+    shutil.rmtree(folder)
+
+
+def download_and_read(
+    source: str,
+    folder: str | Path,
+    files: Sequence[str],
+    reading: Callable[[Path], Images],
+    are_wanted: Callable[[Images], bool],
+) -> Images:
+    """Download some of a patient's files and read them; a second time from the start, where they were damaged."""
+    folder, reason = Path(folder), ""
+    for _ in range(2):
         folder.mkdir(parents=True, exist_ok=True)
         with downloads.session() as connection:
-            for file in ("voxel_dimensions.csv", *(f"{name}.csv" for name in CONTOURS), "ct.csv"):
+            for file in ("voxel_dimensions.csv", *files):
                 downloads.download(connection, f"{source}/{file}", folder / file, limit=LIMIT)
         try:
-            volume, labels = read(folder)
+            found = reading(folder)
         except InputError as error:
             reason = str(error)
         else:
-            if {"volume": checksum(volume), "labels": checksum(labels)} == dict(checksums):
-                images.write(volume, volume_path)
-                images.write(labels, label_path)
-                shutil.rmtree(folder)
-                return
+            if are_wanted(found):
+                return found
             reason = "the checksum of its voxels differs"
         shutil.rmtree(folder)
     raise InputError(f"{source}: is not the patient that it should be ({reason}); check dataset.openkbp.address")
@@ -84,27 +145,51 @@ def read(folder: str | Path) -> tuple[sitk.Image, sitk.Image]:
         InputError: a file is not of the format.
     """
     folder = Path(folder)
+    ct, box, grid = read_ct(folder)
+    labels = np.zeros(CUBE, np.uint8)
+    for name, value in CONTOURS.items():
+        labels.flat[read_sparse(folder / f"{name}.csv")[0]] = value
+    return grids.to_image(ct[box] + np.int16(AIR_HU), grid), grids.to_image(upright(labels)[box], grid)
+
+
+def read_dose(folder: str | Path) -> sitk.Image:
+    """Read a patient's planned dose: Gy, float32, on the grid that `read` gives; 0 where the source has none.
+
+    Raises:
+        InputError: a file is not of the format.
+    """
+    folder = Path(folder)
+    _, box, grid = read_ct(folder)
+    dose = np.zeros(CUBE, np.float32)
+    index, values = read_sparse(folder / "dose.csv")
+    if np.isnan(values).any():
+        raise InputError(f"{folder / 'dose.csv'}: lists a voxel without its value; remove it and run again")
+    if not len(index):
+        raise InputError(f"{folder / 'dose.csv'}: has no voxels; remove it and run again")
+    dose.flat[index] = values
+    return grids.to_image(upright(dose)[box], grid)
+
+
+def read_ct(folder: Path) -> tuple[Array, tuple[slice, ...], Grid]:
+    """A patient's CT (HU + 1024, the whole cube, z y x), the box of it that is kept, and the grid of that."""
     try:
         y, x, z = np.loadtxt(folder / "voxel_dimensions.csv", ndmin=1).tolist()
     except ValueError as error:
         raise InputError(
             f"{folder / 'voxel_dimensions.csv'}: is not three numbers ({error}); remove it and run again"
         ) from None
-    ct, labels = np.zeros(CUBE, np.int16), np.zeros(CUBE, np.uint8)
+    cube = np.zeros(CUBE, np.int16)
     index, values = read_sparse(folder / "ct.csv")
     if np.isnan(values).any():
         raise InputError(f"{folder / 'ct.csv'}: lists a voxel without its value; remove it and run again")
-    ct.flat[index] = values
-    for name, value in CONTOURS.items():
-        labels.flat[read_sparse(folder / f"{name}.csv")[0]] = value
-    ct, labels = upright(ct), upright(labels)
+    cube.flat[index] = values
+    ct = upright(cube)
     known = ct != 0
     if not known.any():
         raise InputError(f"{folder / 'ct.csv'}: has no voxels; remove it and run again")
     box = tuple(slice(max(side.start - MARGIN, 0), side.stop + MARGIN) for side in grids.box(known))
     depth, height, width = ct[box].shape
-    grid = Grid((width, height, depth), (x, y, z), (-width * x / 2, -height * y / 2, 0.0), STRAIGHT)
-    return grids.to_image(ct[box] + np.int16(AIR_HU), grid), grids.to_image(labels[box], grid)
+    return ct, box, Grid((width, height, depth), (x, y, z), (-width * x / 2, -height * y / 2, 0.0), STRAIGHT)
 
 
 def upright(cube: Array) -> Array:

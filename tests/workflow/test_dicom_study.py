@@ -1,0 +1,148 @@
+"""A study from DICOM and RTSTRUCT alone gives what it gives from NIfTI; what is missing or overlaps is told."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import SimpleITK as sitk
+import yaml
+from conftest import ROOT
+from dicoms import as_series, write_structures
+
+from organbench.data.sources.phantoms.scan import phantom
+
+CASES = ["0", "1", "2", "3", "4"]
+VALUES = {"liver": 1, "lungs": 3, "bone": 5}
+SPELLED = {"liver": " LIVER", "lungs": "Lungs both", "bone": "bone_1"}  # as a clinic may have named them
+NAMES = {"liver": ["Liver", "hepar"], "lungs": "lungs*", "bone": "Bone_?"}
+OTHERS = [2, 4, 6]
+
+
+def study(name, **dataset):
+    return {
+        "study": name,
+        "dataset": {"source": "nifti", **dataset},
+        "preprocessing": {"spacing": [9.0, 9.0, 12.0]},
+        "split": {"method": "holdout", "test_fraction": 0.4, "validation_fraction": 0.3},
+        "models": {
+            "unet": {"network": "unet", "features": [4, 8]},
+            "ghost": {"network": "ghostunet", "features": [4, 8]},
+        },
+        "training": {"steps": 8, "batch_size": 2, "patch": [32, 32], "learning_rate": 0.01, "warmup": 1},
+    }
+
+
+def run(folder, given, *targets):
+    (folder / f"{given['study']}.yaml").write_text(yaml.safe_dump(given, sort_keys=False))
+    command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--resources", "gpu=0"]
+    done = subprocess.run(
+        [*command, "--configfile", f"{given['study']}.yaml", "--cores", "1", *targets],
+        cwd=folder,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "NO_COLOR": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=1200,
+    )
+    return done.returncode, done.stdout
+
+
+def read(folder, name, table="per_case"):
+    return pd.read_csv(folder / "results" / name / "tables" / f"{table}.csv")
+
+
+@pytest.fixture(scope="module")
+def clinic(tmp_path_factory):
+    """Phantoms as NIfTI, and as a CT series and an RTSTRUCT each, which has other structures, too."""
+    folder = tmp_path_factory.mktemp("clinic")
+    for case in CASES:
+        volume, labels = phantom(int(case), seed=1, size=[44, 40, 30])
+        for kind, image in (("volume", volume), ("labels", labels)):
+            image = sitk.DICOMOrient(sitk.Cast(image, sitk.sitkInt16 if kind == "volume" else sitk.sitkUInt8), "LPS")
+            image.SetSpacing((9.5, 10.25, 12.5))  # numbers that NIfTI and DICOM can both hold
+            image.SetOrigin((-180.5, -201.25, 40.0))
+            image.SetDirection((1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
+            (folder / "nifti").mkdir(exist_ok=True)
+            sitk.WriteImage(image, str(folder / "nifti" / f"{kind}-{case}.nii.gz"))
+        ct = folder / "dicom" / case / "CT"
+        as_series(folder / "nifti" / f"volume-{case}.nii.gz", folder=ct)
+        values = sitk.GetArrayFromImage(sitk.ReadImage(str(folder / "nifti" / f"labels-{case}.nii.gz")))
+        masks = {SPELLED[organ]: values == value for organ, value in VALUES.items()}
+        write_structures(ct, {**masks, "PTV": values > 4, "Couch": values == 99}, ct.parent / "RTSTRUCT" / "rs")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def both(clinic):
+    """The same study twice."""
+    code, output = run(
+        clinic, study("nifti", root="nifti", organs=VALUES, ignore_labels=OTHERS), "results/nifti/tables/per_case.csv"
+    )
+    assert code == 0, output[-3000:]
+    given = study("dicom", root="dicom", image="{case}/CT", label="{case}/RTSTRUCT", organs=NAMES)
+    code, output = run(clinic, given, "results/dicom/tables/per_case.csv")
+    assert code == 0, output[-3000:]
+    return clinic
+
+
+def test_the_metrics_are_the_same_to_the_last_digit(both):
+    texts = [(both / "results" / name / "tables" / "per_case.csv").read_text() for name in ("nifti", "dicom")]
+    assert texts[0] == texts[1]
+    assert read(both, "dicom")["dice"].notna().any()
+
+
+def test_predictions_have_the_label_values_of_the_organs_order(both):
+    (path, *_) = (both / "results" / "dicom" / "runs" / "unet").glob("*/predictions/*.nii.gz")
+    assert set(np.unique(sitk.GetArrayFromImage(sitk.ReadImage(str(path))))) <= {0, 1, 2, 3}
+
+
+def test_nothing_is_made_again_when_files_are_only_renamed_or_dated_anew(both):
+    given = study("dicom", root="dicom", image="{case}/CT", label="{case}/RTSTRUCT", organs=NAMES)
+    for path in (both / "dicom" / "1" / "CT").iterdir():
+        path.rename(path.with_name(f"slice-{path.name}.dcm"))
+    os.utime(both / "dicom" / "1" / "RTSTRUCT" / "rs")
+    code, output = run(both, given, "results/dicom/tables/per_case.csv", "-n")
+    assert code == 0, output[-3000:]
+    assert "Nothing to be done" in output
+
+
+def test_check_data_lists_the_structures(clinic):
+    given = study("checked", root="dicom", image="{case}/CT", label="{case}/RTSTRUCT", organs=NAMES)
+    code, output = run(clinic, given, "check_data")
+    assert code == 0, output[-3000:]
+    assert "structure 'LIVER': in 5 cases, taken as liver" in output
+    assert "structure 'PTV': in 5 cases, not used" in output
+    assert "Couch" not in output  # which was named, but never drawn
+    given["dataset"]["organs"] = {"liver": "liver", "heart": "Heart*"}
+    code, output = run(clinic, given, "check_data")
+    assert code != 0
+    assert "note: heart was not drawn in case 0, 1, 2, 3, 4, so it is not scored there" in output
+    assert "dataset.organs: of heart, 'Heart*' matches no structure in any case" in output
+
+
+def test_an_organ_that_was_not_drawn_is_not_scored_and_one_that_overlaps_is_scored_as_drawn(both):
+    tested = read(both, "dicom")["case"].astype(str).unique()
+    ct = both / "dicom" / tested[0] / "CT"
+    values = sitk.GetArrayFromImage(sitk.ReadImage(str(both / "nifti" / f"labels-{tested[0]}.nii.gz")))
+    masks = {"Liver": values == 1, "lungs": (values == 3) | (values == 1)}  # no bone; all of the liver is lung too
+    write_structures(ct, masks, ct.parent / "RTSTRUCT" / "rs")
+    before = read(both, "dicom")
+    given = study("dicom", root="dicom", image="{case}/CT", label="{case}/RTSTRUCT", organs=NAMES)
+    code, output = run(both, given, "results/dicom/tables/comparison.csv", "results/dicom/tables/cases.csv")
+    assert code == 0, output[-3000:]
+    after = read(both, "dicom")
+    own = after["case"].astype(str) == tested[0]
+    assert set(after[own]["organ"]) == {"liver", "lungs"}
+    others = before[before["case"].astype(str) != tested[0]]
+    pd.testing.assert_frame_equal(after[~own].reset_index(drop=True), others.reset_index(drop=True))
+    lungs = after[own & (after["organ"] == "lungs")].iloc[0]
+    assert lungs["reference_ml"] == pytest.approx(masks["lungs"].sum() * 9.5 * 10.25 * 12.5 / 1000)
+    kept = json.loads((both / "results" / "dicom" / "cases" / tested[0] / "case.json").read_text())["structures"]
+    assert kept["overlaps"] == [{"kept": "liver", "lost": "lungs", "voxels": int((values == 1).sum())}]
+    assert kept["unannotated"] == ["bone"]
+    cases = read(both, "dicom", "cases").set_index("case")
+    assert np.isnan(cases.loc[int(tested[0]), "bone_ml"])

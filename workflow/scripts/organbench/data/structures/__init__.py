@@ -1,0 +1,162 @@
+"""Files that hold structures by their names, one kind a module; structures may overlap, and each is a mask of its own.
+
+A module defines `KIND`, and so adds its files to those that are read. Organs are found by names: case and spaces do not
+matter, and a name may be a pattern (`liver_*`, `kidney_[lr]`).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from organbench.core.errors import InputError, plain
+from organbench.core.folders import modules
+from organbench.data import images
+from organbench.data.grids import Array, Grid
+
+if TYPE_CHECKING:
+    from organbench.data.dicom.series import Series
+
+SHOWN = 20  # that many names are told
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The scan on which structures are wanted.
+
+    Attributes:
+        path: its file or folder.
+        grid: where its voxels lie.
+        series: what is known of it where it is DICOM.
+    """
+
+    path: Path
+    grid: Grid
+    series: "Series | None" = None
+
+    @classmethod
+    def of(cls, path: str | Path) -> "Frame":
+        """The scan in a file or folder; raises as `images.read_grid`."""
+        if Path(path).is_dir():
+            series = images.series_in(path)
+            return cls(Path(path), series.grid, series)
+        return cls(Path(path), images.read_grid(path))
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """The structures of one file.
+
+    Attributes:
+        path: the file.
+        names: of the structures that were drawn, in the file's order.
+        mask: of the structure at a place in `names`: bool (z y x) on the scan's grid; and notes, a line each.
+        notes: on the file.
+    """
+
+    path: Path
+    names: tuple[str, ...]
+    mask: Callable[[int], tuple[Array, list[str]]]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of file with structures.
+
+    Attributes:
+        name: what it is called.
+        is_one: whether a file is of this kind.
+        series: SeriesInstanceUID of the series on which a file's structures were drawn; empty where it does not say.
+        read: the structures of a file, on a scan.
+    """
+
+    name: str
+    is_one: Callable[[Path], bool]
+    series: Callable[[Path], str]
+    read: Callable[[Path, Frame], Drawing]
+
+
+KINDS: list[Kind] = [module.KIND for module in modules(__name__) if hasattr(module, "KIND")]
+
+
+def read(path: str | Path, frame: Frame) -> Drawing:
+    """Read the structures that were drawn on a scan.
+
+    Args:
+        path: their file, or a folder in which one file refers to the scan's series; other files may lie there too.
+        frame: on which they are wanted.
+
+    Raises:
+        InputError: no file, or more than one, is of this scan; or it is damaged.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        if not path.is_file():
+            raise InputError(f"{path}: {images.missing(path)}")
+        if not (kind := kind_of(path)):
+            raise InputError(
+                f"{path}: is no {' or '.join(known.name for known in KINDS)}, in which structures have names; "
+                "in dataset.organs give label values, or in dataset.label another file"
+            )
+        return kind.read(path, frame)
+    found = [(file, kind) for file in sorted(path.iterdir()) if file.is_file() and (kind := kind_of(file))]
+    if not found:
+        raise InputError(f"{path}: holds no {' or '.join(known.name for known in KINDS)}; put the structures there")
+    if frame.series and frame.series.uid:
+        uid, others = frame.series.uid, found
+        found = [(file, kind) for file, kind in found if kind.series(file) in (uid, "")]
+        if not found:
+            raise InputError(
+                f"{path}: none of {len(others)} files with structures refers to the series of {frame.path}, "
+                f"{others[0][0].name} for one to {plain(others[0][1].series(others[0][0]))}; put the right one there"
+            )
+    if len(found) > 1:
+        names = ", ".join(file.name for file, _ in found[:5])
+        raise InputError(f"{path}: {len(found)} files with structures are of this scan ({names}); leave one")
+    ((file, kind),) = found
+    return kind.read(file, frame)
+
+
+def kind_of(path: Path) -> Kind | None:
+    """The kind of a file; None where it holds no structures with names."""
+    return next((kind for kind in KINDS if kind.is_one(path)), None)
+
+
+def matched(drawing: Drawing, organs: Mapping[str, Sequence[str]]) -> dict[str, list[int]]:
+    """Find organs among the structures of a file, by names.
+
+    Args:
+        drawing: the file's structures.
+        organs: names or patterns of each organ.
+
+    Returns:
+        Of each organ the places in `drawing.names` of the structures that it is made of; none where it was not drawn.
+
+    Raises:
+        InputError: a structure is of two organs; or none of the organs was drawn.
+    """
+    found = {organ: [i for i, name in enumerate(drawing.names) if fits(name, own)] for organ, own in organs.items()}
+    for place, name in enumerate(drawing.names):
+        if len(claims := [organ for organ, places in found.items() if place in places]) > 1:
+            raise InputError(
+                f"{drawing.path}: structure {plain(name)} is of {' and of '.join(claims)} by dataset.organs; "
+                "give narrower names there"
+            )
+    if not any(found.values()):
+        names = ", ".join(plain(name) for name in drawing.names[:SHOWN]) or "no structure"
+        more = ", ..." if len(drawing.names) > SHOWN else ""
+        raise InputError(f"{drawing.path}: has none of dataset.organs but {names}{more}; add their names there")
+    return found
+
+
+def fits(name: str, patterns: Sequence[str]) -> bool:
+    """Whether a structure's name is one of some names or patterns; case and spaces do not matter."""
+    plainly = squeezed(name)
+    return any(plainly == squeezed(one) or fnmatchcase(plainly, squeezed(one)) for one in patterns)
+
+
+def squeezed(name: str) -> str:
+    """A name without case and spaces."""
+    return "".join(name.casefold().split())
