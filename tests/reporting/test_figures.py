@@ -82,7 +82,7 @@ def summary_table(per_case):
     values = case_values(per_case)
     tables = [
         interval_columns(values.groupby(["model", "organ"], sort=False)[metric]).assign(metric=metric)
-        for metric in registry.drawn()
+        for metric in registry.drawn(dosed=True)
     ]
     return pd.concat(tables).assign(missing=1, seed_std=0.004)
 
@@ -214,7 +214,10 @@ def draw_all(models, organs, cases=5):
     rows = [
         [panel(models, organs, title=f"{rank}: case1"), panel(models, organs, (60, 60))] for rank in ("best", "worst")
     ]
-    drawn = {f"{metric}_by_organ": metrics.metric_by_organ(per_case, summary, metric) for metric in registry.drawn()}
+    drawn = {
+        f"{metric}_by_organ": metrics.metric_by_organ(per_case, summary, metric)
+        for metric in registry.drawn(dosed=True)
+    }
     drawn |= {
         "paired_differences": paired_differences.paired_differences(per_case, comparison_table(per_case)),
         "learning_curves": learning_curves.learning_curves(history_table(models, organs)),
@@ -692,7 +695,7 @@ def test_a_single_network_has_no_groups_to_compare():
 # --- what the files say of their figures
 
 
-@pytest.mark.parametrize(("file", "drawn"), figures.known().items())
+@pytest.mark.parametrize(("file", "drawn"), figures.known(dosed=True).items())
 def test_a_figure_can_be_drawn_and_has_a_caption(file, drawn):
     module = importlib.import_module(f"organbench.reporting.figures.{file}")
     for figure in drawn:
@@ -704,12 +707,12 @@ def test_a_figure_can_be_drawn_and_has_a_caption(file, drawn):
 
 
 def test_a_metric_that_is_drawn_has_a_figure():
-    names = [figure.name for figure in figures.known()["metrics"]]
+    names = [figure.name for figure in figures.known(dosed=True)["metrics"]]
     assert names == ["dice_by_organ", "nsd_by_organ", "hd95_by_organ"]
 
 
 def test_the_workflow_asks_without_importing_what_draws():
-    code = "import sys; from organbench.reporting import figures; figures.known()"
+    code = "import sys; from organbench.reporting import figures; figures.known(dosed=True)"
     code += "; print({'matplotlib', 'pandas', 'numpy'} & set(sys.modules))"
     scripts = ROOT / "workflow" / "scripts"
     done = subprocess.run([sys.executable, "-c", code], cwd=scripts, capture_output=True, text=True, check=True)
