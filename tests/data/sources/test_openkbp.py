@@ -28,7 +28,7 @@ ADDRESS = "provided-data/train-pats"
 
 
 def encode(volume, labels, corner=CORNER, dose=None):
-    """A patient as the files of the source, by name; voxels that the CT does not know, or without dose, are not listed."""
+    """A patient as the files of the source, by name; voxels that are not known, or without dose, are not listed."""
 
     def listed(mask):
         z, y, x = np.nonzero(mask)
