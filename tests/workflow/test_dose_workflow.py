@@ -41,7 +41,7 @@ def write(path, array):
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
     """A study of two segmenters that are made elsewhere, run to its tables and figures."""
-    folder = checkout(tmp_path_factory.mktemp("dosed") / "study")
+    folder = checkout(tmp_path_factory.mktemp("dosed"))
     rng = np.random.default_rng(0)
     for case in CASES:
         write(folder / f"data/{case}/ct.nii.gz", rng.normal(0, 100, SHAPE).astype(np.int16))
