@@ -70,7 +70,7 @@ def test_doses_are_read_from_each_format(write_image, suffix):
 def test_what_is_no_dose_in_gray_is_refused(write_image, value):
     array = plane(SCAN)
     array[1, 2, 3] = value
-    path = write_image("dose.nii.gz", array)
+    path = write_image("dose.mha", array)
     with pytest.raises(
         InputError, match=rf"^{path}: holds doses from .*; give Gy \(100 cGy are 1 Gy\), all 0 or more$"
     ):
