@@ -54,7 +54,7 @@ def rules():
         for name, rule in zip(parts[1::2], parts[2::2], strict=True):
             if name is None:
                 assert directive(rule, "name") == "figure_{file}"
-            found |= {name: rule} if name else {f"figure_{drawn}": rule for drawn in figures.known()}
+            found |= {name: rule} if name else {f"figure_{drawn}": rule for drawn in figures.known(dosed=True)}
     return {name: rule for name, rule in found.items() if "script:" in rule}
 
 
@@ -187,7 +187,7 @@ def test_every_rule_says_where_it_logs_and_what_it_runs_in():
         wanted = "figures" if name.startswith("figure_") else "nnunet" if name.startswith("nnunet_") else wanted
         assert directive(rule, "conda") == f"../../envs/{wanted}.yaml", name
         assert directive(rule, "log").endswith(".log"), name
-        shared = {"examine": "convert"} | {f"figure_{file}": "figure" for file in figures.known()}
+        shared = {"examine": "convert"} | {f"figure_{file}": "figure" for file in figures.known(dosed=True)}
         assert directive(rule, "script") == f"../scripts/{shared.get(name, name)}.py", name
 
 
