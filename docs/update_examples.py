@@ -17,7 +17,7 @@ from organbench.core import tables  # noqa: E402
 
 FIGURES = {
     "phantom": {name: name for name in ("dice_by_organ", "paired_differences", "overlays")},
-    "openkbp_folds": {"paired_differences": "openkbp_differences"},
+    "openkbp_folds": {"paired_differences": "openkbp_differences", "dose_against_dice": "dose_against_dice"},
 }
 """The studies that are shown: their figures, and the names of these in docs/."""
 WIDTH = 1200  # pixels: enough for a page, and small in the repository

@@ -71,3 +71,13 @@ def test_a_test_scan_that_is_also_learned_from_is_told_in_its_fold():
 def test_an_organ_without_a_label_is_told():
     found = caveats.unlabelled({"product": ["liver", "bone"], "other": []})
     assert found["words"].tolist() == ["product: has no label for liver, bone, which counts as missed"]
+
+
+def test_an_organ_that_no_dose_covers_is_told_with_its_cases():
+    columns = ["case", "organ", "reference_ml", "reference_dmean_gy"]
+    rows = [("1", "cord", 9.0, 20.0), ("2", "cord", 9.0, None), ("2", "lens", 0.0, None), ("3", "cord", 9.0, None)]
+    table = pd.concat([pd.DataFrame(rows, columns=columns)] * 2)  # of two models
+    found = caveats.undosed(table)
+    assert list(found) == caveats.WARNINGS
+    assert found["words"].tolist() == ["cord: no planned dose covers it in case 2, 3, not scored in Gy there"]
+    assert caveats.undosed(table.drop(columns="reference_dmean_gy")).empty

@@ -77,7 +77,7 @@ def test_all_is_a_mean_over_scored_organs():
 def test_summary_against_pandas(per_case):
     summary = summarise(per_case)
     columns = ["metric", "model", "organ", "n", "mean", "std", "median", "ci_low", "ci_high"]
-    columns += ["median_ci_low", "median_ci_high", "missing", "false_positives", "seed_std"]
+    columns += ["median_ci_low", "median_ci_high", "missing", "false_positives", "seed_std", "mean_absolute"]
     assert list(summary) == columns
     by_hand = per_case.groupby(["model", "organ", "case"])[list(METRICS)].mean().groupby(["model", "organ"])
     for row in summary[summary["organ"] != "all"].itertuples():

@@ -66,7 +66,7 @@ def test_compare_takes_what_it_writes(folders, capsys):
     status, out, _ = run("compare", *tables, "--fixed", "one", "--fixed", "two", capsys=capsys)
     assert status == 0
     assert "dice:" in out
-    assert "one judged as fixed" in out
+    assert "one and two judged as fixed" in out
 
 
 @pytest.mark.parametrize(("missing", "cases", "zeros"), [("failure", 3, 2), ("skip", 2, 0)])

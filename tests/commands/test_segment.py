@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from dicoms import as_series
 from packs import member_of, model_of, network_of, pack, recipe_of
-from tiny import label_map, write_patient
+from tiny import ORGANS, label_map, write_patient
 
 from organbench import cli
+from organbench.data.dicom import rtstruct, series, structures
 
 PLACE = Path(cli.__file__).parents[1]
 
@@ -104,6 +106,27 @@ def test_it_imports_neither_pandas_nor_snakemake(tmp_path, model, patients):
         "pydicom",
         "nnunetv2",
     }
+
+
+def test_a_series_gets_an_rtstruct(tmp_path, model, capsys):
+    write_patient(tmp_path, "a", label_map(), orientation="LPI")
+    as_series(tmp_path / "volume-a.nii.gz", tmp_path / "p1" / "CT")
+    as_series(tmp_path / "volume-a.nii.gz", tmp_path / "p2" / "CT")
+    for kind in ("nifti", "rtstruct"):
+        output = tmp_path / kind
+        given = ("segment", model, tmp_path / "p1", tmp_path / "p2", "--format", kind, "--output", output)
+        status, _, err = run(*given, capsys=capsys)
+        assert (status, err) == (0, "")
+    assert sorted(path.name for path in output.iterdir()) == ["p1-CT.dcm", "p2-CT.dcm"]
+    found, ct = rtstruct.read(output / "p1-CT.dcm"), series.find(tmp_path / "p1" / "CT")
+    assert found.series == ct.uid
+    labels = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "nifti" / "p1-CT.nii.gz")))
+    assert {structure.name for structure in found.structures} == {
+        organ for organ, (value,) in ORGANS.items() if (labels == value).any()
+    }
+    for structure in found.structures:
+        mask = structures.mask(structure, ct.grid, found.path)
+        assert np.array_equal(mask, labels == ORGANS[structure.name][0])
 
 
 @pytest.mark.parametrize("kind", ["onnx", "torchscript"])

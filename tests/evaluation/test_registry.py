@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "workflow" / "scripts"
 
 
-@pytest.mark.parametrize(("place", "chosen"), [("drawn", registry.drawn()), ("shown", registry.shown())])
+@pytest.mark.parametrize(("place", "chosen"), [("drawn", registry.drawn(dosed=True)), ("shown", registry.shown())])
 def test_places_are_counted_from_one(place, chosen):
     assert [getattr(registry.MEASURED[name], place) for name in chosen] == list(range(1, len(chosen) + 1))
 
@@ -30,9 +30,22 @@ def test_a_metric_is_told_cited_and_documented(name):
         assert f"{{{metric.citation}," in (ROOT / "workflow" / "report" / "references.bib").read_text()
 
 
+def test_metrics_of_doses_are_those_of_studies_that_have_doses():
+    without = registry.measured(dosed=False)
+    dosed = registry.MEASURED.keys() - without.keys()
+    assert dosed == {name for name, metric in registry.MEASURED.items() if metric.unit == "Gy"}
+    assert registry.drawn(dosed=False) == ["dice", "nsd", "hd95"]
+    assert [name for name in registry.drawn(dosed=True) if name in dosed] == ["dmean_error", "dmax_error"]
+    assert [name for name, metric in registry.METRICS.items() if metric.is_signed] == [
+        "volume_error",
+        *("dmean_error", "d2_error", "d1cc_error", "dmax_error"),
+    ]
+
+
 def test_an_axis_says_what_is_better():
     assert registry.METRICS["dice"].axis == "Dice coefficient (0 to 1, higher is better)"
     assert registry.METRICS["hd95"].axis == "95th percentile Hausdorff distance (mm, lower is better)"
+    assert registry.METRICS["dmean_error"].axis == "Difference in mean dose (Gy, nearer to 0 is better)"
 
 
 def test_the_workflow_reads_it_at_once():

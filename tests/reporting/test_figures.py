@@ -27,6 +27,7 @@ from organbench.reporting.figures import (
     average_ranks,
     dataset,
     differences_by_group,
+    dose_against_dice,
     learning_curves,
     metrics,
     overlays,
@@ -67,6 +68,7 @@ def per_case_table(models, organs, cases=5, seeds=(0, 1)):
                     distance = np.nan if organ == "brain" or missed else rng.lognormal(1, 1)
                     row = {"model": model, "fold": 0, "seed": seed, "case": case, "organ": organ, "dice": dice}
                     row |= {"hd95": distance, "nsd": dice, "reference_ml": reference}
+                    row |= {f"{dose}_error": distance - 2 for dose in ("dmean", "dmax")}
                     row |= {"predicted_ml": reference * (0 if missed else rng.normal(1.05, 0.05))}
                     rows.append(row | {"false_positive": False})
     return pd.DataFrame(rows)
@@ -82,9 +84,9 @@ def summary_table(per_case):
     values = case_values(per_case)
     tables = [
         interval_columns(values.groupby(["model", "organ"], sort=False)[metric]).assign(metric=metric)
-        for metric in registry.drawn()
+        for metric in registry.drawn(dosed=True)
     ]
-    return pd.concat(tables).assign(missing=1, seed_std=0.004)
+    return pd.concat(tables).assign(missing=1, seed_std=0.004, mean_absolute=1.5)
 
 
 def comparison_table(per_case):
@@ -214,13 +216,17 @@ def draw_all(models, organs, cases=5):
     rows = [
         [panel(models, organs, title=f"{rank}: case1"), panel(models, organs, (60, 60))] for rank in ("best", "worst")
     ]
-    drawn = {f"{metric}_by_organ": metrics.metric_by_organ(per_case, summary, metric) for metric in registry.drawn()}
+    drawn = {
+        f"{metric}_by_organ": metrics.metric_by_organ(per_case, summary, metric)
+        for metric in registry.drawn(dosed=True)
+    }
     drawn |= {
         "paired_differences": paired_differences.paired_differences(per_case, comparison_table(per_case)),
         "learning_curves": learning_curves.learning_curves(history_table(models, organs)),
         "pareto": pareto.pareto(fronts_table(models)),
         "pareto_by_organ": pareto.pareto_by_organ(fronts_table(models, organs)),
         "volume_agreement": volumes.volume_agreement(per_case, volume_agreement(per_case)),
+        "dose_against_dice": dose_against_dice.dose_against_dice(per_case),
         "dice_by_volume": volumes.dice_by_volume(per_case),
         "dice_by_spacing": volumes.dice_by_spacing(per_case, cases_table(organs, cases)),
         "dataset": dataset.dataset(cases_table(organs, cases), split_table(cases), organs),
@@ -412,6 +418,33 @@ def test_distances_that_vary_much_are_on_a_logarithmic_axis_that_keeps_zeros():
     assert 0 < low < 2
     assert high > 300
     assert points(axes) == 2 * 20
+
+
+def test_differences_that_have_a_sign_are_drawn_on_both_sides_of_zero():
+    per_case = per_case_table(MODELS[:2], ["lungs"], cases=20, seeds=(0,))
+    figure = metrics.metric_by_organ(per_case, summary_table(per_case), "dmean_error")
+    (axes,) = figure.axes
+    assert axes.get_xscale() == "linear"
+    low, high = axes.get_xlim()
+    assert low < per_case["dmean_error"].min() < 0 < per_case["dmean_error"].max() < high
+    assert points(axes) == 2 * 20
+    assert {"size", "1.50"} <= set(texts(figure))
+    assert "size" not in texts(metrics.metric_by_organ(per_case, summary_table(per_case), "hd95"))
+
+
+def test_doses_against_dice_have_the_same_axes_in_all_panels():
+    per_case = per_case_table(MODELS[:2], ["liver", "brain", "lungs"], cases=20, seeds=(0, 1))
+    per_case.loc[0, "dmean_error"] = 30
+    liver, brain, lungs = dose_against_dice.dose_against_dice(per_case).axes
+    assert (points(liver), points(lungs)) == (2 * 19, 2 * 20)  # one liver is missed
+    assert "no case has a dose" in [text.get_text() for text in brain.texts]
+    assert liver.get_xlim() == lungs.get_xlim()
+    assert liver.get_ylim() == lungs.get_ylim()
+    assert liver.get_yscale() == "log"
+    sizes = per_case[per_case["organ"] == "lungs"].assign(size=lambda rows: rows["dmean_error"].abs())
+    expected = sizes.groupby(["model", "case"])["size"].mean().clip(lower=dose_against_dice.LEAST_GY)
+    drawn = [c.get_offsets()[:, 1] for c in lungs.collections if isinstance(c, PathCollection)]
+    np.testing.assert_allclose(np.sort(np.concatenate(drawn)), np.sort(expected))
 
 
 def test_learning_curves_average_runs_and_organs():
@@ -692,7 +725,7 @@ def test_a_single_network_has_no_groups_to_compare():
 # --- what the files say of their figures
 
 
-@pytest.mark.parametrize(("file", "drawn"), figures.known().items())
+@pytest.mark.parametrize(("file", "drawn"), figures.known(dosed=True).items())
 def test_a_figure_can_be_drawn_and_has_a_caption(file, drawn):
     module = importlib.import_module(f"organbench.reporting.figures.{file}")
     for figure in drawn:
@@ -700,16 +733,19 @@ def test_a_figure_can_be_drawn_and_has_a_caption(file, drawn):
         assert len(arguments) == len(figure.tables) + len(figure.settings) + bool(figure.metric)
         assert (ROOT / "workflow" / "report" / f"{figure.function}.rst").is_file()
         assert set(figure.settings) <= {"models", "organs", "observers", "tuned"}
-        assert figure.needs.keys() <= {"models", "groups", "candidates", "histories", "requests"}
+        assert figure.needs.keys() <= {"models", "groups", "doses", "candidates", "histories", "requests"}
 
 
 def test_a_metric_that_is_drawn_has_a_figure():
-    names = [figure.name for figure in figures.known()["metrics"]]
-    assert names == ["dice_by_organ", "nsd_by_organ", "hd95_by_organ"]
+    names = [figure.name for figure in figures.known(dosed=True)["metrics"]]
+    assert names == [f"{name}_by_organ" for name in ("dice", "nsd", "hd95", "dmean_error", "dmax_error")]
+    without = figures.known(dosed=False)
+    assert [figure.name for figure in without["metrics"]] == names[:3]
+    assert "dose_against_dice" not in without
 
 
 def test_the_workflow_asks_without_importing_what_draws():
-    code = "import sys; from organbench.reporting import figures; figures.known()"
+    code = "import sys; from organbench.reporting import figures; figures.known(dosed=True)"
     code += "; print({'matplotlib', 'pandas', 'numpy'} & set(sys.modules))"
     scripts = ROOT / "workflow" / "scripts"
     done = subprocess.run([sys.executable, "-c", code], cwd=scripts, capture_output=True, text=True, check=True)

@@ -51,6 +51,19 @@ def test_cases_that_were_left_out_are_said_and_not_counted(config):
     assert "left out: " not in written(config({}))
 
 
+def test_doses_are_told_where_there_are_some(config):
+    text = written(config({"dataset": {"source": "nifti", "dose": "dose-{case}.nii.gz"}}))
+    for phrase in (
+        "difference in mean dose [@vandijk2020], difference in D2% [@icru2010]",
+        "under the same planned dose, without planning anew",
+        "compared by the size of their difference",
+        "Distances and doses need both contours",
+        "0.01 (dice) and 1 (dmean_error)",
+    ):
+        assert phrase in text
+    assert not re.search(r"\bdoses?\b", written(config({})))
+
+
 def test_warnings_stand_first(config):
     text = written(config({}), warnings=["unet, fold 0, seed 0: predicts nothing", "x: too"])
     assert "## Warnings\n\nBefore this is used: unet, fold 0, seed 0: predicts nothing; x: too.\n\n## Data" in text

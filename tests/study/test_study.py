@@ -93,6 +93,16 @@ def test_a_margin_may_be_given_for_every_metric(schema):
     assert known == list(METRICS)
 
 
+def test_a_study_with_doses_has_a_margin_in_gray_unless_it_gives_margins(resolve):
+    dosed = {"dataset": {"source": "nifti", "dose": "dose-{case}.nii.gz"}}
+    assert resolve(dosed)["evaluation"]["margin"] == {"dice": 0.01, "dmean_error": 1.0}
+    assert resolve(dosed | {"evaluation": {"margin": {"dice": 0.02}}})["evaluation"]["margin"] == {"dice": 0.02}
+    assert resolve({})["evaluation"]["margin"] == {"dice": 0.01}
+    decided = resolve(dosed | {"evaluation": {"decides": "dmean_error", "margin": {"dmean_error": 2}}})["evaluation"]
+    assert (decided["decides"], decided["margin"]) == ("dmean_error", {"dmean_error": 2})
+    assert resolve(resolve(dosed)) == resolve(dosed)
+
+
 # --- merging
 
 
@@ -405,8 +415,18 @@ def test_paired_organs_are_told_by_position_where_a_network_is_flipped(resolve):
         ({"dataset": {"image": "/data/{case}.nii"}}, "dataset.image: .*below dataset.root"),
         ({"dataset": {"label": "{id}/{case}.nii"}}, "dataset.label: .*only {case} may stand in braces"),
         ({"dataset": {"root": "data/{study}"}}, "dataset.root: .*braces"),
+        ({"dataset": {"dose": "dose.nii.gz"}}, "dataset.dose: .*{case} for the case's name"),
+        ({"dataset": {"dose": "dose-{case}.nii.gz"}}, "dataset.dose: phantoms have none"),
+        ({"dataset": {"source": "nifti", "dose": "../{case}.nii"}}, "dataset.dose: .*below dataset.root"),
+        ({"dataset": {"source": "nifti", "dose": "labels-{case}.nii.gz"}}, "dataset.dose: is the same as"),
+        ({"evaluation": {"decides": "dmean_error"}}, "evaluation.decides: dmean_error needs a planned dose"),
+        ({"evaluation": {"margin": {"dmax_error": 1}}}, "evaluation.margin: dmax_error needs a planned dose"),
         ({"dataset": {"phantom": {"cases": 2}}}, "dataset.phantom.cases: 2 is less"),
         ({"prediction": {"keep_largest": ["heart"]}}, "prediction.keep_largest: heart is not in dataset.organs"),
+        ({"prediction": {"formats": ["rtstruct"]}}, "prediction.formats: rtstruct refers to a DICOM series"),
+        ({"prediction": {"formats": ["nifti", "dicom"]}}, "prediction.formats.* 'dicom' is not one of"),
+        ({"prediction": {"formats": ["nifti", "seg"]}}, "prediction.formats: seg refers to a DICOM series"),
+        ({"dataset": {"source": "nifti", "label": "{case}.seg.nrrd"}}, "dataset.organs: segments have names"),
         ({"evaluation": {"tolerance_mm": -1}}, "evaluation.tolerance_mm: -1 .*it is: deviation"),
         ({"evaluation": {"tolerance_mm": {"liver": 2}}}, "evaluation.tolerance_mm: give one number, or"),
         ({"evaluation": {"margin": {"dise": 0.01}}}, "evaluation.margin: 'dise' is not one of .*it is: difference"),

@@ -13,6 +13,7 @@ import yaml
 from conftest import ROOT
 from dicoms import as_series, write_structures
 
+from organbench.data import structures
 from organbench.data.sources.phantoms.scan import phantom
 
 CASES = ["0", "1", "2", "3", "4"]
@@ -98,6 +99,31 @@ def test_the_metrics_are_the_same_to_the_last_digit(both):
 def test_predictions_have_the_label_values_of_the_organs_order(both):
     (path, *_) = (both / "results" / "dicom" / "runs" / "unet").glob("*/predictions/*.nii.gz")
     assert set(np.unique(sitk.GetArrayFromImage(sitk.ReadImage(str(path))))) <= {0, 1, 2, 3}
+
+
+def test_predictions_for_planning_systems_are_added_to_a_finished_study(both):
+    given = study("dicom", root="dicom", image="{case}/CT", label="{case}/RTSTRUCT", organs=NAMES)
+    given["prediction"] = {"formats": ["nifti", "rtstruct"]}
+    labels = sorted((both / "results" / "dicom" / "runs").glob("*/*/predictions/*.nii.gz"))
+    wanted = [str(path.relative_to(both)).replace(".nii.gz", ".rtstruct.dcm") for path in labels]
+    dates = [path.stat().st_mtime_ns for path in labels]
+    code, output = run(both, given, *wanted)
+    assert code == 0, output[-3000:]
+    assert [path.stat().st_mtime_ns for path in labels] == dates
+    for label, path in zip(labels, wanted, strict=True):
+        case = label.name.removesuffix(".nii.gz")
+        found = structures.read(both / path, structures.Frame.of(both / "dicom" / case / "CT"))
+        assert set(found.names) | set(found.undrawn) == set(NAMES)
+        values = sitk.GetArrayFromImage(sitk.ReadImage(str(label)))
+        for place, name in enumerate(found.names):
+            np.testing.assert_array_equal(found.mask(place)[0], values == list(NAMES).index(name) + 1)
+
+
+def test_formats_of_dicom_need_dicom(clinic):
+    given = study("formats", root="nifti", organs=VALUES, ignore_labels=OTHERS)
+    code, output = run(clinic, given | {"prediction": {"formats": ["nifti", "rtstruct"]}}, "-n")
+    assert code != 0
+    assert "prediction.formats: rtstruct refers to a DICOM series, but nifti/volume-0.nii.gz is no folder" in output
 
 
 def test_nothing_is_made_again_when_files_are_only_renamed_or_dated_anew(both):

@@ -17,8 +17,9 @@ SCRIPTS = ROOT / "workflow" / "scripts"
 LIBRARY = SCRIPTS / "organbench"
 RULES = sorted((ROOT / "workflow" / "rules").glob("*.smk"))
 MONAI = ROOT / "envs" / "monai.yaml"  # of networks that are imported by name
+SEG = ROOT / "envs" / "seg.yaml"  # of a package that is imported by name
 NNUNET = ROOT / "envs" / "nnunet.yaml"  # of a program that scripts start
-ENVIRONMENTS = sorted(set((ROOT / "envs").glob("*.yaml")) - {MONAI, NNUNET})
+ENVIRONMENTS = sorted(set((ROOT / "envs").glob("*.yaml")) - {MONAI, SEG, NNUNET})
 PACKAGES = {
     "pynvml": "nvidia-ml-py",
     "surface_distance": "surface-distance",
@@ -53,7 +54,7 @@ def rules():
         for name, rule in zip(parts[1::2], parts[2::2], strict=True):
             if name is None:
                 assert directive(rule, "name") == "figure_{file}"
-            found |= {name: rule} if name else {f"figure_{drawn}": rule for drawn in figures.known()}
+            found |= {name: rule} if name else {f"figure_{drawn}": rule for drawn in figures.known(dosed=True)}
     return {name: rule for name, rule in found.items() if "script:" in rule}
 
 
@@ -72,7 +73,7 @@ def inherited():
 def directive(rule, name):
     """A rule's directive whose value is a single string; of a study without MONAI."""
     (value,) = re.findall(rf'^ *{name}:\n? *f?"([^"]+)"', rule, flags=re.M)
-    return value.replace("{ENVIRONMENT}", "torch")
+    return value.replace("{ENVIRONMENT}", "torch").replace("{DRAWING}", "imaging")
 
 
 def imports(file):
@@ -146,6 +147,10 @@ def test_the_environment_with_monai_is_that_of_torch_and_monai():
         assert text["channels"] == ["conda-forge", "nodefaults"]
 
 
+def test_the_environment_with_seg_is_that_of_imaging_and_highdicom():
+    assert environment(SEG) == environment(ROOT / "envs" / "imaging.yaml") | requirements("requirements-seg.txt")
+
+
 def test_what_segments_new_patients_is_pinned_as_elsewhere():
     own = requirements("requirements-segment.txt")
     assert own.items() <= requirements().items()
@@ -182,7 +187,7 @@ def test_every_rule_says_where_it_logs_and_what_it_runs_in():
         wanted = "figures" if name.startswith("figure_") else "nnunet" if name.startswith("nnunet_") else wanted
         assert directive(rule, "conda") == f"../../envs/{wanted}.yaml", name
         assert directive(rule, "log").endswith(".log"), name
-        shared = {"examine": "convert"} | {f"figure_{file}": "figure" for file in figures.known()}
+        shared = {"examine": "convert"} | {f"figure_{file}": "figure" for file in figures.known(dosed=True)}
         assert directive(rule, "script") == f"../scripts/{shared.get(name, name)}.py", name
 
 

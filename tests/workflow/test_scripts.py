@@ -62,9 +62,9 @@ def test_evaluate_takes_the_labels_for_the_reference(run, case, tmp_path):
     _, paths = case
     run(
         "evaluate.py",
-        given={"labels": paths["reference"], "prediction": paths["less"]},
+        given={"labels": paths["reference"], "prediction": paths["less"], "dose": []},
         made={"table": str(tmp_path / "a.csv")},
-        params={"organs": ORGANS, "ignored": [], "tolerance_mm": 1.0, "scored": list(ORGANS)},
+        params={"organs": ORGANS, "ignored": [], "tolerance_mm": 1.0, "scored": list(ORGANS), "dose": None},
         wildcards={"model": "less", "fold": "0", "seed": "1", "case": "a"},
     )
     liver = pd.read_csv(tmp_path / "a.csv").set_index("organ").loc["liver"]

@@ -19,7 +19,7 @@ import yaml
 from smoke import REPLACE, checkout, command_line, copy_of, jobs_to_run, snakemake
 
 from organbench.core.jobs import namespace
-from organbench.evaluation import metrics
+from organbench.evaluation import registry
 
 FIGURES = {
     "figure_metrics": ["dice_by_organ", "nsd_by_organ", "hd95_by_organ"],
@@ -54,7 +54,8 @@ def test_every_file_of_the_contract_is_there(finished):
     assert (results / "split.csv").read_text().startswith("case,fold,role\n")
     per_case = pd.read_csv(results / "tables/per_case.csv")
     assert len(per_case) == 3 * 2 * 3  # models, cases, organs
-    assert list(per_case) == ["model", "fold", "seed", "case", *metrics.COLUMNS]
+    measured = registry.measured(dosed=False)
+    assert list(per_case) == ["model", "fold", "seed", "case", "organ", *measured, "false_positive", "legacy"]
     assert per_case["reference_ml"].gt(0).any()
     tables = ["summary", "comparison", "ranks", "empty_masks", "legacy", "cost", "pareto", "advice", "cases"]
     for table in [

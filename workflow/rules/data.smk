@@ -70,7 +70,9 @@ if STUDY["dataset"]["source"] == "openkbp" and DOSED:
             address=STUDY["dataset"]["openkbp"]["address"],
             # no output: what has come goes on where it broke off
             folder=lambda wildcards: f"{STUDY['dataset']['root']}/{finding.FETCHING}/dose-{wildcards.case}",
-            checksums=lambda wildcards: patients()[wildcards.case],
+            moments=lambda wildcards: list(
+                map(float, patients()[wildcards.case]["dose"].split())
+            ),
         script:
             "../scripts/fetch_dose.py"
 

@@ -78,7 +78,9 @@ rule pack:
         spacing=STUDY["preprocessing"]["spacing"],
         prediction=STUDY["prediction"],
         trainings=packed_trainings,
-        folds_and_seeds=lambda wildcards: len(trainings_of(PACKABLE[wildcards.packed][0])),
+        folds_and_seeds=lambda wildcards: len(
+            trainings_of(PACKABLE[wildcards.packed][0])
+        ),
         ensemble=lambda wildcards: PACKABLE[wildcards.packed][0] not in NETWORKS,
     script:
         "../scripts/pack.py"

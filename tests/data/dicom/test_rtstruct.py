@@ -398,7 +398,7 @@ def test_a_clinics_structures(real_data):
         mask, _ = rtstruct.drawn(found[name], wanted, path)
         assert mask.sum() * wanted.voxel_ml == pytest.approx(ml, rel=0.01)
     assert found["Areola"].contours == ()
-    assert found["Heart"].color == (255, 128, 0)
+    assert found["Heart"].color == "#FF8000"
 
 
 def test_indices_of_points_on_a_grid():

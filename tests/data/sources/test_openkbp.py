@@ -27,8 +27,8 @@ CASES = ["1", "2", "4", "9"]
 ADDRESS = "provided-data/train-pats"
 
 
-def encode(volume, labels, corner=CORNER):
-    """A patient as the files of the source, by name; voxels that the CT does not know are not listed."""
+def encode(volume, labels, corner=CORNER, dose=None):
+    """A patient as the files of the source, by name; voxels that are not known, or without dose, are not listed."""
 
     def listed(mask):
         z, y, x = np.nonzero(mask)
@@ -42,6 +42,10 @@ def encode(volume, labels, corner=CORNER):
     files = {"ct.csv": rows, "Larynx.csv": ["5,"]}  # a contour that the study knows nothing of
     for name, value in openkbp.CONTOURS.items():
         files[f"{name}.csv"] = [f"{i}," for i in listed(organs == value)[0]]
+    if dose is not None:
+        gray = sitk.GetArrayFromImage(dose)
+        index, where = listed(gray > 0)
+        files["dose.csv"] = [f"{i},{value:.3f}" for i, value in zip(index, gray[where], strict=True)]
     files = {name: "\n".join([",data", *rows, ""]).encode() for name, rows in files.items()}
     x, y, z = volume.GetSpacing()
     return files | {"voxel_dimensions.csv": "".join(f"{round(mm, 3):.18e}\n" for mm in (y, x, z)).encode()}
@@ -58,6 +62,14 @@ def patient(seed):
     hu[organs > 0] += 100 * organs[organs > 0]
     grid = Grid((30, 26, 20), (4.0, 4.0, 2.5), (-60.0, -52.0, 0.0), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
     return grids.to_image(hu, grid), grids.to_image(organs, grid)
+
+
+def planned(seed):
+    """The dose of that patient, in thousandths of a Gy as the source has it."""
+    volume, labels = patient(seed)
+    z, y, x = np.indices(labels.GetSize()[::-1])
+    dose = np.where((x > 3) & (y < 20), 70 - 0.123 * seed - 0.911 * x - z, 0).round(3).clip(0).astype(np.float32)
+    return grids.to_image(dose, Grid.of(volume))
 
 
 def same(image, other):
@@ -90,7 +102,7 @@ def server():
     """A server with the source's layout."""
     with serving() as running:
         for case in CASES:
-            for name, content in encode(*patient(int(case))).items():
+            for name, content in encode(*patient(int(case)), dose=planned(int(case))).items():
                 running.files[f"/{ADDRESS}/pt_{case}/{name}"] = content
         yield running
 
@@ -121,7 +133,10 @@ def test_the_list_has_the_stored_patients(real_data):
     there = {path.name[7:-7] for path in (real_data / "openkbp").glob("volume-*.nii.gz")}
     assert there == patients().keys()
     for case in ("1", "124"):
-        for kind, checksum in patients()[case].items():
+        listed = dict(patients()[case])
+        dose = sitk.ReadImage(real_data / f"openkbp/dose-{case}.nii.gz")
+        assert openkbp.moments_of(dose) == pytest.approx([*map(float, listed.pop("dose").split())], abs=1e-4)
+        for kind, checksum in listed.items():
             assert openkbp.checksum(sitk.ReadImage(real_data / f"openkbp/{kind}-{case}.nii.gz")) == checksum
 
 
@@ -149,6 +164,26 @@ def test_a_checksum_tells_voxels_and_spacing_apart():
 def test_a_file_of_another_format_is_named(write_folder, file, content, message):
     with pytest.raises(InputError, match=f"{file}: .*({message})"):
         openkbp.read(write_folder(**{file: content}))
+
+
+def test_a_dose_is_read_to_the_voxel(tmp_path):
+    for name, content in encode(*patient(1), dose=planned(1)).items():
+        (tmp_path / name).write_bytes(content)
+    assert same(openkbp.read_dose(tmp_path), planned(1))
+
+
+def test_moments_tell_patients_and_places_apart_but_not_rounding():
+    def differ(dose):
+        return np.abs(np.subtract(openkbp.moments_of(dose), openkbp.moments_of(planned(1)))).max() > openkbp.MOMENTS
+
+    def changed(change):
+        return grids.to_image(change(sitk.GetArrayFromImage(planned(1))), Grid.of(planned(1)))
+
+    assert not differ(changed(lambda voxels: voxels.round(2)))
+    assert differ(planned(2))
+    for axis in range(3):
+        assert differ(changed(lambda voxels, axis=axis: np.flip(voxels, axis)))
+        assert differ(changed(lambda voxels, axis=axis: np.roll(voxels, 1, axis)))
 
 
 # --- fetching a patient
@@ -186,6 +221,52 @@ def test_another_patient_is_refused_after_a_second_try(server, fetch, tmp_path):
     assert not list(tmp_path.rglob("*.nii.gz"))
 
 
+@pytest.fixture
+def fetch_dose(server, tmp_path, monkeypatch):
+    """Fetch the dose of patient 1 for a volume that is there."""
+    monkeypatch.setattr(downloads, "BACKOFF", 0.0)
+
+    def run(volume=None):
+        paths = [tmp_path / f"{kind}-1.nii.gz" for kind in ("volume", "dose")]
+        images.write(volume or patient(1)[0], paths[0])
+        moments = openkbp.moments_of(planned(1))
+        openkbp.fetch_dose("1", f"{server.address}/{ADDRESS}", tmp_path / ".fetching/dose-1", *paths, moments=moments)
+        return sitk.ReadImage(paths[1])
+
+    return run
+
+
+@pytest.mark.parametrize("faults", [[], ["break"], ["damage"]], ids=str)
+def test_a_dose_is_fetched(server, fetch_dose, tmp_path, faults):
+    server.faults[f"/{ADDRESS}/pt_1/dose.csv"].extend(faults)
+    assert same(fetch_dose(), planned(1))
+    assert not list(tmp_path.glob(".fetching/*"))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (encode(*patient(1), dose=planned(2))["dose.csv"], "the checksum of its voxels differs"),
+        (b",data\n7,\n", "dose.csv: lists a voxel without its value"),
+        (b",data\n", "dose.csv: has no voxels"),
+        (b"<html>busy</html>", "dose.csv: is not a list of voxels|dose.csv: has no voxels"),
+    ],
+)
+def test_another_dose_is_refused(server, fetch_dose, tmp_path, content, message):
+    server.files[f"/{ADDRESS}/pt_1/dose.csv"] = content
+    with pytest.raises(InputError, match=rf"pt_1: is not the patient that it should be \(.*({message})"):
+        fetch_dose()
+    assert not list(tmp_path.glob("dose*"))
+
+
+def test_the_dose_of_a_scan_that_is_not_the_sources_is_refused(fetch_dose, tmp_path):
+    other = patient(1)[0]
+    other.SetOrigin((0.0, 0.0, 0.0))
+    with pytest.raises(InputError, match=r"dose.csv: its origin .* is not that of .*volume-1.nii.gz"):
+        fetch_dose(other)
+    assert not list(tmp_path.glob("dose*"))
+
+
 # --- the whole workflow
 
 
@@ -198,8 +279,10 @@ def checkout(tmp_path_factory):
     shutil.copy(ROOT / "config.yaml", folder)
     with (folder / "workflow/scripts/organbench/data/sources/openkbp/patients.csv").open("w") as lines:
         table = csv.writer(lines)
-        table.writerow(["case", "volume", "labels"])
-        table.writerows([case, *map(openkbp.checksum, patient(int(case)))] for case in CASES)
+        table.writerow(["case", "volume", "labels", "dose"])
+        for case in CASES:
+            moments = openkbp.moments_of(planned(int(case)))
+            table.writerow([case, *map(openkbp.checksum, patient(int(case))), " ".join(map(str, moments))])
     return folder
 
 
@@ -238,7 +321,14 @@ def test_a_study_fetches_its_patients(snakemake, server, tmp_path):
     for case in CASES:
         stored = [sitk.ReadImage(tmp_path / f"patients/{kind}-{case}.nii.gz") for kind in ("volume", "labels")]
         assert all(same(*pair) for pair in zip(stored, patient(int(case)), strict=True))
-    assert len(pd.read_csv(tmp_path / "results/openkbp/tables/per_case.csv")) == 5  # organs of one test case
+    per_case = pd.read_csv(tmp_path / "results/openkbp/tables/per_case.csv", dtype={"case": str})
+    assert len(per_case) == 5  # organs of one test case
+    (case,) = per_case["case"].unique()
+    assert [path.name for path in (tmp_path / "patients").glob("dose-*")] == [f"dose-{case}.nii.gz"]
+    dose, labels = (sitk.GetArrayFromImage(image) for image in (planned(int(case)), patient(int(case))[1]))
+    for row in per_case.itertuples():
+        value = openkbp.CONTOURS[row.organ.title().replace("_", "")]
+        assert row.reference_dmean_gy == pytest.approx(dose[labels == value].mean(dtype=float), abs=1e-3)
 
     files = {path: path.stat().st_mtime_ns for path in (tmp_path / "patients").glob("*.nii.gz")}
     requests = len(server.asked)

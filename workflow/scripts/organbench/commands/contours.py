@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from organbench.core.errors import InputError
+from organbench.core.errors import InputError, plain
 
 if TYPE_CHECKING:
-    from organbench.data.dicom.series import Series
-    from organbench.data.grids import Array
+    from organbench.data.grids import Array, Grid
 
 MOST_LABELS = 255  # structures of a label map
 
@@ -63,40 +62,55 @@ def read(given: argparse.Namespace) -> None:
     Raises:
         InputError: the CT or the structures cannot be read, or do not belong together.
     """
-    from organbench.data.dicom import drawings, series
+    from organbench.data import images, slicer, structures
 
-    ct = series.find(given.ct)
-    found = drawings.read(given.structures, ct)
-    for note in found.notes:
+    ct = images.series_in(given.ct)
+    drawing = structures.read(given.structures, structures.Frame(given.ct, ct.grid, ct))
+    masks: dict[str, Array] = {}
+    colors: dict[str, str] = {}
+    notes = list(drawing.notes)
+    notes += [f"{given.structures}: {plain(name)}: is named, but was never drawn" for name in drawing.undrawn]
+    for place, name in enumerate(drawing.names):
+        free = free_name(plain(name), masks)
+        masks[free], said = drawing.mask(place)
+        notes += said
+        colors |= {free: drawing.colors[place]} if place in drawing.colors else {}
+    for note in notes:
         print(note, file=sys.stderr)
-    if not found.masks:
-        raise InputError(f"{given.structures}: no structure has a contour; there is nothing to write")
-    if given.output.name.lower().endswith(".seg.nrrd"):
-        from organbench.data import slicer
-
-        slicer.write(found.masks, ct.grid, given.output, colors=found.colors)
+    if not masks:
+        raise InputError(f"{given.structures}: no structure was drawn; there is nothing to write")
+    if slicer.is_one(given.output):
+        slicer.write(masks, ct.grid, given.output, colors=colors)
     else:
-        write_label_map(given, ct, found.masks)
+        write_label_map(given, ct.grid, masks)
     print("value,name,ml")
-    for value, (name, voxels) in enumerate(found.masks.items(), start=1):
+    for value, (name, voxels) in enumerate(masks.items(), start=1):
         print(f"{value},{quoted(name)},{voxels.sum() * ct.grid.voxel_ml:.2f}")
 
 
-def write_label_map(given: argparse.Namespace, ct: "Series", masks: "Mapping[str, Array]") -> None:
+def free_name(name: str, taken: "Mapping[str, Array]") -> str:
+    """The name, with a number where it is taken."""
+    number, free = 1, name
+    while free in taken:
+        number += 1
+        free = f"{name} ({number})"
+    return free
+
+
+def write_label_map(given: argparse.Namespace, grid: "Grid", masks: "Mapping[str, Array]") -> None:
     """Write masks as one label map, and tell what of which is lost."""
-    from organbench.data import grids, images
-    from organbench.data.dicom import drawings
+    from organbench.data import grids, images, labels
 
     if len(masks) > MOST_LABELS:
         raise InputError(f"{given.structures}: has {len(masks)} structures; a label map holds up to {MOST_LABELS}")
-    labels, lost = drawings.label_map(masks)
+    values, lost = labels.label_map(masks)
     for name, count in lost.items():
         print(
-            f"{given.structures}: {name}: {count * ct.grid.voxel_ml:.2f} of "
-            f"{masks[name].sum() * ct.grid.voxel_ml:.2f} ml belong to smaller structures in the label map",
+            f"{given.structures}: {name}: {count * grid.voxel_ml:.2f} of "
+            f"{masks[name].sum() * grid.voxel_ml:.2f} ml belong to smaller structures in the label map",
             file=sys.stderr,
         )
-    images.write(grids.to_image(labels, ct.grid), given.output)
+    images.write(grids.to_image(values, grid), given.output)
 
 
 def quoted(name: str) -> str:
@@ -110,43 +124,26 @@ def write(given: argparse.Namespace) -> None:
     Raises:
         InputError: the CT, the label map or the names cannot be used.
     """
-    import numpy as np
-    import SimpleITK as sitk
-
     from organbench.core.version import VERSION
-    from organbench.data import elsewhere, grids, images
-    from organbench.data.dicom import rtstruct, seg, series
-    from organbench.data.labels import whole_numbers
+    from organbench.data import images
+    from organbench.data.dicom import drawings
     from organbench.evaluation.folders import read_organs
     from organbench.reporting.colours import ORGAN_COLOURS, palette
 
     names = read_organs(given.names)
-    ct = series.find(given.ct)
-    image = images.read(given.labels)
-    values = whole_numbers(sitk.GetArrayViewFromImage(image), given.labels)
-    values, offset, covered = elsewhere.on_grid(values, grids.Grid.of(image), ct.grid)
-    if not covered:
-        raise InputError(f"{given.labels}: lies beside the CT in {given.ct}; give the CT to which it belongs")
-    if offset > grids.GRID_TOLERANCE_MM:
-        print(
-            f"{given.labels}: on another grid than the CT: brought there by nearest neighbour, up to {offset:.2f} mm",
-            file=sys.stderr,
-        )
-    masks = {name: np.isin(values, own) for name, own in names.items()}
-    if others := sorted(set(np.unique(values).tolist()) - {0, *(value for own in names.values() for value in own)}):
-        print(f"{given.labels}: values without a name are left out: {', '.join(map(str, others))}", file=sys.stderr)
-    version, colors = given.algorithm_version or VERSION, palette(names, ORGAN_COLOURS)
-    if given.format == "seg":
-        seg.write(masks, ct, given.output, colors=colors, algorithm=given.algorithm, version=version)
-    else:
-        rtstruct.write(
-            masks,
-            ct,
-            given.output,
-            colors=colors,
-            algorithm=given.algorithm,
-            version=version,
-            keyholes=given.keyholes,
-        )
+    ct = images.series_in(given.ct)
+    masks, notes = drawings.of_labels(given.labels, names, ct)
+    for note in notes:
+        print(note, file=sys.stderr)
+    drawings.write(
+        given.format,
+        masks,
+        ct,
+        given.output,
+        colors=palette(names, ORGAN_COLOURS),
+        algorithm=given.algorithm,
+        version=given.algorithm_version or VERSION,
+        keyholes=given.keyholes,
+    )
     for name, voxels in masks.items():
         print(f"{name}: {voxels.sum() * ct.grid.voxel_ml:.2f} ml")

@@ -58,14 +58,8 @@ def read(scan: Input, spacing: Sequence[float | None]) -> tuple[sitk.Image, "Ser
     Raises:
         InputError: it is no sound volume, or no CT series.
     """
-    if not scan.is_series:
-        scans.check_size(scan.path, images.read_grid(scan.path), spacing)
-        return images.read_volume(scan.path), None
-    from organbench.data.dicom import series  # pydicom takes its time
-
-    found = series.find(scan.path)
-    scans.check_size(scan.path, found.grid, spacing)
-    return series.read(found), found
+    scans.check_size(scan.path, images.read_grid(scan.path), spacing)
+    return images.read_volume(scan.path), images.series_in(scan.path) if scan.is_series else None
 
 
 def scans_at(place: Path) -> list[Path]:
@@ -105,11 +99,12 @@ def names_of(paths: Sequence[Path]) -> list[str]:
     p1/CT and p2/CT are p1-CT and p2-CT.
     """
     parts = [[*path.resolve().parts[1:-1], _stem(path)] for path in paths]
-    for count in range(1, max(map(len, parts), default=0) + 1):
+    different = len(set(map(tuple, parts))) == len(parts)  # and not files of two formats beside each other
+    for count in range(1, max(map(len, parts), default=0) + 1) if different else ():
         names = ["-".join(part[-count:]) for part in parts]
         if len(set(names)) == len(names):
             return names
-    return [f"{name}-{number}" for number, name in enumerate(names)]
+    return [f"{part[-1]}-{number}" for number, part in enumerate(parts)]
 
 
 def _stem(path: Path) -> str:

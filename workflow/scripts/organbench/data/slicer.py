@@ -215,7 +215,7 @@ def geometry(grid: Grid, stored: Array) -> list[str]:
         f"kinds: {' '.join((['list'] if several else []) + ['domain'] * 3)}",
         "endian: little",
         "encoding: gzip",
-        f"space origin: ({','.join(map(repr, grid.origin))})",
+        f"space origin: ({','.join(map(repr, map(float, grid.origin)))})",
         "Segmentation_ContainedRepresentationNames:=Binary labelmap|",
         "Segmentation_SourceRepresentation:=Binary labelmap",
         "Segmentation_MasterRepresentation:=Binary labelmap",

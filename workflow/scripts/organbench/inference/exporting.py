@@ -4,6 +4,7 @@ What is exported computes in fp32 and holds the window of HU and the softmax. Wi
 spacing and the clearing of specks stay with whoever runs it (docs/new-patients.md).
 """
 
+import io
 import json
 import math
 import warnings
@@ -171,7 +172,9 @@ def write_torchscript(
 ) -> Runs:
     """Write TorchScript, traced; returns what runs it."""
     traced = torch.jit.trace(module, (example,), check_trace=False)
-    torch.jit.save(traced, str(path), _extra_files={"organbench.json": json.dumps(said).encode()})
+    buffer = io.BytesIO()  # so that the archive does not hold the file's temporary name
+    torch.jit.save(traced, buffer, _extra_files={"organbench.json": json.dumps(said).encode()})
+    path.write_bytes(buffer.getbuffer())
     run: Runs = torch.jit.load(str(path), map_location="cpu")
     return run
 

@@ -45,8 +45,8 @@ class Counted:
     def probabilities(self, image: Array) -> Iterator[Array]:
         """Those of the predictor."""
         for slab in self.predictor.probabilities(image):
-            yield slab
             self.advance(slab.shape[1])
+            yield slab
 
 
 @dataclass(frozen=True)

@@ -37,8 +37,8 @@ def find(paths: Sequence[Path]) -> Path:
     found: dict[Path, str] = {}
     for path in filter(is_dicom, paths):
         header, _ = read_header(path, TAGS)
-        if text(header, "SOPClassUID") == STORAGE:
-            found[path] = text(header, "DoseSummationType")
+        if text(path, header, "SOPClassUID") == STORAGE:
+            found[path] = text(path, header, "DoseSummationType")
     whole = [path for path, summation in found.items() if summation in WHOLE] or list(found)
     if not whole:
         raise InputError(f"{paths[0].parent}: holds no RTDOSE; export the plan's dose there")
@@ -64,7 +64,7 @@ def read(path: Path, frame_of_reference: str = "") -> sitk.Image:
     """
     header, start = read_header(path)
     check_meaning(path, header)
-    frame = text(header, "FrameOfReferenceUID")
+    frame = text(path, header, "FrameOfReferenceUID")
     if frame and frame_of_reference and frame != frame_of_reference:
         raise InputError(f"{path}: lies in another frame of reference than the scan; export the dose on this scan")
     with sound(path):
@@ -102,16 +102,16 @@ def check_meaning(path: Path, header: pydicom.Dataset) -> None:
     Raises:
         InputError: it is not.
     """
-    if text(header, "SOPClassUID") != STORAGE:
+    if text(path, header, "SOPClassUID") != STORAGE:
         raise InputError(
-            f"{path}: is no RTDOSE but {plain(text(header, 'Modality') or 'something else')}; name the dose"
+            f"{path}: is no RTDOSE but {plain(text(path, header, 'Modality') or 'something else')}; name the dose"
         )
     for keyword, known, remedy in (
         ("DoseUnits", ("GY",), "export it in Gy"),
         ("DoseType", TYPES, "export the dose itself"),
         ("DoseSummationType", WHOLE, "export the dose of the whole plan"),
     ):
-        found = text(header, keyword).upper()
+        found = text(path, header, keyword).upper()
         if found not in known:
             raise InputError(
                 f"{path}: its {keyword} is {plain(found) or 'not told'} and not {' or '.join(known)}; {remedy}"
@@ -165,6 +165,7 @@ def numbers(path: Path, header: pydicom.Dataset, keyword: str, count: int) -> Ar
     return found
 
 
-def text(header: pydicom.Dataset, keyword: str) -> str:
-    """A value of a header as text; empty where it is not there."""
-    return str(header.get(keyword) or "").strip()
+def text(path: Path, header: pydicom.Dataset, keyword: str) -> str:
+    """A value of a file's header as text; empty where it is not there."""
+    with sound(path):  # values are decoded when they are asked for
+        return str(header.get(keyword) or "").strip()

@@ -94,7 +94,7 @@ def structures_of(path: Path, header: pydicom.Dataset) -> StructureSet:
     if not entries:
         raise InputError(f"{path}: names no structure; export it again")
     lines: dict[int, list[Array]] = {number: [] for number in entries}
-    colors: dict[int, tuple[int, int, int] | None] = {}
+    colors: dict[int, str | None] = {}
     for group in header.get("ROIContourSequence") or []:
         number = int(group.ReferencedROINumber)
         if number not in entries:
@@ -129,13 +129,13 @@ def reference(header: pydicom.Dataset) -> tuple[str, str]:
     return next(filter(None, named), ""), ""
 
 
-def color(group: pydicom.Dataset) -> tuple[int, int, int] | None:
+def color(group: pydicom.Dataset) -> str | None:
     """The colour in which a structure is shown; None where there is none, or it is no colour."""
     try:
         red, green, blue = (int(value) for value in group.ROIDisplayColor)
-    except (AttributeError, TypeError, ValueError):
+        return "#" + bytes([red, green, blue]).hex().upper()
+    except (AttributeError, TypeError, ValueError):  # of bytes also what is not from 0 to 255
         return None
-    return (red, green, blue) if all(0 <= value <= 255 for value in (red, green, blue)) else None
 
 
 def closed(said: str, group: pydicom.Dataset, notes: list[str]) -> Iterator[Array]:

@@ -1,5 +1,6 @@
 """DICOM SEG, structures as voxels (DICOM PS3.3, A.51), by highdicom: an extra, only for who has such files."""
 
+import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,10 +72,10 @@ def library(path: Path) -> ModuleType:
         InputError: it is not installed.
     """
     try:
-        import highdicom.seg
+        importlib.import_module("highdicom.seg")
+        return importlib.import_module("highdicom")  # not by name: it is in no environment of jobs without SEG
     except ImportError:
         raise InputError(f"{path}: a SEG needs the package highdicom; pip install -r requirements-seg.txt") from None
-    return highdicom
 
 
 def is_seg(path: Path) -> bool:
@@ -191,12 +192,10 @@ def write(
         label_map: as LABELMAP, which is smaller, but younger (2024), so that few programs read it; else as BINARY.
 
     Raises:
-        InputError: a name cannot be stored, masks overlap in a label map, all are empty, highdicom is not there, or
-            the file cannot be written.
+        InputError: a name cannot be stored, masks overlap in a label map, highdicom is not there, or the file cannot be
+            written.
     """
     check_masks(masks, series, path)
-    if not any(voxels.any() for voxels in masks.values()):
-        raise InputError(f"{path}: no structure has a voxel, and a SEG without one cannot be written")
     hd = library(path)
     with sound(series.folder):
         sources = [read_header(file)[0] for file in series.files]

@@ -27,13 +27,13 @@ class Structure:
     Attributes:
         name: as the file spells it.
         number: by which its file refers to it.
-        color: red, green and blue, 0 to 255; None where the file has none.
+        color: such as #E69F00; None where the file has none.
         contours: closed polygons (n, 3), x y z in mm (LPS).
     """
 
     name: str
     number: int
-    color: tuple[int, int, int] | None
+    color: str | None
     contours: tuple[Array, ...]
 
 

@@ -5,7 +5,7 @@ matter, and a name may be a pattern (`liver_*`, `kidney_[lr]`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,12 +53,16 @@ class Drawing:
         names: of the structures that were drawn, in the file's order.
         mask: of the structure at a place in `names`: bool (z y x) on the scan's grid; and notes, a line each.
         notes: on the file.
+        colors: of the structures that have one, such as #E69F00, by their places in `names`.
+        undrawn: names of structures that the file names, but that were never drawn.
     """
 
     path: Path
     names: tuple[str, ...]
     mask: Callable[[int], tuple[Array, list[str]]]
     notes: tuple[str, ...] = ()
+    colors: Mapping[int, str] = field(default_factory=dict)
+    undrawn: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,14 @@ def read(path: Path, frame: Frame) -> Drawing:
     notes = [*found.notes, *(rtstruct.check_series(found, frame.series) if frame.series else [])]
     drawn = [structure for structure in found.structures if structure.contours]
     names = tuple(structure.name for structure in drawn)
-    return Drawing(path, names, lambda place: structures.drawn(drawn[place], frame.grid, path), tuple(notes))
+    return Drawing(
+        path,
+        names,
+        lambda place: structures.drawn(drawn[place], frame.grid, path),
+        tuple(notes),
+        {place: one.color for place, one in enumerate(drawn) if one.color},
+        tuple(structure.name for structure in found.structures if not structure.contours),
+    )
 
 
 KIND = Kind("RTSTRUCT", is_one, series, read)

@@ -26,7 +26,13 @@ def read(path: Path, frame: Frame) -> Drawing:
     found = seg.read(path)
     notes = seg.check_series(found, frame.series) if frame.series else []
     names = tuple(segment.name for segment in found.segments)
-    return Drawing(path, names, lambda place: seg.drawn(found.segments[place], found, frame.grid), tuple(notes))
+    return Drawing(
+        path,
+        names,
+        lambda place: seg.drawn(found.segments[place], found, frame.grid),
+        tuple(notes),
+        {place: one.color for place, one in enumerate(found.segments) if one.color},
+    )
 
 
 KIND = Kind("SEG", is_one, series, read)

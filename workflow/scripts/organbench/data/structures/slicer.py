@@ -1,4 +1,4 @@
-"""3D Slicer's segmentations (`.seg.nrrd`): which value is which organ is told by names, in every file anew."""
+"""`.seg.nrrd`: segmentations of 3D Slicer, whose values may differ from case to case."""
 
 from pathlib import Path
 
@@ -9,8 +9,12 @@ from organbench.data.structures import Drawing, Frame, Kind
 def read(path: Path, frame: Frame) -> Drawing:
     """Its segments."""
     found = slicer.read(path)
-    names = tuple(segment.name for segment in found.segments)
-    return Drawing(path, names, lambda place: slicer.drawn(found.segments[place], found, frame.grid))
+    return Drawing(
+        path,
+        tuple(segment.name for segment in found.segments),
+        lambda place: slicer.drawn(found.segments[place], found, frame.grid),
+        colors={place: one.color for place, one in enumerate(found.segments) if one.color},
+    )
 
 
 KIND = Kind("segmentation of 3D Slicer (.seg.nrrd)", slicer.is_one, lambda path: "", read)

@@ -23,7 +23,9 @@ from organbench.data.sources import downloads
 
 CUBE = (128, 128, 128)
 CONTOURS = {"Brainstem": 1, "SpinalCord": 2, "RightParotid": 3, "LeftParotid": 4, "Mandible": 5}  # label values
-MEAN_GY = 0.01  # the listed means are of doses in hundredths of a Gy, the source has thousandths
+MOMENTS = (
+    0.01  # Gy or mm that a dose's may be off: the listed ones are of hundredths of a Gy, the source has thousandths
+)
 MARGIN = 2  # voxels kept around those that the CT knows
 LIMIT = CUBE[0] * CUBE[1] * CUBE[2] * len("2097151,4095.0\n")  # bytes; no file lists a voxel twice
 
@@ -73,7 +75,7 @@ def fetch_dose(
     volume_path: str | Path,
     dose_path: str | Path,
     *,
-    checksums: Mapping[str, str],
+    moments: Sequence[float],
 ) -> None:
     """Download a patient's planned dose and write it (Gy, float32) on the grid of the volume that is there.
 
@@ -83,19 +85,14 @@ def fetch_dose(
         folder: likewise, but another one.
         volume_path: the patient's volume.
         dose_path: where the dose goes.
-        checksums: of this patient's dose, as the list has them: `dose_voxels`, what `checksum` gives for where there is
-            some, and `dose_mean`, the mean over these voxels, Gy.
+        moments: what `moments_of` gives for this patient's dose.
 
     Raises:
         InputError: as `fetch`; or the volume that is there is not the source's.
     """
 
     def is_wanted(found: Images) -> bool:
-        (dose,) = found
-        voxels = sitk.GetArrayViewFromImage(dose)
-        there, mean = dose > 0, voxels[voxels > 0].mean(dtype=np.float64)
-        near = abs(mean - float(checksums["dose_mean"])) < MEAN_GY
-        return near and checksum(there) == checksums["dose_voxels"]
+        return np.allclose(moments_of(found[0]), moments, rtol=0, atol=MOMENTS)
 
     def reading(path: Path) -> Images:
         return (read_dose(path),)
@@ -211,6 +208,18 @@ def read_sparse(path: Path) -> tuple[Array, Array]:
     if len(index) and not 0 <= index.min() <= index.max() < np.prod(CUBE):
         raise InputError(f"{path}: lists voxels outside the cube of {CUBE}; remove it and run again")
     return index, values
+
+
+def moments_of(dose: sitk.Image) -> list[float]:
+    """The mean and the highest dose (Gy), and the centre of the dose (mm, x y z): they tell patients and places apart.
+
+    Unlike a checksum they are the same, to `MOMENTS`, after doses were rounded.
+    """
+    voxels = sitk.GetArrayViewFromImage(dose).astype(np.float64)
+    sums = [voxels.sum(axis=tuple({0, 1, 2} - {axis})) for axis in (2, 1, 0)]
+    index = [float((np.arange(len(along)) * along).sum() / voxels.sum()) for along in sums]
+    centre = dose.TransformContinuousIndexToPhysicalPoint(index)
+    return [float(voxels.mean()), float(voxels.max()), *centre]
 
 
 def checksum(image: sitk.Image) -> str:

@@ -5,6 +5,6 @@ from pathlib import Path
 
 
 def patients() -> dict[str, dict[str, str]]:
-    """The checksums of the volume, the labels and the dose of each of OpenKBP's patients."""
+    """Of each of OpenKBP's patients the checksums of the volume and the labels, and the moments of the dose."""
     with Path(__file__).with_name("patients.csv").open(newline="") as lines:
         return {row.pop("case"): row for row in csv.DictReader(lines)}

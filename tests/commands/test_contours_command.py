@@ -1,0 +1,139 @@
+"""`organbench contours read` and `write`, as a person runs them."""
+
+import csv
+import io
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from dicoms import write_series
+from geometry import grid
+
+from organbench import cli
+from organbench.data import images, slicer
+from organbench.data.dicom import rtstruct, series
+from organbench.data.grids import Grid, differences
+
+SIZE = (13, 11, 6)  # x y z
+PLAIN = grid(SIZE, (0.8, 1.1, 2.5), (-120.5, -80.25, -300.0), np.eye(3))
+NAMES = 'value,name\n1,liver\n2,"kidney, left"\n3,"kidney, left"\n'
+
+
+def run(*arguments, capsys):
+    status = cli.main(["contours", *map(str, arguments)])
+    told = capsys.readouterr()
+    return status, told.out, told.err
+
+
+@pytest.fixture
+def ct(tmp_path):
+    write_series(tmp_path / "ct", np.zeros(PLAIN.shape, int), PLAIN)
+    return tmp_path / "ct"
+
+
+@pytest.fixture
+def values():
+    found = np.zeros(PLAIN.shape, np.uint8)
+    found[:3, 1:9, 2:6], found[2:4, 2:4, 8:], found[4, 10, 12] = 1, 2, 3
+    found[1, 4:6, 3:5] = 0  # a hole
+    return found
+
+
+@pytest.fixture
+def names(tmp_path):
+    (tmp_path / "names.csv").write_text(NAMES)
+    return tmp_path / "names.csv"
+
+
+def volume_ml(mask):
+    return mask.sum() * 0.8 * 1.1 * 2.5 / 1000
+
+
+@pytest.mark.parametrize("options", [[], ["--keyholes"], ["--format", "seg"]])
+@pytest.mark.parametrize("orientation", ["LPS", "LAS", "RAI"])
+def test_there_and_back(tmp_path, capsys, write_image, ct, values, names, options, orientation):
+    if "seg" in options:
+        pytest.importorskip("highdicom", reason="requirements-seg.txt is not installed")
+    labels = write_image("labels.nii.gz", values, spacing=PLAIN.spacing, origin=PLAIN.origin)
+    images.write(sitk.DICOMOrient(sitk.ReadImage(str(labels)), orientation), labels)
+    rtss, back = tmp_path / "rtss.dcm", tmp_path / "back.nii.gz"
+    status, out, err = run("write", labels, ct, "--names", names, "--output", rtss, *options, capsys=capsys)
+    assert (status, err) == (0, "")
+    assert f"liver: {volume_ml(values == 1):.2f} ml" in out
+    status, out, err = run("read", rtss, ct, "--output", back, capsys=capsys)
+    assert (status, err) == (0, "")
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert [(row["value"], row["name"]) for row in rows] == [("1", "liver"), ("2", "kidney, left")]
+    assert float(rows[1]["ml"]) == pytest.approx(volume_ml(values > 1), abs=0.005)
+    image = images.read(back)
+    assert not list(differences(PLAIN, Grid.of(image)))
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(image), np.minimum(values, 2))
+    (tmp_path / "again.csv").write_text(out)  # what `read` prints is what `write` needs
+    status, _, _ = run("write", back, ct, "--names", tmp_path / "again.csv", "--output", rtss, capsys=capsys)
+    assert status == 0
+
+
+def test_overlaps_are_told_and_kept_for_slicer(tmp_path, capsys, ct, values):
+    scan = series.find(ct)
+    masks = {"body": np.ones(PLAIN.shape, bool), "liver": values == 1, "never": np.zeros(PLAIN.shape, bool)}
+    rtstruct.write(masks, scan, tmp_path / "rtss.dcm", colors={"liver": "#E69F00"}, algorithm="a", version="1")
+    status, out, err = run("read", tmp_path / "rtss.dcm", ct, "--output", tmp_path / "labels.mha", capsys=capsys)
+    assert status == 0
+    lost, whole = volume_ml(values == 1), volume_ml(masks["body"])
+    assert f"body: {lost:.2f} of {whole:.2f} ml belong to smaller structures" in err
+    assert "never: is named, but was never drawn" in err
+    assert f"1,body,{whole:.2f}\n" in out
+    np.testing.assert_array_equal(images_of(tmp_path / "labels.mha"), np.where(values == 1, 2, 1))
+    status, _, err = run("read", tmp_path / "rtss.dcm", ct, "--output", tmp_path / "a.seg.nrrd", capsys=capsys)
+    assert "belong to smaller" not in err
+    found = slicer.read(tmp_path / "a.seg.nrrd")
+    assert [(one.name, one.color) for one in found.segments] == [("body", None), ("liver", "#E69F00")]
+    assert slicer.drawn(found.segments[0], found, PLAIN)[0].all()
+
+
+def images_of(path):
+    return sitk.GetArrayFromImage(images.read(path))
+
+
+def test_what_is_left_out_is_told(tmp_path, capsys, write_image, ct, values):
+    (tmp_path / "names.csv").write_text("value,name\n1,liver\n")
+    labels = write_image("labels.nii.gz", values, spacing=PLAIN.spacing, origin=np.array(PLAIN.origin) + 0.3)
+    status, _, err = run(
+        "write", labels, ct, "--names", tmp_path / "names.csv", "--output", tmp_path / "a.dcm", capsys=capsys
+    )
+    assert status == 0
+    assert "values without a name are left out: 2, 3" in err
+    assert "on another grid than the CT: brought there by nearest neighbour, up to 0.52 mm" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["read", "none.dcm", "ct"], "none.dcm"),
+        (["read", "names.csv", "ct"], "in which structures have names"),
+        (["read", "rtss.dcm", "empty"], "is no folder"),
+        (["read", "ct/0000", "ct"], "in which structures have names"),
+        (["write", "none.nii.gz", "ct", "--names", "names.csv"], "there is no such file"),
+        (["write", "far.nii.gz", "ct", "--names", "names.csv"], "lies beside the CT"),
+        (["write", "far.nii.gz", "ct", "--names", "none.csv"], "none.csv"),
+    ],
+)
+def test_what_is_wrong_is_told_in_one_line(
+    tmp_path, capsys, monkeypatch, write_image, ct, values, names, arguments, words
+):
+    monkeypatch.chdir(tmp_path)
+    write_image("far.nii.gz", values, spacing=PLAIN.spacing, origin=(900, 0, 0))
+    status, out, err = run(*arguments, "--output", tmp_path / "out.nii.gz", capsys=capsys)
+    assert (status, out) == (2, "")
+    assert words in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "out.nii.gz").exists()
+
+
+def test_a_structure_set_of_another_scan(tmp_path, capsys, ct, values):
+    write_series(tmp_path / "other", np.zeros(PLAIN.shape, int), PLAIN)
+    scan = series.find(tmp_path / "other")
+    rtstruct.write({"liver": values == 1}, scan, tmp_path / "a.dcm", colors={}, algorithm="a", version="1")
+    status, _, err = run("read", tmp_path / "a.dcm", ct, "--output", tmp_path / "b.nii.gz", capsys=capsys)
+    assert (status, err.count("\n")) == (2, 1)
+    assert "another frame of reference" in err

@@ -1,0 +1,53 @@
+"""Predictions as planning systems read them, beside the NIfTI that is measured: `prediction.formats`."""
+
+FORMATS = STUDY["formats"]
+# SEG needs a package more.
+DRAWING = "seg" if "seg" in FORMATS else "imaging"
+
+
+def check_formats():
+    """Check that there are DICOM series to refer to.
+
+    Raises:
+        WorkflowError: a case's image is no folder.
+    """
+    for case in CASES if FORMATS else []:
+        if not os.path.isdir(VOLUME.format(case=case)):
+            raise WorkflowError(
+                f"config, prediction.formats: {FORMATS[0]} refers to a DICOM series, but {VOLUME.format(case=case)} is "
+                "no folder with one; remove it, or set dataset.image to folders"
+            )
+
+
+check_formats()
+
+
+def in_formats(wildcards):
+    """Every test case's predictions in the formats that are asked for, NIfTI apart."""
+    return [
+        path
+        for kind in FORMATS
+        for path in tests(f"{RUN}/predictions/{{case}}.{kind}.dcm")(wildcards)
+    ]
+
+
+rule draw:
+    input:
+        prediction=f"{RUN}/predictions/{{case}}.nii.gz",
+        image=source(VOLUME),
+    output:
+        f"{RUN}/predictions/{{case}}.{{kind}}.dcm",
+    log:
+        f"{RESULTS}/logs/draw/{{model}}-fold{{fold}}-seed{{seed}}/{{case}}.{{kind}}.log",
+    wildcard_constraints:
+        kind=one_of(FORMATS),
+    conda:
+        f"../../envs/{DRAWING}.yaml"
+    resources:
+        **growing(mem_mb=4000, runtime=15),
+    params:
+        code=code("draw.py"),
+        organs=ORGANS,
+        image=lambda wildcards: VOLUME.format(case=wildcards.case),
+    script:
+        "../scripts/draw.py"
