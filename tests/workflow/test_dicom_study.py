@@ -133,7 +133,7 @@ def test_nothing_is_made_again_when_files_are_only_renamed_or_dated_anew(both):
     os.utime(both / "dicom" / "1" / "RTSTRUCT" / "rs")
     code, output = run(both, given, "results/dicom/tables/per_case.csv", "-n")
     assert code == 0, output[-3000:]
-    assert "Nothing to be done" in output
+    assert "Nothing to be done" in output, output[-3000:]
 
 
 def test_check_data_lists_the_structures(clinic):
