@@ -154,6 +154,10 @@ SHARE_LOG = "learning_curve/share{share}/{model}-fold{fold}-seed{seed}"
 TUNING = f"{RESULTS}/runs/{{model}}/tuning/fold{{fold}}-seed{{seed}}"
 CANDIDATES = tuning.candidates(STUDY["training"]["tune"])
 ORGANS = STUDY["dataset"]["organs"]
+# How networks predict, which may shape weights; in which formats that is written does not.
+PREDICTION = {
+    key: value for key, value in STUDY["prediction"].items() if key != "formats"
+}
 TRAINED, FIXED = kinds.trained(STUDY), kinds.fixed(STUDY)
 # Those that `train` makes: what is said of networks and their settings is said of them.
 NETWORKS = kinds.networks(STUDY)
@@ -360,7 +364,7 @@ def prediction_code(wildcards):
 
 def prediction_by_position():
     """How the study predicts, with organs by their positions."""
-    organs, settings = list(ORGANS), STUDY["prediction"]
+    organs, settings = list(ORGANS), PREDICTION
     largest = [organs.index(organ) for organ in settings["keep_largest"]]
     return settings | {"keep_largest": largest}
 
@@ -459,7 +463,7 @@ def training_settings(wildcards):
     if pairs := augmenting.pairs(STUDY, settings["training"]):
         settings = settings | {"mirrored": pairs}
     if settings["training"]["weights"] == "best":
-        return settings | {"prediction": STUDY["prediction"]}
+        return settings | {"prediction": PREDICTION}
     return settings
 
 

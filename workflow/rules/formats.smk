@@ -1,6 +1,6 @@
 """Predictions as planning systems read them, beside the NIfTI that is measured: `prediction.formats`."""
 
-FORMATS = STUDY["formats"]
+FORMATS = [kind for kind in STUDY["prediction"]["formats"] if kind != "nifti"]
 # SEG needs a package more.
 DRAWING = "seg" if "seg" in FORMATS else "imaging"
 

@@ -76,7 +76,7 @@ rule pack:
         study=STUDY["study"],
         organs=ORGANS,
         spacing=STUDY["preprocessing"]["spacing"],
-        prediction=STUDY["prediction"],
+        prediction=PREDICTION,
         trainings=packed_trainings,
         folds_and_seeds=lambda wildcards: len(
             trainings_of(PACKABLE[wildcards.packed][0])

@@ -26,7 +26,7 @@ rule predict:
         runs=runs_by_settings,
         # Of organs their positions shape a prediction, and not their names.
         shaping=prediction_by_position(),
-        settings=unrecorded(STUDY["prediction"]),
+        settings=unrecorded(PREDICTION),
         # What is fixed before results are seen must not remake a prediction when it changes.
         results=unrecorded(RESULTS),
         evaluation=unrecorded(STUDY["evaluation"]),

@@ -336,7 +336,7 @@ def training_job(wildcards, input):
     return {
         "code": code_that_shapes(wildcards.model),
         "settings": settings_that_shape(wildcards),
-        "prediction": STUDY["prediction"],
+        "prediction": PREDICTION,
         "window": window_that_shapes(wildcards.model),
         "organs": list(ORGANS),
         "seed": int(wildcards.seed),

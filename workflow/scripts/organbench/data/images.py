@@ -38,7 +38,8 @@ def series_in(folder: str | Path) -> "Series":
     Raises:
         InputError: there is none, or it is unfit, see `series.find`.
     """
-    return _series(Path(folder), tuple(stamp(folder)))
+    folder = Path(folder)
+    return _series(folder, tuple(stamp(folder)) if folder.is_dir() else ())
 
 
 @lru_cache(maxsize=4)

@@ -104,7 +104,7 @@ class Study:
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> "Study":
         """The study of a checked configuration."""
-        dataset, training = config["dataset"], dict(config["training"])
+        dataset, training, prediction = config["dataset"], dict(config["training"]), config["prediction"]
         seeds, tune = training.pop("seeds"), training.pop("tune")
         own = {name: network.settings(name, config) for name in kinds.networks(config)}
         told = [kinds.of(name, config).words(name, config) for name in config["models"]]
@@ -131,7 +131,7 @@ class Study:
             training=Training(**tuples(training)),
             seeds=tuple(seeds),
             tune=tune or {},
-            prediction=Prediction(**tuples(config["prediction"])),
+            prediction=Prediction(**tuples({key: prediction[key] for key in prediction if key != "formats"})),
             evaluation=Evaluation(**config["evaluation"]),
             fixes=protocol.Values.of(config["evaluation"], list(dataset["organs"])),
         )
