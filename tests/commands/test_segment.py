@@ -129,6 +129,19 @@ def test_a_series_gets_an_rtstruct(tmp_path, model, capsys):
         assert np.array_equal(mask, labels == ORGANS[structure.name][0])
 
 
+def test_a_series_without_names_is_refused_before_it_is_segmented(tmp_path, model, capsys, monkeypatch):
+    def anonymous(header, z):
+        header.SeriesInstanceUID = ""
+
+    write_patient(tmp_path, "a", label_map())
+    as_series(tmp_path / "volume-a.nii.gz", tmp_path / "CT", change=anonymous)
+    monkeypatch.setattr("organbench.inference.new_patients.predict_case", None)
+    given = ("segment", model, tmp_path / "CT", "--format", "rtstruct", "--output", tmp_path / "a.dcm")
+    status, out, err = run(*given, capsys=capsys)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "have no SeriesInstanceUID, to which contours refer" in err
+
+
 @pytest.mark.parametrize("kind", ["onnx", "torchscript"])
 def test_exports_lie_beside_a_card(tmp_path, kind, capsys):
     if kind == "onnx":

@@ -51,7 +51,7 @@ def export(given: argparse.Namespace) -> None:
         path = given.output / f"{packed.model.name}{run}{exporting.FORMATS[given.format]}"
         found = exporting.export(predictor, given.format, path, scan, said)
         context = member.recipe.context
-        channels = f"{context} slices below, the slice, {context} above" if context else "the CT"
+        channels = f"the {context} nearest slices below, the slice, the {context} above" if context else "the CT"
         card.append(exporting.words(found, channels))
         print(
             f"{path}: differs from PyTorch by at most {found.difference:.1g}, {found.agreeing:.4%} of voxels agree; "

@@ -110,6 +110,8 @@ def segment_one(segmenter: "Segmenter", scan: "Input", output: Path, organs: Seq
     from organbench.data import inputs
 
     volume, found = inputs.read(scan, segmenter.model.spacing)
+    if found and kind != "nifti":
+        check_structures(segmenter, found, output)
     prepared = segmenter.scan(volume, scan.path)
     with bar(scan.name, len(prepared.image)) as drawn:
         segmented = segmenter.segment(prepared, organs, drawn.advance)
@@ -118,6 +120,16 @@ def segment_one(segmenter: "Segmenter", scan: "Input", output: Path, organs: Seq
         tell(f"{scan.path}: {note}")
     volumes = ", ".join(f"{organ} {ml:.1f} ml" for organ, ml in segmented.volumes_ml.items() if ml or organ in organs)
     print(f"{output}: {volumes or 'nothing found'} ({segmented.seconds:.1f} s)", flush=True)
+
+
+def check_structures(segmenter: "Segmenter", series: "Series", output: Path) -> None:
+    """Refuse a series to which nothing can refer before its scan is segmented; raises as `rtstruct.check_masks`."""
+    import numpy as np
+
+    from organbench.data.dicom import rtstruct
+
+    nothing = np.broadcast_to(np.False_, series.grid.shape)
+    rtstruct.check_masks(dict.fromkeys(segmenter.model.organs, nothing), series, output)
 
 
 def write(segmenter: "Segmenter", segmented: "Segmented", output: Path, kind: str, series: "Series | None") -> None:

@@ -40,7 +40,8 @@ On the study's test cases, which no training of it had seen; means with 95 % int
 
 {scores}
 
-In the file `{scores_file}` has all metrics, and `{methods_file}` the study's methods in words with its references.
+In the packed file `{scores_file}` holds all metrics, and `{methods_file}` the study's methods in words, with
+references.
 """
 
 
