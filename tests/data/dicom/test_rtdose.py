@@ -63,8 +63,11 @@ def test_the_dose_of_the_plan_is_found_in_a_folder(tmp_path):
     assert rtdose.find(files) == wanted
     np.testing.assert_allclose(sitk.GetArrayFromImage(doses.read(files)), dose(), atol=1e-4)
     write_rtdose(tmp_path / "RD.3", dose(3))
-    with pytest.raises(InputError, match=r"holds 2 RTDOSE \(RD.1, RD.3\); leave that of the plan"):
+    with pytest.raises(InputError, match=r"holds 2 RTDOSE of whole plans \(RD.1, RD.3\); leave that of the plan"):
         doses.read(sorted(tmp_path.iterdir()))
+    write_rtdose(tmp_path / "RD.1", dose(), DoseSummationType="FRACTION")
+    with pytest.raises(InputError, match=r"holds 2 RTDOSE, none of a whole plan \(RD.1, RD.2\)"):
+        doses.read([tmp_path / "RD.1", tmp_path / "RD.2"])
     with pytest.raises(InputError, match="holds no RTDOSE"):
         doses.read([tmp_path / "RS.1", tmp_path / "notes.txt"])
 

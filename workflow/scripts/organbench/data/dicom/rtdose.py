@@ -44,7 +44,8 @@ def find(paths: Sequence[Path]) -> Path:
         raise InputError(f"{paths[0].parent}: holds no RTDOSE; export the plan's dose there")
     if len(whole) > 1:
         names = ", ".join(path.name for path in whole[:5])
-        raise InputError(f"{paths[0].parent}: holds {len(whole)} RTDOSE ({names}); leave that of the plan")
+        of_what = " of whole plans" if found[whole[0]] in WHOLE else ", none of a whole plan"
+        raise InputError(f"{paths[0].parent}: holds {len(whole)} RTDOSE{of_what} ({names}); leave that of the plan")
     return whole[0]
 
 
