@@ -290,8 +290,9 @@ def test_what_each_network_has_of_its_own_is_said_of_each(config):
 
 @pytest.mark.parametrize("mirror", [True, False])
 def test_flips_are_said_to_be_averaged_where_they_are(config, mirror):
-    sentence = "Predictions were averaged over all flips."
-    assert (sentence in written(config({"prediction": {"mirror": mirror}}))) == mirror
+    sentence = "Predictions were averaged over the flips that a network was trained with."
+    flips = {"training": {"augmentation": {"flip": ["z"]}}}
+    assert (sentence in written(config({"prediction": {"mirror": mirror}} | flips))) == mirror
 
 
 @pytest.mark.parametrize("axes", [["x", "y"], ["y"]])
