@@ -31,7 +31,7 @@ import yaml
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
-FLIPS = {"training": {"augmentation": {"flip": ["x"]}}}  # the study says which organs change places
+NO_FLIPS = {"training": {"augmentation": {"flip": []}}, "prediction": {"mirror": False}}
 THREE_D = {"dims": 3, "patch": [32, 64, 64], "batch_size": 2, "features": [16, 32, 64, 128]}
 
 
@@ -53,8 +53,8 @@ def three_d(**augmentation: Any) -> dict[str, Any]:
 AS_IS = "as it is"
 CHOICES: dict[str, dict[str, Any]] = {
     AS_IS: {},
-    "flips": FLIPS,
-    "flips, averaged": FLIPS | {"prediction": {"mirror": True}},
+    "flips, not averaged": {"prediction": {"mirror": False}},
+    "no flips": NO_FLIPS,
     "blur": some("blur", 0.2),
     "low resolution": some("low_resolution", 0.25),
     "brightness": some("brightness", 0.15),
@@ -66,8 +66,8 @@ CHOICES: dict[str, dict[str, Any]] = {
     "ema .999": training(ema=0.999),
     "cosine": training(schedule="cosine"),
     "no warm-up": training(warmup=0),
-    "batch 8": training(batch_size=8),
-    "batch 32": training(batch_size=32),
+    "batch 4": training(batch_size=4),
+    "batch 16": training(batch_size=16),
     "rate .001": training(learning_rate=1e-3),
     "rate .01": training(learning_rate=1e-2),
     "clip 12": training(gradient_clip=12.0),
@@ -76,7 +76,8 @@ CHOICES: dict[str, dict[str, Any]] = {
     "organs in two thirds": training(foreground=0.67),
     "instance norm": training(norm="instance"),
     "deep supervision": training(deep_supervision=True),
-    "patch 64": training(patch=[64, 64]),
+    "patch 48": training(patch=[48, 48]),
+    "patch 96": training(patch=[96, 96]),
     "3D": three_d(),
     "3D, tilted": three_d(tilt={"probability": 0.2}),
 }
