@@ -111,7 +111,11 @@ def test_the_studies_that_come_with_it_can_be_trained(path, schema, defaults):
         design = building.design(options, settings, list(config["dataset"]["organs"]))
         network = building.build(design)
         assert rehearsal.shapes(network, design, settings).stored_bytes > 0
-        assert rehearsal.shapes(network, *rehearsal.affordable(network, design, settings)).small
+        part = rehearsal.affordable(network, design, settings)
+        if part is None:  # the weights alone, their gradients and moments, are more than such a node has to spare
+            assert sum(weights.numel() for weights in network.parameters()) > 1e8
+        else:
+            assert rehearsal.shapes(network, *part).small
 
 
 class Faulty(nn.Module):
