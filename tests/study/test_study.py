@@ -149,6 +149,9 @@ def test_a_model_overrides_the_training(resolve, defaults):
 # --- values from the command line, where they may be strings
 
 
+FLIPPED = {"training": {"augmentation": {"flip": ["z"]}}}
+
+
 @pytest.mark.parametrize(
     ("given", "path", "expected"),
     [
@@ -160,7 +163,7 @@ def test_a_model_overrides_the_training(resolve, defaults):
         ({"training": {"steps": 1e3}}, "training.steps", 1000),
         ({"training": {"seeds": ["0", "1"]}}, "training.seeds", [0, 1]),
         ({"training": {"augmentation": {"rotation": "5"}}}, "training.augmentation.rotation", 5),
-        ({"prediction": {"mirror": "false"}}, "prediction.mirror", False),
+        (FLIPPED | {"prediction": {"mirror": "true"}}, "prediction.mirror", True),
         ({"preprocessing": {"spacing": ["null", "1.5", "2"]}}, "preprocessing.spacing", [None, 1.5, 2]),
         ({"preprocessing": {"spacing": "[null, 1.5, 2]"}}, "preprocessing.spacing", [None, 1.5, 2]),
         ({"dataset": {"organs": {"liver": "1"}}}, "dataset.organs", {"liver": [1]}),
