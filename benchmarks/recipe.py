@@ -1,14 +1,15 @@
 """Which recipe of training is best at equal processor time? Measured on OpenKBP's patients, chosen by validation alone.
 
 Each choice changes one thing of config/openkbp.yaml's U-Net. The twelve patients that the study tests on are never
-read; the others are cross-validated: a fold trains on three quarters of them and is scored on the rest. A run gets as
-many steps as its processor seconds allow, of one thread, so a choice that makes steps dearer has fewer of them.
+read; the others are cross-validated: a fold trains on three quarters of them and is scored on the rest. All choices get
+equal processor time: one whose step costs twice as much as the recipe's gets half as many steps. What a step costs is
+measured first, in turns with the recipe as it is, so that other work on the machine is felt by both.
 
-A run is a row of `recipe-<seconds>s.csv` in the work folder. Runs that have a row are not done again, so the program
-may be ended at any time and called again; it takes all choices of a fold before it goes on to the next. At the end it
-says what each choice brings, as paired differences from the recipe as it is.
+A run is a row of `recipe-<steps>.csv` in the work folder. Runs that have a row are not done again, so the program may
+be ended at any time and called again; it takes all choices of a fold before it goes on to the next. At the end it says
+what each choice brings, as paired differences from the recipe as it is.
 
-Usage: python benchmarks/recipe.py FOLDER [--work FOLDER] [--minutes 60] [--seconds 60] [--only NAME ...]
+Usage: python benchmarks/recipe.py FOLDER [--work FOLDER] [--minutes 60] [--steps 300] [--only NAME ...]
 """
 
 import argparse
@@ -30,7 +31,7 @@ import yaml
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
-FLIPS = {"training": {"augmentation": {"flip": ["x"]}}}  # the study says which organs change places
+NO_FLIPS = {"training": {"augmentation": {"flip": []}}, "prediction": {"mirror": False}}
 THREE_D = {"dims": 3, "patch": [32, 64, 64], "batch_size": 2, "features": [16, 32, 64, 128]}
 
 
@@ -52,8 +53,8 @@ def three_d(**augmentation: Any) -> dict[str, Any]:
 AS_IS = "as it is"
 CHOICES: dict[str, dict[str, Any]] = {
     AS_IS: {},
-    "flips": FLIPS,
-    "flips, averaged": FLIPS | {"prediction": {"mirror": True}},
+    "flips, not averaged": {"prediction": {"mirror": False}},
+    "no flips": NO_FLIPS,
     "blur": some("blur", 0.2),
     "low resolution": some("low_resolution", 0.25),
     "brightness": some("brightness", 0.15),
@@ -65,8 +66,8 @@ CHOICES: dict[str, dict[str, Any]] = {
     "ema .999": training(ema=0.999),
     "cosine": training(schedule="cosine"),
     "no warm-up": training(warmup=0),
-    "batch 8": training(batch_size=8),
-    "batch 32": training(batch_size=32),
+    "batch 4": training(batch_size=4),
+    "batch 16": training(batch_size=16),
     "rate .001": training(learning_rate=1e-3),
     "rate .01": training(learning_rate=1e-2),
     "clip 12": training(gradient_clip=12.0),
@@ -75,12 +76,15 @@ CHOICES: dict[str, dict[str, Any]] = {
     "organs in two thirds": training(foreground=0.67),
     "instance norm": training(norm="instance"),
     "deep supervision": training(deep_supervision=True),
-    "patch 64": training(patch=[64, 64]),
+    "patch 48": training(patch=[48, 48]),
+    "patch 96": training(patch=[96, 96]),
     "3D": three_d(),
     "3D, tilted": three_d(tilt={"probability": 0.2}),
 }
-TAKEN = 20  # steps, to see how long one takes
+TURNS, TAKEN = 5, 6  # turns, of so many steps each, to see how much dearer a choice is
 LOST = 0.05  # Dice of an organ that is not learned
+
+KEYS = ("choice", "fold", "seed")
 
 Job = dict[str, Any]
 
@@ -149,21 +153,31 @@ def trainer(job: Job, steps: int, folder: Path, until: int | None = None) -> Any
     return Trainer(task, train, [] if until else validation, **options)
 
 
+def costs(job: Job, choices: list[str], steps: int) -> dict[str, int]:
+    """The steps that each choice gets for the time of so many steps of the recipe as it is."""
+    with tempfile.TemporaryDirectory() as folder:
+        seconds: dict[str, list[float]] = {choice: [] for choice in [AS_IS, *choices]}
+        for _ in range(TURNS):
+            for choice, taken in seconds.items():
+                learning = trainer(job | {"choice": choice}, 1000, Path(folder) / "none", until=TAKEN)
+                started = time.process_time()
+                learning.train()
+                taken.append(time.process_time() - started)
+    step = {choice: np.median(taken) for choice, taken in seconds.items()}
+    return {choice: max(1, round(steps * step[AS_IS] / step[choice])) for choice in step}
+
+
 def run(job: Job) -> dict[str, Any]:
     """Do a run in a process of its own; its row."""
     with tempfile.TemporaryDirectory() as folder:
-        taken = trainer(job, 1000, Path(folder), until=TAKEN)
-        started = time.process_time()
-        taken.train()
-        steps = job["steps"] or max(TAKEN, round(job["seconds"] * TAKEN / (time.process_time() - started)))
-        learning = trainer(job, steps, Path(folder))
+        learning = trainer(job, job["steps"], Path(folder))
         started = time.process_time()
         rows = learning.train().rows
     used = time.process_time() - started  # the last validation included
     dice = {key: value for key, value in rows[-1].items() if key.startswith("dice_")}
     return {
-        **{key: job[key] for key in ("choice", "fold", "seed")},
-        "steps": steps,
+        **{key: job[key] for key in KEYS},
+        "steps": job["steps"],
         "processor_seconds": round(used, 1),
         "mean_dice": round(float(np.nanmean(list(dice.values()))), 4),
         **{key: round(value, 4) for key, value in dice.items()},
@@ -172,35 +186,33 @@ def run(job: Job) -> dict[str, Any]:
     }
 
 
-def jobs(names: list[str], work: Path, only: list[str], seeds: int, seconds: float) -> Iterator[Job]:
+def jobs(names: list[str], work: Path, only: list[str], seeds: int) -> Iterator[Job]:
     """All runs, in the order in which they are done."""
     divided = folds(names)
     for seed in range(seeds):
         for number, fold in enumerate(divided):
             for choice in only:
-                about = {"choice": choice, "fold": number, "seed": seed, "seconds": seconds, "cases": work / "cases"}
-                yield about | fold
+                yield {"choice": choice, "fold": number, "seed": seed, "cases": work / "cases"} | fold
 
 
-def measure(todo: Iterator[Job], path: Path, seconds: float, processes: int) -> None:
-    """Do the runs that have no row yet, as long as there is time; no run is begun that may not end in it.
-
-    The steps of a choice are those of its first run, so that all its runs are alike.
-    """
+def measure(todo: list[Job], path: Path, steps: int, seconds: float, processes: int) -> None:
+    """Do the runs that have no row yet, as long as there is time; no run is begun that may not end in it."""
     end, longest = time.monotonic() + seconds, 0.0
     rows = pd.read_csv(path).to_dict("records") if path.exists() else []
+    todo = [job for job in todo if not any(all(row[key] == job[key] for key in KEYS) for row in rows)]
+    known = {row["choice"]: row["steps"] for row in rows}  # all runs of a choice are alike
+    new = [choice for choice in dict.fromkeys(job["choice"] for job in todo) if choice not in known]
+    known |= costs(todo[0], new, steps) if new else {}
+    print(f"steps: {known}", flush=True)
     running: dict[Future[dict[str, Any]], float] = {}
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=context) as pool:
         for job in todo:
-            if any(all(row[key] == job[key] for key in ("choice", "fold", "seed")) for row in rows):
-                continue
             while len(running) == processes:
                 longest = max(longest, *take(running, rows, path))
-            if time.monotonic() + max(longest, 1.5 * job["seconds"]) > end:
+            if time.monotonic() + longest > end:
                 break
-            job["steps"] = next((row["steps"] for row in rows if row["choice"] == job["choice"]), None)
-            running[pool.submit(run, job)] = time.monotonic()
+            running[pool.submit(run, job | {"steps": known[job["choice"]]})] = time.monotonic()
         while running:
             take(running, rows, path)
 
@@ -244,15 +256,15 @@ def main() -> None:
     parser.add_argument("root", type=Path, help="the patients: volume-<case>.nii.gz beside labels-<case>.nii.gz")
     parser.add_argument("--work", type=Path, default=Path("resources/recipe"), help="prepared cases and tables")
     parser.add_argument("--minutes", type=float, default=60.0, help="after which no run is begun")
-    parser.add_argument("--seconds", type=float, default=60.0, help="of the processor for each training")
+    parser.add_argument("--steps", type=int, default=300, help="of the recipe as it is; its time is each training's")
     parser.add_argument("--seeds", type=int, default=3, help="of each fold")
     parser.add_argument("--processes", type=int, default=os.cpu_count(), help="runs at a time")
     parser.add_argument("--only", nargs="+", choices=CHOICES, default=list(CHOICES), help="choices, by name")
     given = parser.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
-    path = given.work / f"recipe-{given.seconds:g}s.csv"
-    todo = jobs(prepared(given.root, given.work), given.work, given.only, given.seeds, given.seconds)
-    measure(todo, path, 60 * given.minutes, given.processes)
+    path = given.work / f"recipe-{given.steps}.csv"
+    todo = list(jobs(prepared(given.root, given.work), given.work, given.only, given.seeds))
+    measure(todo, path, given.steps, 60 * given.minutes, given.processes)
     rows = pd.read_csv(path)
     if AS_IS in set(rows["choice"]):
         print(brought(rows).to_string(index=False))

@@ -58,6 +58,20 @@ def test_the_most_disputed_case_is_where_predictions_differ_though_their_dice_do
     assert example_cases(dice_table(few), pair_table(pairs)).set_index("rank").loc["disputed", "case"].unique() == ["d"]
 
 
+@pytest.mark.parametrize("whole", [True, False], ids=["one offers all", "none offers all"])
+def test_models_that_do_not_offer_all_organs_are_shown_but_do_not_rank_where_others_can(whole):
+    scores = {"a": 0.9, "b": 0.5, "c": 0.7}
+    values = {("ghost", case, "bone"): 1 - dice for case, dice in scores.items()}
+    values |= {("unet", case, "liver"): dice for case, dice in scores.items()}
+    if whole:
+        values |= {("whole", case, organ): dice for case, dice in scores.items() for organ in ("liver", "bone")}
+    chosen = example_cases(dice_table(values), pair_table({(case, "liver"): 0.5 for case in scores})).set_index("rank")
+    models = ["ghost", "unet", "whole"] if whole else ["ghost", "unet"]
+    assert sorted(chosen.loc["best", "model"]) == sorted(chosen.loc["disputed", "model"]) == models
+    assert chosen.loc["best", "case"].unique().tolist() == ["a"]  # equal for all where none offers all
+    assert chosen.loc["worst", "case"].unique().tolist() == ["b" if whole else "c"]
+
+
 def test_disagreement_is_one_minus_the_dice_between_predictions():
     unet = np.array([[[1, 1, 0, 0]]], np.uint8)
     found = agreement({"unet": unet, "ghost": np.array([[[1, 0, 0, 2]]], np.uint8)}, ["liver", "bone", "brain"])

@@ -90,6 +90,16 @@ def test_an_ensemble_costs_its_members_trainings():
     assert np.isnan(found["training_energy_j"])
 
 
+def test_what_planning_takes_is_told_apart_where_a_model_plans():
+    means, predictions = summary(unet=0.9, nnunet=0.9, both=0.9), [prediction("unet", 2.0), prediction("nnunet", 2.0)]
+    plain = [training("unet", 0, 100.0), training("nnunet", 0, 90.0), training("nnunet", 1, 110.0)]
+    planned = [*plain[:1], *(row | {"planning": {"planning_seconds": 12.5}} for row in plain[1:])]
+    assert "planning_seconds" not in cost_table(plain, predictions, means, {"both": ["unet", "nnunet"]})
+    found = cost_table(planned, predictions, means, {"both": ["unet", "nnunet"]})
+    assert found["planning_seconds"].fillna(-1).to_dict() == {"unet": -1, "nnunet": 12.5, "both": 12.5}
+    assert found["training_seconds"]["nnunet"] == 100.0
+
+
 def test_where_a_model_is_pretrained_it_is_marked():
     given = {"identity": {"network": {"network": "unet", "pretrained": "3f"}}}
     runs = [training("a", 0, 1.0) | given, training("b", 0, 1.0) | {"identity": {"network": {"network": "unet"}}}]

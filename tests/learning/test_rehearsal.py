@@ -105,13 +105,17 @@ def test_what_can_be_trained_is_not_refused(options, dims, changes):
 def test_the_studies_that_come_with_it_can_be_trained(path, schema, defaults):
     """On a node of 4 GB, in a moment, whatever a step of theirs needs."""
     config = configuration.resolve(yaml.safe_load(path.read_text()), defaults, schema)
-    for model in kinds.trained(config):
+    for model in kinds.networks(config):  # nnU-Net plans its own
         options, settings = network_kind.settings(model, config)
         settings = Training(**tuples(settings))
         design = building.design(options, settings, list(config["dataset"]["organs"]))
         network = building.build(design)
         assert rehearsal.shapes(network, design, settings).stored_bytes > 0
-        assert rehearsal.shapes(network, *rehearsal.affordable(network, design, settings)).small
+        part = rehearsal.affordable(network, design, settings)
+        if part is None:  # the weights alone, their gradients and moments, are more than such a node has to spare
+            assert sum(weights.numel() for weights in network.parameters()) > 1e8
+        else:
+            assert rehearsal.shapes(network, *part).small
 
 
 class Faulty(nn.Module):

@@ -203,7 +203,7 @@ def test_the_studies_that_come_with_it_are_described(config):
         text = written(resolved)
         assert "[@" in text
         assert text.startswith(f"# Methods of the study {resolved['study']}\n")
-        assert all(f"{name} was a " in text for name in kinds.trained(resolved))
+        assert all(re.search(rf"{name} was (a |nnU-Net )", text) for name in kinds.trained(resolved))
 
 
 UNETS = {"one": {"network": "unet"}, "two": {"network": "unet"}}
@@ -303,8 +303,9 @@ def test_what_each_network_has_of_its_own_is_said_of_each(config):
 
 @pytest.mark.parametrize("mirror", [True, False])
 def test_flips_are_said_to_be_averaged_where_they_are(config, mirror):
-    sentence = "Predictions were averaged over all flips."
-    assert (sentence in written(config({"prediction": {"mirror": mirror}}))) == mirror
+    sentence = "Predictions were averaged over the flips that a network was trained with."
+    flips = {"training": {"augmentation": {"flip": ["z"]}}}
+    assert (sentence in written(config({"prediction": {"mirror": mirror}} | flips))) == mirror
 
 
 @pytest.mark.parametrize("axes", [["x", "y"], ["y"]])

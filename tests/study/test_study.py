@@ -188,6 +188,9 @@ def test_a_model_overrides_the_training(resolve, defaults):
 # --- values from the command line, where they may be strings
 
 
+FLIPPED = {"training": {"augmentation": {"flip": ["z"]}}}
+
+
 @pytest.mark.parametrize(
     ("given", "path", "expected"),
     [
@@ -199,7 +202,7 @@ def test_a_model_overrides_the_training(resolve, defaults):
         ({"training": {"steps": 1e3}}, "training.steps", 1000),
         ({"training": {"seeds": ["0", "1"]}}, "training.seeds", [0, 1]),
         ({"training": {"augmentation": {"rotation": "5"}}}, "training.augmentation.rotation", 5),
-        ({"prediction": {"mirror": "true"}}, "prediction.mirror", True),
+        (FLIPPED | {"prediction": {"mirror": "true"}}, "prediction.mirror", True),
         ({"preprocessing": {"spacing": ["null", "1.5", "2"]}}, "preprocessing.spacing", [None, 1.5, 2]),
         ({"preprocessing": {"spacing": "[null, 1.5, 2]"}}, "preprocessing.spacing", [None, 1.5, 2]),
         ({"dataset": {"organs": {"liver": "1"}}}, "dataset.organs", {"liver": [1]}),
@@ -326,8 +329,8 @@ def test_paired_organs_are_told_by_position_where_a_network_is_flipped(resolve):
         (paired({"left_eye": "right_eye", "right_eye": "left_eye"}), "dataset.mirrored: left_eye is named twice"),
         (paired({"left_eye": 1}), "dataset.mirrored.left_eye: 1 is not of type 'string'"),
         (
-            paired({"left_eye": "right_eye"}) | {"prediction": {"mirror": True}},
-            "prediction.mirror: averages over flips along x, with which .* is not trained",
+            {"prediction": {"mirror": True}},
+            "prediction.mirror: averages over flips, but .* is trained with none",
         ),
         (
             {"training": {"augmentation": {"blur": {"probability": 1, "range": [2, 1]}}}},

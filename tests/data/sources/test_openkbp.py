@@ -295,6 +295,7 @@ def snakemake(checkout, server, tmp_path):
         "split": {"method": "holdout", "test_fraction": 0.25, "validation_fraction": 0.0},
         "models": {"tiny": {"network": "unet", "features": [2, 4]}},
         "training": {"steps": 2, "batch_size": 2, "patch": [16, 16], "warmup": 1, "context": 0},
+        "prediction": {},  # the study's own mirrors by the flips of its training
     }
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(config))
 

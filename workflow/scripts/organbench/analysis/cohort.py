@@ -59,16 +59,19 @@ def example_cases(per_case: pd.DataFrame, agreements: pd.DataFrame) -> pd.DataFr
         agreements: see `disagreement`.
 
     Returns:
-        Columns rank (best, median, worst, disputed), case, model, dice (the model's mean over organs) and disagreement.
-        Every model in each rank; the same case more than once where there are few, no rank disputed with a single
-        model, and no row where nothing has a value.
+        Columns rank (best, median, worst, disputed), case, model, dice (the model's mean over organs, or over those
+        that it offers where these are not all) and disagreement. Where a model offers all organs, only such models
+        rank the cases. Every model in each rank; the same case more than once where there are few, no rank disputed
+        with a single model, and no row where nothing has a value.
 
     Raises:
         ValueError: an organ is itself named `all`.
     """
     values = case_values(per_case)
-    overall = values[values["organ"] == ALL].dropna(subset="dice")
-    ranked = overall.groupby("case", sort=False)["dice"].mean().sort_values(ascending=False, kind="stable")
+    means = values[values["organ"] != ALL].groupby(["model", "case"], sort=False)["dice"].mean().dropna().reset_index()
+    whole = means[means["model"].isin(values.loc[values["organ"] == ALL, "model"])]
+    ranking = means if whole.empty else whole
+    ranked = ranking.groupby("case", sort=False)["dice"].mean().sort_values(ascending=False, kind="stable")
     found = disagreement(agreements)
     apart = found[found.index.get_level_values("organ") == ALL].droplevel("organ").reindex(ranked.index)
     chosen: dict[str, str] = {}
@@ -78,7 +81,7 @@ def example_cases(per_case: pd.DataFrame, agreements: pd.DataFrame) -> pd.DataFr
             others = apart.drop(chosen.values(), errors="ignore")
             chosen["disputed"] = (others if others.notna().any() else apart).idxmax()
     table = pd.DataFrame(list(chosen.items()), columns=["rank", "case"])
-    table = table.merge(overall[["case", "model", "dice"]], on="case")
+    table = table.merge(means[["case", "model", "dice"]], on="case")
     return table.assign(disagreement=table["case"].map(apart))
 
 

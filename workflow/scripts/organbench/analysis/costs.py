@@ -56,7 +56,7 @@ def table(
 
     Args:
         trainings: a row per run, with the columns model, seed and what `cost.json` holds (`identity` tells of weights
-            that a training started from).
+            that a training started from, `planning` of what was computed for a whole fold before it).
         predictions: a row per predicted case, with the column model and what `predictions/<case>.json` holds. What
             was not measured is None or not there, in both.
         summary: what `statistics.summarise` makes of the study.
@@ -70,7 +70,8 @@ def table(
         working grid, counted); training_seconds (mean over runs) and training_seconds_total (of all runs);
         prediction_seconds (mean over cases); peak memory in MiB and energy in J of training (mean over runs, memory the
         largest) and prediction (likewise), where measured; start (`pretrained` where trainings started from given
-        weights, else `random`; only where one did); dice, ci_low and ci_high (organ `all`). Where settings were
+        weights, else `random`; only where one did); planning_seconds (mean over runs, apart from training_seconds; only
+        where one plans, as nnU-Net does); dice, ci_low and ci_high (organ `all`). Where settings were
         tuned also tuning_runs (the candidates' trainings) and tuning_seconds_total (of all of them, those too that were
         chosen and are so the trainings of the first seed).
     """
@@ -84,6 +85,12 @@ def table(
         training_energy_j=("energy_j", "mean"),
     )
     totals, memory = ["training_seconds_total"], ["training_host_mib", "training_gpu_mib"]
+    if "planning" in trainings:
+        planned = trainings["planning"].map(
+            lambda told: told["planning_seconds"] if isinstance(told, Mapping) else None
+        )
+        trained["planning_seconds"] = planned.astype(float).groupby(trainings["model"]).mean()
+        totals = ["planning_seconds", *totals]
     if tunings is not None:
         totals += ["tuning_runs", "tuning_seconds_total"]
         trained[totals[1:]] = tunings.groupby("model")["training_seconds"].agg(["size", "sum"])

@@ -77,15 +77,18 @@ class Predictor:
         """Probabilities (batch, class, [z,] y, x), float32, of images in HU (batch, channel, [z,] y, x)."""
         inputs = windows.scaled(images.to(self.device), self.recipe.window)
         inputs = inputs.contiguous(memory_format=devices.memory_format(len(self.recipe.patch)))
-        axes = range(2, inputs.dim())
-        flips = (
-            [f for n in range(len(axes) + 1) for f in itertools.combinations(axes, n)] if self.settings.mirror else [()]
-        )
+        flips = self._flips(inputs.dim()) if self.settings.mirror else [()]
         self.voxels += len(flips) * len(inputs) * math.prod(inputs.shape[2:])
         with devices.autocast(self.device, self.precision):
             parts = (self._flipped(inputs, flip) for flip in flips)
             total: Tensor = functools.reduce(torch.add, parts)
         return total / len(flips)
+
+    def _flips(self, dims: int) -> list[tuple[int, ...]]:
+        """The axes of each flip that a network was trained with, and so knows; the first flips none."""
+        axes = sorted(dims - 1 - "xyz".index(axis) for axis in self.recipe.flips)
+        known = [axis for axis in axes if axis > 1]  # a network in 2D has no z
+        return [flip for count in range(len(known) + 1) for flip in itertools.combinations(known, count)]
 
     def _flipped(self, inputs: Tensor, axes: tuple[int, ...]) -> Tensor:
         """Probabilities of inputs that the network sees flipped along some axes, flipped back."""

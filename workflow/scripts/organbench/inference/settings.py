@@ -14,7 +14,7 @@ class Prediction:
 
     Attributes:
         overlap: share of a window that the next one covers too.
-        mirror: average over all flips.
+        mirror: average over all flips that the network was trained with.
         smallest_part: share of an organ's usual volume below which a connected part of it is a speck.
         keep_largest: names of organs of which only the largest connected part stays.
     """

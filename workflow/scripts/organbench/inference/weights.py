@@ -67,6 +67,7 @@ class Recipe(Design):
         run: in whose folder they were written; empty where in none.
         training: a hash of all that shaped the weights, which the `cost.json` beside them tells too; empty: not known.
         mirrored: pairs of organ indices that changed places in its flips along x.
+        flips: axes (x, y, z) along which it was trained with flips.
     """
 
     window: tuple[float, float]
@@ -77,6 +78,7 @@ class Recipe(Design):
     run: str = ""
     training: str = ""
     mirrored: tuple[tuple[int, int], ...] = ()
+    flips: tuple[str, ...] = ("x", "y", "z")
 
 
 def run_of(weights: str | Path) -> str:

@@ -103,6 +103,7 @@ class Trainer:
             precision=self.precision,
             organ_ml=organ_ml(self.training_cases, task.organs),
             mirrored=task.mirrored,
+            flips=tuple(self.settings.augmentation["flip"]),
             **vars(size),
         )
         self.learner = optimisation.Learner(

@@ -55,8 +55,8 @@ def faults(config: Mapping[str, Any], trained: Mapping[str, Mapping[str, Any]]) 
                     f"training.augmentation.flip: {model} is trained with flips along x, but {organ} has a side; "
                     "pair it with the other one in dataset.mirrored, or leave x out"
                 )
-        elif mirrored and config["prediction"]["mirror"]:
+        if config["prediction"]["mirror"] and not training["augmentation"]["flip"]:
             yield (
-                f"prediction.mirror: averages over flips along x, with which {model} is not trained; "
-                "add x to training.augmentation.flip, or set it to false"
+                f"prediction.mirror: averages over flips, but {model} is trained with none; "
+                "name their axes in training.augmentation.flip, or set it to false"
             )
