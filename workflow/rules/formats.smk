@@ -1,4 +1,4 @@
-"""Predictions as planning systems read them, beside the NIfTI that is measured: `prediction.formats`."""
+"""What is asked of predictions in the formats of planning systems, beside the NIfTI that is measured."""
 
 FORMATS = [kind for kind in STUDY["prediction"]["formats"] if kind != "nifti"]
 # SEG needs a package more.
@@ -29,25 +29,3 @@ def in_formats(wildcards):
         for kind in FORMATS
         for path in tests(f"{RUN}/predictions/{{case}}.{kind}.dcm")(wildcards)
     ]
-
-
-rule draw:
-    input:
-        prediction=f"{RUN}/predictions/{{case}}.nii.gz",
-        image=source(VOLUME),
-    output:
-        f"{RUN}/predictions/{{case}}.{{kind}}.dcm",
-    log:
-        f"{RESULTS}/logs/draw/{{model}}-fold{{fold}}-seed{{seed}}/{{case}}.{{kind}}.log",
-    wildcard_constraints:
-        kind=one_of(FORMATS),
-    conda:
-        f"../../envs/{DRAWING}.yaml"
-    resources:
-        **growing(mem_mb=4000, runtime=15),
-    params:
-        code=code("draw.py"),
-        organs=ORGANS,
-        image=lambda wildcards: VOLUME.format(case=wildcards.case),
-    script:
-        "../scripts/draw.py"
