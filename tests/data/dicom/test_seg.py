@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pydicom
@@ -147,3 +148,22 @@ def test_without_the_extra_a_line_says_what_is_needed(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "highdicom.seg", None)
     with pytest.raises(InputError, match="needs the package highdicom"):
         seg.write(masks(), ct, tmp_path / "seg.dcm", **PROGRAM)
+
+
+def test_a_series_that_was_stripped_of_what_names_the_patient(tmp_path):
+    def change(header, z):
+        for name in ("PatientID", "PatientName", "PatientSex", "StudyDate", "StudyTime", "AccessionNumber", "StudyID"):
+            del header[name]
+
+    ct = scan(tmp_path / "whole", PLAIN)
+    write_series(tmp_path / "ct", np.zeros(PLAIN.shape, int), PLAIN, change=change)
+    for file in (tmp_path / "ct").iterdir():  # what the slice is, in the preamble alone
+        header = pydicom.dcmread(file)
+        header.SOPClassUID = header.SOPInstanceUID = ""
+        header.save_as(file)
+    bare = series.find(tmp_path / "ct")
+    seg.write(masks(), bare, tmp_path / "seg.dcm", **PROGRAM)
+    found = structures.read(tmp_path / "seg.dcm", structures.Frame(bare.folder, bare.grid, bare))
+    assert found.names == tuple(masks())
+    with pytest.raises(InputError, match="no SOPInstanceUID, to which contours refer"):
+        seg.write(masks(), replace(ct, instances=("",) * len(ct.instances)), tmp_path / "other.dcm", **PROGRAM)

@@ -233,8 +233,14 @@ def check_masks(masks: Mapping[str, Array], series: Series, path: Path) -> None:
     Raises:
         InputError: the series has no UIDs to refer to, a name cannot be stored, or a mask lies on another grid.
     """
-    for what, value in (("SeriesInstanceUID", series.uid), ("FrameOfReferenceUID", series.frame_of_reference)):
-        if not value:
+    uids = {
+        "SOPInstanceUID": all(series.instances),
+        "SeriesInstanceUID": series.uid,
+        "StudyInstanceUID": series.study,
+        "FrameOfReferenceUID": series.frame_of_reference,
+    }
+    for what, known in uids.items():
+        if not known:
             raise InputError(f"{series.folder}: its slices have no {what}, to which contours refer; export them again")
     for name, voxels in masks.items():
         if not name.strip() or len(name) > LONGEST_NAME or "\\" in name or not name.isprintable():

@@ -21,7 +21,7 @@ from organbench.core.files import atomic
 from organbench.data import elsewhere
 from organbench.data.dicom import references
 from organbench.data.dicom.files import is_dicom, read_header, sound
-from organbench.data.dicom.rtstruct import check_masks
+from organbench.data.dicom.rtstruct import NEEDED, check_masks
 from organbench.data.dicom.series import Series
 from organbench.data.formats.kind import LARGEST_BYTES
 from organbench.data.grids import GRID_TOLERANCE_MM, Array, Grid, check_grid
@@ -199,6 +199,10 @@ def write(
     hd = library(path)
     with sound(series.folder):
         sources = [read_header(file)[0] for file in series.files]
+    for source, instance in zip(sources, series.instances, strict=True):  # highdicom takes no file without these
+        source.SOPClassUID, source.SOPInstanceUID = series.sop_class, instance
+        for keyword in NEEDED:
+            source.setdefault(keyword, "")
     result = hd.seg.Segmentation(
         source_images=sources,
         pixel_array=labels_of(masks, path) if label_map else np.stack([*masks.values()], axis=-1).astype(np.uint8),
