@@ -24,7 +24,7 @@ SCRIPTS = HERE.parent / "workflow" / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 PREPARE = "prepare"
-PACKAGES = ("numpy", "scipy", "SimpleITK", "torch", "monai", "nnunetv2", "surface-distance")
+PACKAGES = ("numpy", "scipy", "SimpleITK", "torch", "monai", "nnunetv2", "surface-distance", "pydicom", "rt-utils")
 
 Contestant = Callable[[Path], dict[str, float]]
 
