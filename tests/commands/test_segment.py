@@ -162,7 +162,7 @@ def test_exports_lie_beside_a_card(tmp_path, kind, capsys):
     card = (tmp_path / "out" / "unet.md").read_text()
     assert card.startswith("# A card")
     assert all(f"## {name}" in card for name in names)
-    assert out.count("takes other sizes of batch and size") == 2
+    assert out.count("takes any number and any size of windows") == 2
 
 
 def test_export_into_a_file_is_refused(tmp_path, model, capsys):

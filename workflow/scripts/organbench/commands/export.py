@@ -13,6 +13,14 @@ if TYPE_CHECKING:
     from organbench.inference.models import Model
 
 
+# By what is free in an export.
+TAKES = {
+    ("batch", "size"): "any number and any size of windows",
+    ("batch",): "any number of windows, of the size in training",
+    (): "one window at a time, of the size in training",
+}
+
+
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command `export`."""
     parser = commands.add_parser(
@@ -55,7 +63,7 @@ def export(given: argparse.Namespace) -> None:
         card.append(exporting.words(found, channels))
         print(
             f"{path}: differs from PyTorch by at most {found.difference:.1g}, {found.agreeing:.4%} of voxels agree; "
-            f"takes other sizes of {' and '.join(found.free) or 'nothing'}"
+            f"takes {TAKES[found.free]}"
         )
     with files.atomic(given.output / f"{packed.model.name}.md") as temporary:
         temporary.write_text("\n".join(card))
