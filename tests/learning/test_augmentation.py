@@ -36,7 +36,7 @@ def margin(patch, options):
 def augment(images, labels, patch, options, window, *, seed, step, mirrored=()):
     task = task_of(training_settings(patch=patch, augmentation=options), window=window, seed=seed)
     task = dataclasses.replace(task, organs=tuple("abcdef"), mirrored=mirrored)
-    return augmentation.augment(images, labels, task, step)
+    return augmentation.augment(images, labels, task, step)[:2]
 
 
 def random_batch(patch, options, *, count=4, channels=1):

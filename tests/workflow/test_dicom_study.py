@@ -146,7 +146,7 @@ def test_check_data_lists_the_structures(clinic):
     given["dataset"]["organs"] = {"liver": "liver", "heart": "Heart*"}
     code, output = run(clinic, given, "check_data")
     assert code != 0
-    assert "note: heart was not drawn in case 0, 1, 2, 3, 4, so it is not scored there" in output
+    assert "note: heart was not drawn in case 0, 1, 2, 3, 4, so it is neither learned nor scored there" in output
     assert "dataset.organs: of heart, 'Heart*' matches no structure in any case" in output
 
 
@@ -167,8 +167,8 @@ def test_an_organ_that_was_not_drawn_is_not_scored_and_one_that_overlaps_is_scor
     pd.testing.assert_frame_equal(after[~own].reset_index(drop=True), others.reset_index(drop=True))
     lungs = after[own & (after["organ"] == "lungs")].iloc[0]
     assert lungs["reference_ml"] == pytest.approx(masks["lungs"].sum() * 9.5 * 10.25 * 12.5 / 1000)
-    kept = json.loads((both / "results" / "dicom" / "cases" / tested[0] / "case.json").read_text())["structures"]
-    assert kept["overlaps"] == [{"kept": "liver", "lost": "lungs", "voxels": int((values == 1).sum())}]
+    kept = json.loads((both / "results" / "dicom" / "cases" / tested[0] / "case.json").read_text())
+    assert kept["structures"]["overlaps"] == [{"kept": "liver", "lost": "lungs", "voxels": int((values == 1).sum())}]
     assert kept["unannotated"] == ["bone"]
     cases = read(both, "dicom", "cases").set_index("case")
     assert np.isnan(cases.loc[int(tested[0]), "bone_ml"])

@@ -125,6 +125,7 @@ rule check_cases:
         code=code("check_cases.py"),
         folds=FOLDS,
         organs=list(ORGANS),
+        nnunet=kinds.trained_by("nnunet_train", STUDY),
         on_bad_case=STUDY["dataset"]["on_bad_case"],
         incomplete=INCOMPLETE,
         finished=finished_trainings,
@@ -212,6 +213,7 @@ rule check_data:
     params:
         folds=FOLDS,
         organs=list(ORGANS),
+        nnunet=kinds.trained_by("nnunet_train", STUDY),
         incomplete=INCOMPLETE,
         official=STUDY["split"]["method"] == "official",
     script:

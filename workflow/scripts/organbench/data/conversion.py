@@ -73,6 +73,7 @@ def prepare(
         "spacing": list(spacing),
         "organs": {organ: list(values) for organ, values in organs.items()},
         "ignored": ignored_there,
+        "unannotated": list(reference.unannotated) if reference else [],
         "original_voxels": original_voxels,
         "voxels": voxels_of(label, organs),
         "hu": hu_statistics(scan.image, label, organs),
