@@ -100,8 +100,9 @@ rule convert:
         values=list(ORGANS.values()),
         organs=unrecorded(ORGANS),
         ignored=unrecorded(STUDY["dataset"]["ignore_labels"]),
-        tried=unrecorded(tried()),
+        tried=lambda wildcards, input: tried(wildcards.case),
         structures=STRUCTURES and structures_asked(),
+        unannotated=unannotated,
         spacing=STUDY["preprocessing"]["spacing"],
         elsewhere=ADDRESS,
     script:
@@ -169,8 +170,9 @@ rule examine:
         code=code("convert.py"),
         organs=ORGANS,
         ignored=unrecorded(STUDY["dataset"]["ignore_labels"]),
-        tried=unrecorded(tried()),
+        tried=lambda wildcards, input: tried(wildcards.case),
         structures=STRUCTURES and structures_asked(),
+        unannotated=unannotated,
         spacing=STUDY["preprocessing"]["spacing"],
     script:
         "../scripts/convert.py"
