@@ -1,5 +1,7 @@
 """The methods of a study that never ran, for the tests of what they say."""
 
+from types import MappingProxyType
+
 import pandas as pd
 from conftest import ROOT
 
@@ -19,12 +21,22 @@ COST = {
 FOLDS = [{"train": ["1", "2", "3"], "validation": ["4"], "test": ["5", "6"]}]
 
 
-def written(config, folds=FOLDS, *, bad=(), costs=None, template=TEMPLATE, **told):
+def written(
+    config,
+    folds=FOLDS,
+    *,
+    bad=(),
+    costs=None,
+    template=TEMPLATE,
+    cases=("1", "2"),
+    volumes=MappingProxyType({}),
+    **told,
+):
     """The text for a resolved configuration."""
-    organs = {f"{organ}_ml": [100.0, 0.0] for organ in config["dataset"]["organs"]}
+    organs = {f"{organ}_ml": volumes.get(organ, [100.0, 0.0]) for organ in config["dataset"]["organs"]}
     grid = {"size_z": [90, 100], "spacing_x": 0.7, "spacing_y": 0.7, "spacing_z": [1.0, 5.0]}
     study = Study.of(config)
-    cases = pd.DataFrame({"case": ["1", "2"], **grid, **organs})
+    cases = pd.DataFrame({"case": list(cases), **grid, **organs})
     left_out = pd.DataFrame([(case, "is damaged") for case in bad], columns=["case", "reason"])
     costs = costs or dict.fromkeys(study.networks, COST)
     return methods.text(study, folds, cases, left_out, costs, template, REFERENCES, **told)

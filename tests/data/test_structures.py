@@ -80,7 +80,6 @@ def test_each_organ_is_a_mask_of_its_own_and_the_first_has_the_voxels(ct, rtstru
     assert told["names"] == ["LIVER", "kidney l", "Kidney R", "PTV"]
     assert told["matched"] == {"liver": ["LIVER"], "kidney": ["kidney l", "Kidney R"]}
     assert told["overlaps"] == [{"kept": "liver", "lost": "kidney", "voxels": int((kidneys & drawn["LIVER "]).sum())}]
-    assert told["unannotated"] == ["bone"]
     assert references.read(rtstruct, Frame.of(ct), NAMES, absent=True).unannotated == ()
 
 
@@ -154,6 +153,7 @@ def test_a_case_is_prepared_from_a_series_and_structures(ct, rtstruct, tmp_path)
     assert info["original_voxels"]["kidney"] == int(found.drawn[2].sum())
     assert info["voxels"]["kidney"] == int((found.labels == 2).sum())
     assert info["structures"] == found.told()
+    assert info["unannotated"] == ["bone"]
     assert set(info["series"]) == {"study", "uid", "frame_of_reference"}
     conversion.write_labels(found.labels, found.grid, organs, tmp_path / "labels.nii.gz")
     written = sitk.ReadImage(str(tmp_path / "labels.nii.gz"))
@@ -162,13 +162,13 @@ def test_a_case_is_prepared_from_a_series_and_structures(ct, rtstruct, tmp_path)
 
 def test_what_a_data_set_holds_is_told_by_names(ct, rtstruct):
     found = references.read(rtstruct, Frame.of(ct), NAMES)
-    info = {"case": "7", "organs": dict.fromkeys(NAMES), "structures": found.told()}
+    info = {"case": "7", "organs": dict.fromkeys(NAMES), "structures": found.told(), "unannotated": ["bone"]}
     info["structures"]["asked"] = {"names": list(NAMES.values()), "missing": "unannotated"}
     lines = references.survey([info])
     assert "structure 'LIVER': in 1 cases, taken as liver" in lines
     assert "structure 'PTV': in 1 cases, not used" in lines
     assert "note: dataset.organs: of bone, 'BONE' matches no structure in any case" in lines
-    assert "note: bone was not drawn in case 7, so it is not scored there" in lines
+    assert "note: bone was not drawn in case 7, so it is neither learned nor scored there" in lines
     assert "note: kidney is several structures, which are merged, in case 7" in lines
     assert any(line.startswith("note: kidney overlaps liver, which has these voxels") for line in lines)
     assert references.survey([{"case": "7", "organs": {"liver": [1]}}]) == []

@@ -36,7 +36,7 @@ def margin(patch, options):
 def augment(images, labels, patch, options, window, *, seed, step, mirrored=()):
     task = task_of(training_settings(patch=patch, augmentation=options), window=window, seed=seed)
     task = dataclasses.replace(task, organs=tuple("abcdef"), mirrored=mirrored)
-    return augmentation.augment(images, labels, task, step)
+    return augmentation.augment(images, labels, task, step)[:2]
 
 
 def random_batch(patch, options, *, count=4, channels=1):
@@ -283,7 +283,7 @@ def test_whatever_the_options_images_lie_between_minus_one_and_one(options, wind
     assert (ours.dtype, tuple(ours.shape)) == (torch.float32, (2, 1, *patch))
     assert (classes.dtype, tuple(classes.shape)) == (torch.int64, (2, *patch))
     assert torch.isfinite(ours).all()
-    assert ours.abs().max() <= 1 + 1e-5  # rounding, in narrow windows
+    assert ours.abs().max() <= 1 + 2e-4  # rounding of HU to float32, in windows of a HU
     assert classes.min() >= 0
     assert classes.max() <= 6
 

@@ -35,13 +35,13 @@ def equal(ours, theirs):
 
 
 def test_a_batch_in_2d_has_channels_and_margins(patients):
-    images, labels = batch(patients, drawing(context=1), 0)
+    images, labels, _ = batch(patients, drawing(context=1), 0)
     assert (images.shape, images.dtype) == ((4, 3, 12, 12), np.int16)
     assert (labels.shape, labels.dtype) == ((4, 12, 12), np.uint8)
 
 
 def test_a_batch_in_3d_has_one_channel_and_margins(patients):
-    images, labels = batch(patients, drawing(patch=(4, 8, 6)), 0)
+    images, labels, _ = batch(patients, drawing(patch=(4, 8, 6)), 0)
     assert images.shape == (4, 1, 6, 12, 10)
     assert labels.shape == (4, 6, 12, 10)
 
@@ -49,7 +49,7 @@ def test_a_batch_in_3d_has_one_channel_and_margins(patients):
 @pytest.mark.parametrize("patch", [(8, 8), (4, 8, 8)])
 def test_images_and_labels_are_the_same_voxels_of_the_chosen_case(patients, patch):
     plan = drawing(patch=patch, margins=False, batch_size=20)
-    images, labels = batch(patients, plan, 1)
+    images, labels, _ = batch(patients, plan, 1)
     size = (1,) * (3 - len(patch)) + patch
     for image, label, (index, centre) in zip(images, labels, centres(patients, plan, 1), strict=True):
         box = tuple(slice(c - n // 2, c - n // 2 + n) for c, n in zip(centre, size, strict=True))
@@ -153,7 +153,7 @@ def test_the_cases_that_have_an_organ_are_drawn_evenly(patients):
 
 def test_organs_that_no_case_has_are_no_trouble(tmp_path):
     healthy = [make_case(tmp_path, "a", np.zeros((3, 12, 12), np.uint8))]
-    images, labels = batch(healthy, drawing(foreground=1.0), 0)
+    images, labels, _ = batch(healthy, drawing(foreground=1.0), 0)
     assert len(images) == 4
     assert not labels.any()
 
@@ -194,7 +194,7 @@ def test_a_small_volume_is_padded_with_air_and_background(tmp_path):
     organ = np.full((3, 5, 4), 1, np.uint8)
     organ[0, 0, 0] = 0  # air
     small = [make_case(tmp_path, "a", organ, noise=0.0)]
-    images, labels = batch(small, drawing(patch=(8, 8, 8)), 0)
+    images, labels, _ = batch(small, drawing(patch=(8, 8, 8)), 0)
     assert ((images[:, 0] == 300) == (labels == 1)).all()
     assert ((images[:, 0] == AIR_HU) == (labels == 0)).all()
     assert (labels.sum(axis=(1, 2, 3)) == 3 * 5 * 4 - 1).all()  # all of it is there
@@ -209,7 +209,7 @@ def test_neighbours_repeat_the_outermost_slices():
 
 def test_context_brings_the_slices_below_and_above(patients):
     plan = drawing(context=2, batch_size=40, margins=False)
-    images, labels = batch(patients, plan, 0)
+    images, labels, _ = batch(patients, plan, 0)
     seen = set()
     for image, label, (index, (z, y, x)) in zip(images, labels, centres(patients, plan, 0), strict=True):
         rows, columns = slice(y - 4, y + 4), slice(x - 4, x + 4)

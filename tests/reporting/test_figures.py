@@ -668,6 +668,16 @@ def test_overview_colours_cases_by_a_role_that_stays():
         assert [points(axes) for axes in figure.findobj(mpl.axes.Axes)][:3] == [12, 5 * 12, 5 * 12]
 
 
+def test_overview_says_in_how_many_cases_an_organ_was_annotated():
+    cases = cases_table(CT_ORG, 12)
+    assert "annotated" not in " ".join(texts(dataset.dataset(cases, split_table(12), CT_ORG)))
+    cases.loc[:3, ["liver_ml", "liver_hu"]] = np.nan
+    found = texts(dataset.dataset(cases, split_table(12), CT_ORG))
+    assert "n / annotated" in found
+    assert "8 / 8" in found
+    assert "12 / 12" in found
+
+
 def test_the_area_of_a_blob_is_the_share_of_resamples():
     figure = rank_stability.rank_stability(stability_table(MODELS[:3], ["liver", "bone"]), MODELS[:3])
     liver = figure.axes[0]

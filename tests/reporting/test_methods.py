@@ -64,6 +64,16 @@ def test_doses_are_told_where_there_are_some(config):
     assert not re.search(r"\bdoses?\b", written(config({})))
 
 
+def test_organs_that_were_not_annotated_are_said(config):
+    for case, learned in (("1", True), ("5", False)):  # trained on, and tested
+        text = written(config({}), cases=[case, "2"], volumes={"liver": [float("nan"), 90.0]})
+        assert "liver (1 of the 1 cases in which it was annotated), bladder (1 of 2 cases)" in text
+        assert "not annotated in a case was not scored there" in section("Metrics", text)
+        assert ("marginal loss [@shi2021marginal]" in section("Training", text)) == learned
+        assert ("Marginal loss and exclusion loss" in text) == learned
+    assert "annotated" not in written(config({}))
+
+
 def test_warnings_stand_first(config):
     text = written(config({}), warnings=["unet, fold 0, seed 0: predicts nothing", "x: too"])
     assert "## Warnings\n\nBefore this is used: unet, fold 0, seed 0: predicts nothing; x: too.\n\n## Data" in text

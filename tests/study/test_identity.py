@@ -61,6 +61,8 @@ def changed(key, value):
         ("training", {"a": "1-2-3", "b": "4-5-6", "d": "0-0-0"}, "case d is trained on now"),
         ("training", {"a": "1-2-3", "b": "4-5-7"}, "the arrays of training case b are others"),
         ("training", {"b": "4-5-6", "a": "1-2-3"}, "the training cases have another order"),
+        ("training", {"a": "1-2-3-without-2", "b": "4-5-6"}, "of training case a other organs were annotated"),
+        ("training", {"a": "1-2-4-without-2", "b": "4-5-6"}, "the arrays of training case a are others"),
         ("validation", {}, "case c is not validated on any more"),
     ],
 )
@@ -158,3 +160,12 @@ def test_trainings_whose_cases_have_changed_are_told(tmp_path):
 def test_an_augmentation_that_is_off_names_no_other_training():
     off = {"flip": ["x"], "blur": {"probability": 0, "range": [1, 2]}}
     assert identity.of(**PARTS)["sha256"] == identity.of(**changed("settings.training.augmentation", off))["sha256"]
+
+
+def test_a_case_is_named_by_what_was_not_annotated_too_and_else_as_ever():
+    info = {"checksums": {"points": 3, "image": 1, "label": 2}, "organs": {"liver": [1], "bone": [5]}}
+    arrays = "00000001-00000002-00000003"
+    assert identity.arrays_of(info) == identity.arrays_of(info | {"unannotated": []}) == arrays
+    assert identity.arrays_of(info | {"unannotated": ["bone"]}) == f"{arrays}-without-2"
+    renamed = info | {"organs": {"hepar": [1], "os": [5]}, "unannotated": ["os"]}
+    assert identity.arrays_of(renamed) == f"{arrays}-without-2"

@@ -134,6 +134,7 @@ def test_organs_may_be_structures_with_names(resolve):
         ({"organs": {"liver": [" "]}}, "dataset.organs: liver has a name of a structure that is empty"),
         ({"organs": {"liver": "Liver"}, "ignore_labels": [4]}, "dataset.ignore_labels: organs are structures"),
         ({"organs": {"liver": 1}, "missing_structures": "absent"}, "dataset.missing_structures: a label map shows all"),
+        ({"organs": {"liver": "Liver"}, "annotated": "a.csv"}, "dataset.annotated: which structures were drawn is in"),
     ],
 )
 def test_names_of_structures_that_cannot_be_are_refused(resolve, changes, message):

@@ -58,13 +58,16 @@ def case(write_image):
     return arrays, paths | {"volume": str(write_image("volume.nii.gz", np.zeros(SHAPE, np.int16)))}
 
 
+PARAMS = {"organs": ORGANS, "ignored": [], "tolerance_mm": 1.0, "scored": list(ORGANS), "dose": None, "unannotated": []}
+
+
 def test_evaluate_takes_the_labels_for_the_reference(run, case, tmp_path):
     _, paths = case
     run(
         "evaluate.py",
         given={"labels": paths["reference"], "prediction": paths["less"], "dose": []},
         made={"table": str(tmp_path / "a.csv")},
-        params={"organs": ORGANS, "ignored": [], "tolerance_mm": 1.0, "scored": list(ORGANS), "dose": None},
+        params=PARAMS,
         wildcards={"model": "less", "fold": "0", "seed": "1", "case": "a"},
     )
     liver = pd.read_csv(tmp_path / "a.csv").set_index("organ").loc["liver"]
@@ -73,6 +76,28 @@ def test_evaluate_takes_the_labels_for_the_reference(run, case, tmp_path):
     assert liver["recall"] == pytest.approx(3 / 8)
     assert liver["volume_error"] == pytest.approx(-5 / 8)
     assert liver["reference_ml"] > liver["predicted_ml"]
+
+
+def test_an_organ_that_was_not_annotated_is_not_scored_and_spoils_no_score_of_the_whole_case(
+    run, case, tmp_path, write_image
+):
+    (_, paths), tables = case, []
+    reference = str(write_image("lungs.nii.gz", *labels((2, 2))))  # without a liver, which the model finds
+    for unannotated in ([], [1]):
+        run(
+            "evaluate.py",
+            given={"labels": reference, "prediction": paths["more"], "dose": []},
+            made={"table": str(tmp_path / "a.csv")},
+            params=PARAMS | {"unannotated": unannotated},
+            wildcards={"model": "more", "fold": "0", "seed": "1", "case": "a"},
+        )
+        tables.append(pd.read_csv(tmp_path / "a.csv").set_index("organ"))
+    assert list(tables[0].index) == ["liver", "lungs"]
+    assert list(tables[1].index) == ["lungs"]
+    assert tables[0].loc["lungs", "legacy"] < 0.9
+    assert tables[1].loc["lungs", "legacy"] == pytest.approx(1)
+    columns = tables[0].columns.drop("legacy")
+    pd.testing.assert_series_equal(tables[1].loc["lungs", columns], tables[0].loc["lungs", columns])
 
 
 def test_the_viewers_case_gives_every_model_its_own_prediction(run, case, tmp_path):

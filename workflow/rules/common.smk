@@ -24,7 +24,7 @@ from organbench.learning import choices
 from organbench.evaluation import registry
 from organbench.study import augmenting, configuration, identity, kinds, schema, tuning
 from organbench.study.kinds import network, nnunet
-from organbench.data import finding, groups, names, splits
+from organbench.data import annotations, finding, groups, names, splits
 from organbench.data.sources.openkbp.patients import patients
 from organbench.core import dates, failures, outside, provenance
 from organbench.core.errors import InputError, plain
@@ -125,6 +125,19 @@ def resolve_study():
         ) from None
 
 
+def organs_not_annotated():
+    """The indices of the organs that were not annotated in a case, where `dataset.annotated` says so."""
+    try:
+        return annotations.read(STUDY["dataset"], [*CASES, *INCOMPLETE])
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def unannotated(wildcards):
+    """A param: those of the job's case."""
+    return UNANNOTATED.get(wildcards.case, [])
+
+
 def planned_doses():
     """The files of each case's planned dose; none where the study has no doses."""
     try:
@@ -137,6 +150,7 @@ def planned_doses():
 REPLACE = may_replace()
 # Not the configfile directive: it would merge the default study's organs and networks into those of any other.
 STUDY, CASES, INCOMPLETE, FOLDS, GROUPS = resolve_study()
+UNANNOTATED = organs_not_annotated()
 adopt()
 config.update(STUDY)
 

@@ -100,8 +100,9 @@ rule convert:
         values=list(ORGANS.values()),
         organs=unrecorded(ORGANS),
         ignored=unrecorded(STUDY["dataset"]["ignore_labels"]),
-        tried=unrecorded(tried()),
+        tried=lambda wildcards, input: tried(wildcards.case),
         structures=STRUCTURES and structures_asked(),
+        unannotated=unannotated,
         spacing=STUDY["preprocessing"]["spacing"],
         elsewhere=ADDRESS,
     script:
@@ -125,6 +126,7 @@ rule check_cases:
         code=code("check_cases.py"),
         folds=FOLDS,
         organs=list(ORGANS),
+        nnunet=kinds.trained_by("nnunet_train", STUDY),
         on_bad_case=STUDY["dataset"]["on_bad_case"],
         incomplete=INCOMPLETE,
         finished=finished_trainings,
@@ -168,8 +170,9 @@ rule examine:
         code=code("convert.py"),
         organs=ORGANS,
         ignored=unrecorded(STUDY["dataset"]["ignore_labels"]),
-        tried=unrecorded(tried()),
+        tried=lambda wildcards, input: tried(wildcards.case),
         structures=STRUCTURES and structures_asked(),
+        unannotated=unannotated,
         spacing=STUDY["preprocessing"]["spacing"],
     script:
         "../scripts/convert.py"
@@ -212,6 +215,7 @@ rule check_data:
     params:
         folds=FOLDS,
         organs=list(ORGANS),
+        nnunet=kinds.trained_by("nnunet_train", STUDY),
         incomplete=INCOMPLETE,
         official=STUDY["split"]["method"] == "official",
     script:

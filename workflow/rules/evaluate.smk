@@ -26,6 +26,7 @@ rule evaluate:
             wildcards.model, STUDY
         ),
         ignored=unrecorded(STUDY["dataset"]["ignore_labels"]),
+        unannotated=unannotated,
         tolerance_mm=STUDY["evaluation"]["tolerance_mm"],
         dose=dose_name,
     script:
@@ -55,8 +56,8 @@ rule tables:
         margins=STUDY["evaluation"]["margin"],
         organs=list(ORGANS),
         partial=kinds.partial(STUDY),
-        # an organ that was not drawn in a case has no row there
-        some=bool(STRUCTURES),
+        # an organ that was not annotated in a case has no row there
+        some=bool(STRUCTURES or UNANNOTATED),
         patient=STUDY["split"]["patient"],
         fixed=FIXED,
         design=design,

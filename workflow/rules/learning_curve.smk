@@ -58,7 +58,7 @@ rule learning_curve_table:
     params:
         code=code("learning_curve_table.py"),
         organs=list(ORGANS),
-        some=bool(STRUCTURES),
+        some=bool(STRUCTURES or UNANNOTATED),
         models=unrecorded(list(STUDY["models"])),
         design=design,
         patients={percent: training_patients(percent) for percent in (*SHARES, 100)},

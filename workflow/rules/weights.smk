@@ -71,7 +71,7 @@ def prepared_anew():
 
 def why_anew(case, info):
     """Why a case is prepared anew, given what its `case.json` holds; nothing where it is not."""
-    reason = origins.why_anew(info, tried(), skip_bad=SKIP_BAD)
+    reason = origins.why_anew(info, tried(case), skip_bad=SKIP_BAD)
     return reason or why_other_files(case)
 
 
@@ -90,13 +90,17 @@ def why_other_files(case):
     return "" if same else "its files are others than before"
 
 
-def tried():
+def tried(case):
     """The settings on which it depends whether a case can be used."""
     return {
         "values": list(ORGANS.values()),
         "ignored": STUDY["dataset"]["ignore_labels"],
         "spacing": STUDY["preprocessing"]["spacing"],
-        **({"structures": structures_asked()} if STRUCTURES else {}),
+        **(
+            {"structures": structures_asked()}
+            if STRUCTURES
+            else {"unannotated": UNANNOTATED.get(case, [])}
+        ),
     }
 
 

@@ -20,6 +20,7 @@ with jobs.job_log(snakemake.log[0]) as logger:
         )
     for fold in splits.without(params.folds, excluded):
         cases.check_fold(usable, fold, params.organs)
+    cases.check_whole(usable, params.folds, params.nnunet)
     # Conversions are over, so that it is known now whether what was trained on is still the same.
     folders = {Path(path).parent.name: Path(path).parent for path in snakemake.input.cases}
     infos = {info["case"]: {**info, "sources": origins.read(folders[info["case"]])} for info in usable}

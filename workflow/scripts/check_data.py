@@ -16,6 +16,7 @@ with jobs.job_log(snakemake.log[0]) as logger:
     try:
         for fold in splits.without(params.folds, excluded):
             cases.check_fold(usable, fold, params.organs)
+        cases.check_whole(usable, params.folds, params.nnunet)
     except errors.InputError as error:
         faults.append(str(error))
     folder = Path(snakemake.input.cases[0]).parent

@@ -21,6 +21,7 @@ with jobs.job_log(snakemake.log[0]) as logger, files.unchanged(*originals.values
             ignored=params.ignored,
             spacing=params.spacing,
             reference=reference,
+            unannotated=[list(params.organs)[index - 1] for index in params.unannotated],
         )
         if reference:
             prepared[-1]["structures"]["asked"] = asked

@@ -1,5 +1,7 @@
 """Measure one prediction against the original labels, and in Gy where the study has planned doses."""
 
+import numpy as np
+
 from organbench.core import files, jobs, tables
 from organbench.data import doses, grids, images, references
 from organbench.evaluation import metrics
@@ -12,6 +14,8 @@ with jobs.job_log(snakemake.log[0]) as logger, files.unchanged(*both, *planned):
     grids.check_pair(grids.Grid.of(reference), grids.Grid.of(prediction), *both)
     (true, grid), (predicted, _) = (grids.oriented(image) for image in (reference, prediction))  # so that z is axial
     drawn, unannotated = references.read_drawn(snakemake.input.get("drawn"), grids.Grid.of(reference))
+    unannotated.update(params.unannotated)
+    predicted = np.where(np.isin(predicted, list(unannotated)), 0, predicted) if unannotated else predicted
     gray = None
     if params.dose is not None:
         scan = grids.Grid.of(reference)

@@ -10,6 +10,7 @@ import numpy as np
 
 from organbench.core.errors import InputError
 from organbench.core.files import atomic, read_json, write_json
+from organbench.data.annotations import indices, unannotated
 from organbench.data.grids import Array, Grid
 
 POINTS = 1024  # voxels of each organ that are remembered for sampling
@@ -40,6 +41,11 @@ class Case:
     working: Grid
     oriented: Grid
     original: Grid
+
+    @property
+    def unannotated(self) -> tuple[int, ...]:
+        """The indices of the organs that were not annotated; in `label` they are background."""
+        return indices(self.info)
 
 
 def write(image: Array, label: Array, info: Mapping[str, Any], folder: str | Path) -> None:
@@ -115,19 +121,14 @@ def named(info: Mapping[str, Any], organs: Sequence[str]) -> dict[str, Any]:
     names = dict(zip(info["organs"], organs, strict=True))
     keyed = ("organs", "voxels", "original_voxels", "hu")
     result = {**info, **{key: {names.get(name, name): value for name, value in info[key].items()} for key in keyed}}
+    result["unannotated"] = [names[organ] for organ in unannotated(info)]
     if drawn := info.get("structures"):
         called = {
             "matched": {names[organ]: found for organ, found in drawn["matched"].items()},
-            "unannotated": [names[organ] for organ in drawn["unannotated"]],
             "overlaps": [{**row, **{key: names[row[key]] for key in ("kept", "lost")}} for row in drawn["overlaps"]],
         }
         result["structures"] = {**drawn, **called}
     return result
-
-
-def unannotated(info: Mapping[str, Any]) -> list[str]:
-    """The organs of which nobody knows whether a case has them, from what its `case.json` holds."""
-    return list(info.get("structures", {}).get("unannotated", []))
 
 
 def load(folder: str | Path) -> Case:
@@ -186,7 +187,7 @@ def load_all(folders: Sequence[str | Path], *, skip_bad: bool = False) -> list[C
 
 
 def check_fold(infos: Sequence[Mapping[str, Any]], fold: Mapping[str, Sequence[str]], organs: Sequence[str]) -> None:
-    """Check that a fold's training cases show every organ, and that nobody has left one out in them.
+    """Check that a fold's training cases show every organ.
 
     Args:
         infos: what the `case.json` of each case holds.
@@ -194,18 +195,10 @@ def check_fold(infos: Sequence[Mapping[str, Any]], fold: Mapping[str, Sequence[s
         organs: names of the organs.
 
     Raises:
-        InputError: no training case has an organ, or none has it on the working grid; or a case that is trained or
-            validated on has an organ that was not annotated.
+        InputError: an organ was annotated in no training case, none has it, or none has it on the working grid.
     """
-    for organ in organs:
-        learned = {*fold["train"], *fold["validation"]}
-        if unknown := [info["case"] for info in infos if info["case"] in learned and organ in unannotated(info)]:
-            raise InputError(
-                f"config, dataset.organs: {organ} was not drawn in case {', '.join(unknown)}, so it cannot train or "
-                "validate; leave the case out (dataset.cases), make it a test case (split), add the structure's name, "
-                "or say by dataset.missing_structures: absent that the patient has none"
-            )
     trained = [info for info in infos if info["case"] in set(fold["train"])]
+    check_annotated(trained, organs)
     for organ in organs:
         if not any(info["voxels"][organ] for info in trained):
             lost = [info["case"] for info in trained if info["original_voxels"][organ]]
@@ -220,6 +213,50 @@ def check_fold(infos: Sequence[Mapping[str, Any]], fold: Mapping[str, Sequence[s
                 f"config, dataset.organs: no training case has {organ} ({where}); "
                 "change the split (split.seed), add cases, or leave the organ out"
             )
+
+
+def check_annotated(infos: Sequence[Mapping[str, Any]], organs: Sequence[str]) -> None:
+    """Check that each organ was annotated in one of the cases that are trained on.
+
+    Args:
+        infos: what the `case.json` of each of these cases holds.
+        organs: names of the organs, in order.
+
+    Raises:
+        InputError: one was annotated in none, so that nothing can be learned of it.
+    """
+    for index, organ in enumerate(organs, start=1):
+        if infos and all(index in indices(info) for info in infos):
+            raise InputError(
+                f"config, dataset.organs: {organ} was annotated in none of the {len(infos)} training cases; "
+                "change the split (split.seed), add cases or the structure's name, or leave the organ out"
+            )
+
+
+def check_whole(
+    infos: Sequence[Mapping[str, Any]], folds: Sequence[Mapping[str, Sequence[str]]], models: Sequence[str]
+) -> None:
+    """Check that all organs were annotated in the cases that models learn from which cannot leave one out.
+
+    Args:
+        infos: what the `case.json` of each case holds.
+        folds: the cases of each role.
+        models: names of these models.
+
+    Raises:
+        InputError: an organ was not annotated in a case that is trained or validated on.
+    """
+    learned = {case for fold in folds for role in ("train", "validation") for case in fold[role]}
+    lacking: dict[str, list[str]] = {}
+    for info in infos:
+        for organ in unannotated(info) if info["case"] in learned else ():
+            lacking.setdefault(organ, []).append(info["case"])
+    if models and lacking:
+        where = "; ".join(f"{organ} in case {', '.join(names)}" for organ, names in lacking.items())
+        raise InputError(
+            f"config, models.{models[0]}: nnU-Net takes an organ for absent that was not annotated ({where}); "
+            f"remove {' and '.join(models)}, leave these cases out (dataset.cases), or make them test cases (split)"
+        )
 
 
 def overview(info: Mapping[str, Any]) -> dict[str, Any]:
@@ -264,7 +301,9 @@ def survey(infos: Sequence[Mapping[str, Any]]) -> list[str]:
     low, high = min(scan["p0.5"] for scan in scans), max(scan["p99.5"] for scan in scans)
     lines.append(f"HU: 99 % of each scan's voxels are within {low:g} to {high:g}")
     for organ in infos[0]["organs"]:
-        lines.append(f"{organ}: in {sum(info['original_voxels'][organ] > 0 for info in infos)} cases")
+        annotated = sum(organ not in unannotated(info) for info in infos)
+        of_those = f" of the {annotated} in which it was annotated" if annotated < len(infos) else ""
+        lines.append(f"{organ}: in {sum(info['original_voxels'][organ] > 0 for info in infos)} cases{of_those}")
     if empty := [info["case"] for info in infos if not any(info["original_voxels"].values())]:
         lines.append(f"note: none of the organs is labelled in case {', '.join(empty)}")
     return lines

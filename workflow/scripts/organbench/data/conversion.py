@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
+from organbench.core.errors import InputError
 from organbench.data import cases, grids, images, references, resampling, scans, structures
 from organbench.data.grids import Array, Grid
 
@@ -22,6 +23,7 @@ def prepare(
     ignored: Sequence[int] = (),
     spacing: Sequence[float | None],
     reference: references.Reference | None = None,
+    unannotated: Sequence[str] = (),
 ) -> tuple[Array, Array, dict[str, Any]]:
     """Check a CT volume and its labels, and bring them to the working grid.
 
@@ -33,12 +35,13 @@ def prepare(
         ignored: label values that count as background.
         spacing: working spacing in mm, x y z; None keeps the scanner's.
         reference: what was drawn on the scan, where organs are structures with names; `label_path` is not read then.
+        unannotated: organs of which the label map says nothing, as they were not annotated in this case.
 
     Returns:
         Of a case its image, its label and what `case.json` holds; see `Case`.
 
     Raises:
-        InputError: the volume or the labels are unfit; see `images`.
+        InputError: the volume or the labels are unfit; see `images`; or an organ is there that was not annotated.
     """
     frame = structures.Frame.of(volume_path)
     scanned = frame.grid
@@ -55,6 +58,12 @@ def prepare(
         indices, grid = grids.oriented(labels)
         resampled = resampling.resample_labels(indices, grid, grid.with_spacing(spacing), len(organs))
         voxels = voxels_of(indices, organs)
+        for organ in unannotated:
+            if voxels[organ]:
+                raise InputError(
+                    f"{label_path}: has {organ}, which was not annotated in case {name} by dataset.annotated; add it "
+                    "there, or remove it here"
+                )
         for index, mask in reference.drawn.items() if reference else ():
             voxels[list(organs)[index - 1]] = int(mask.sum())
         return resampled, voxels, ignored_there
@@ -73,6 +82,7 @@ def prepare(
         "spacing": list(spacing),
         "organs": {organ: list(values) for organ, values in organs.items()},
         "ignored": ignored_there,
+        "unannotated": list(reference.unannotated if reference else unannotated),
         "original_voxels": original_voxels,
         "voxels": voxels_of(label, organs),
         "hu": hu_statistics(scan.image, label, organs),

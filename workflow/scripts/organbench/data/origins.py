@@ -11,6 +11,7 @@ from typing import Any
 
 from organbench.core import files
 from organbench.core.errors import InputError
+from organbench.data import annotations
 
 UNUSABLE = "it could not be used"
 NAME = "source.json"  # beside case.json, which is the same wherever its files lay
@@ -84,8 +85,9 @@ def why_anew(info: Mapping[str, Any], wanted: Mapping[str, Any], *, skip_bad: bo
 
     Args:
         info: what its `case.json` holds.
-        wanted: the label `values` of each organ, those that are `ignored`, and the `spacing`, as JSON holds them; and
-            where organs are structures with names, what is asked of these (`structures`).
+        wanted: the label `values` of each organ, those that are `ignored`, and the `spacing`, as JSON holds them; where
+            organs are structures with names, what is asked of these (`structures`), else the indices of those that
+            were not annotated (`unannotated`).
         skip_bad: whether the study goes on without cases that cannot be used.
     """
     if "bad" in info:
@@ -94,6 +96,8 @@ def why_anew(info: Mapping[str, Any], wanted: Mapping[str, Any], *, skip_bad: bo
         return "dataset.organs has other label values"
     if info.get("structures", {}).get("asked") != wanted.get("structures"):
         return "dataset.organs has other names of structures, or dataset.missing_structures is another"
+    if list(annotations.indices(info)) != wanted.get("unannotated", list(annotations.indices(info))):
+        return "dataset.annotated has other organs of it"
     if info.get("spacing") != wanted["spacing"]:
         return "preprocessing.spacing is another"
     lacking = set(info.get("ignored", [])) - set(wanted["ignored"])

@@ -15,6 +15,7 @@ import numpy as np
 from organbench.core.errors import InputError, plain
 from organbench.core.files import atomic
 from organbench.data import grids, structures
+from organbench.data.annotations import unannotated
 from organbench.data.grids import Array, Grid, box
 from organbench.data.structures import Frame
 
@@ -56,7 +57,6 @@ class Reference:
             "file": self.file,
             "names": list(self.names),
             "matched": {organ: list(names) for organ, names in self.matched.items()},
-            "unannotated": list(self.unannotated),
             "overlaps": [{"kept": kept, "lost": lost, "voxels": n} for (kept, lost), n in self.lost.items()],
             "notes": list(self.notes),
         }
@@ -165,6 +165,7 @@ def survey(infos: Sequence[Mapping[str, Any]]) -> list[str]:
         The lines; none where the study has label maps.
     """
     drawn = {info["case"]: info["structures"] for info in infos if "structures" in info}
+    unknown = {info["case"]: unannotated(info) for info in infos}
     uses = {name: organ for found in drawn.values() for organ, own in found["matched"].items() for name in own}
     names = Counter(name for found in drawn.values() for name in dict.fromkeys(found["names"]))
     lines = [
@@ -179,8 +180,8 @@ def survey(infos: Sequence[Mapping[str, Any]]) -> list[str]:
                 lines.append(f"note: dataset.organs: of {organ}, {said} matches no structure in any case")
     for organ in infos[0]["organs"] if drawn else ():
         if without := [case for case, found in drawn.items() if organ not in found["matched"]]:
-            unknown = any(organ in drawn[case]["unannotated"] for case in without)
-            meaning = "so it is not scored there" if unknown else "so it is absent there"
+            is_unknown = any(organ in unknown[case] for case in without)
+            meaning = "so it is neither learned nor scored there" if is_unknown else "so it is absent there"
             lines.append(f"note: {organ} was not drawn in case {', '.join(without)}, {meaning}")
         if several := [case for case, found in drawn.items() if len(found["matched"].get(organ, [])) > 1]:
             lines.append(f"note: {organ} is several structures, which are merged, in case {', '.join(several)}")

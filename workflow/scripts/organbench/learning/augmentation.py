@@ -20,7 +20,14 @@ from organbench.learning.sampling import WHOLE, Shard
 from organbench.learning.settings import Task
 
 
-def augment(images: Tensor, labels: Tensor, task: Task, step: int, shard: Shard = WHOLE) -> tuple[Tensor, Tensor]:
+def augment(
+    images: Tensor,
+    labels: Tensor,
+    task: Task,
+    step: int,
+    shard: Shard = WHOLE,
+    unannotated: Array | None = None,
+) -> tuple[Tensor, Tensor, Array | None]:
     """Change a batch at random and cut it to the patch.
 
     Args:
@@ -29,9 +36,11 @@ def augment(images: Tensor, labels: Tensor, task: Task, step: int, shard: Shard 
         task: patch, augmentations, window, seed, and which organs change places in a flip along x.
         step: of the batch.
         shard: what of the whole batch is given; it is changed as it would be within the whole.
+        unannotated: which classes were not annotated in each image's case (batch, class), bool; None: all were.
 
     Returns:
-        Images, float32 from -1 to 1 (batch, channel, [z,] y, x), and labels, int64 (batch, [z,] y, x).
+        Images, float32 from -1 to 1 (batch, channel, [z,] y, x), labels, int64 (batch, [z,] y, x), and which classes
+        were not annotated in the images as they are now.
     """
     patch, count = task.settings.patch, len(images)
     dims = len(patch)
@@ -47,13 +56,13 @@ def augment(images: Tensor, labels: Tensor, task: Task, step: int, shard: Shard 
         matrices = matrices @ augmentation.change(setting, draw, dims)
     theta = affine(matrices, patch, images.shape[2:])
     images, labels = warp(images.float(), labels, theta.to(images.device), patch)
-    labels = exchanged(labels, task, matrices)
+    labels, unannotated = exchanged(labels, unannotated, task, matrices)
     for augmentation, setting, draw in wanted("hu"):
         images = changed(images, augmentation, setting, draw)
     images = (scaled(images, task.window) + 1.0) / 2.0
     for augmentation, setting, draw in wanted("window"):
         images = changed(images, augmentation, setting, draw)
-    return images * 2.0 - 1.0, labels
+    return images * 2.0 - 1.0, labels, unannotated
 
 
 def changed(images: Tensor, augmentation: ModuleType, setting: Any, draw: Draw) -> Tensor:
@@ -68,13 +77,19 @@ def changed(images: Tensor, augmentation: ModuleType, setting: Any, draw: Draw) 
     return torch.stack([augmentation.change(image, value) if yes else image for image, yes, value in each])
 
 
-def exchanged(labels: Tensor, task: Task, matrices: Array) -> Tensor:
-    """Labels in which paired organs have changed places where an image is flipped along x: where the matrix says so."""
+def exchanged(labels: Tensor, unannotated: Array | None, task: Task, matrices: Array) -> tuple[Tensor, Array | None]:
+    """Labels in which paired organs have changed places where an image is flipped along x: where the matrix says so.
+
+    With them changes which of a pair was not annotated.
+    """
     if not task.mirrored:
-        return labels
-    order = torch.tensor(exchanging(task.mirrored, len(task.organs) + 1), device=labels.device)
-    flipped = torch.from_numpy(matrices[:, 0, 0] < 0).to(labels.device)
-    return torch.where(flipped.reshape(-1, *(1,) * (labels.dim() - 1)), order[labels], labels)
+        return labels, unannotated
+    order, flips = exchanging(task.mirrored, len(task.organs) + 1), matrices[:, 0, 0] < 0
+    if unannotated is not None:
+        unannotated = np.where(flips[:, None], unannotated[:, order], unannotated)
+    there = torch.tensor(order, device=labels.device)
+    flipped = torch.from_numpy(flips).to(labels.device)
+    return torch.where(flipped.reshape(-1, *(1,) * (labels.dim() - 1)), there[labels], labels), unannotated
 
 
 def affine(matrices: Array, patch: Sequence[int], crop: Sequence[int]) -> Tensor:

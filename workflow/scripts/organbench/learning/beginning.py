@@ -45,12 +45,20 @@ def begin(network: nn.Module, design: Design, cases: Sequence[Case], task: Task)
 
 
 def shares(cases: Sequence[Case], task: Task) -> Array:
-    """The share of voxels of each class, background first, in the crops of the first steps; they sum up to 1."""
-    count = np.zeros(len(task.organs) + 1)
+    """The share of voxels of each class, background first, in the crops of the first steps; they sum up to 1.
+
+    That of an organ is of the crops in whose cases it was annotated. In the others as much of it is taken to be in what
+    is labelled as background.
+    """
+    count, looked_at = np.zeros((2, len(task.organs) + 1))
     for step in range(STEPS):
-        _, labels = sampling.batch(cases, task, step)
+        _, labels, unannotated = sampling.batch(cases, task, step)
         count += np.bincount(labels.ravel(), minlength=len(count))
-    found = np.maximum(count / count.sum(), LEAST)
+        crops = len(labels) if unannotated is None else (~unannotated).sum(axis=0)
+        looked_at += crops * labels[0].size
+    found = count / np.maximum(looked_at, 1)
+    found[0] -= (found * (1 - looked_at / looked_at[0])).sum()
+    found = np.maximum(found, LEAST)
     return np.asarray(found / found.sum())
 
 

@@ -11,6 +11,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from organbench.core.errors import InputError
 from organbench.hardware import devices
 from organbench.learning import choices
+from organbench.learning.losses._marginal import merged
 from organbench.learning.sampling import WHOLE, Shard
 from organbench.learning.settings import Training
 
@@ -78,13 +79,14 @@ class Learner:
         parts = {name: getattr(self, name) for name in ("network", "optimizer", "scaler", "averaged")}
         return {name: part for name, part in parts.items() if part is not None}
 
-    def learn(self, images: Tensor, labels: Tensor, step: int) -> Tensor:
+    def learn(self, images: Tensor, labels: Tensor, step: int, unannotated: Tensor | None = None) -> Tensor:
         """Take one step of gradient descent.
 
         Args:
             images: what the network sees (batch, channel, [z,] y, x).
             labels: organ indices, int64 (batch, [z,] y, x).
             step: from 0; the learning rate depends on it.
+            unannotated: which classes were not annotated in each image (batch, class), bool; None: all were.
 
         Returns:
             The loss of the whole batch, which may still be under way on the device.
@@ -95,7 +97,7 @@ class Learner:
         self.optimizer.zero_grad(set_to_none=True)
         with devices.autocast(images.device, self.precision):
             logits = self.computed(images.contiguous(memory_format=devices.memory_format(images.dim() - 2)))
-        loss = supervised(self.loss_of, logits, labels)
+        loss = supervised(self.loss_of, logits, labels, unannotated)
         self.scaler.scale(loss).backward()
         self.scaler.unscale_(self.optimizer)
         nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.gradient_clip)
@@ -118,19 +120,23 @@ def learning_rate(step: int, settings: Training) -> float:
     return settings.learning_rate * float(choices.load("schedule", settings.schedule)(done))
 
 
-def supervised(loss_of: Loss, logits: Tensor | Sequence[Tensor], labels: Tensor) -> Tensor:
+def supervised(
+    loss_of: Loss, logits: Tensor | Sequence[Tensor], labels: Tensor, unannotated: Tensor | None = None
+) -> Tensor:
     """The loss of a network's logits; of several sizes the mean, each size with half the weight of the one before.
 
     Args:
         loss_of: a loss of logits (batch, class, [z,] y, x) and labels (batch, [z,] y, x).
         logits: one, or the full size and coarser ones (deep supervision, weighted as in nnU-Net).
         labels: of the full size; coarser ones take every second, fourth, ... voxel.
+        unannotated: which classes were not annotated in each image (batch, class), bool; they are part of the
+            background there, see `losses._marginal`. None: all were annotated.
     """
     if isinstance(logits, Tensor):
-        return loss_of(logits, labels)
+        return loss_of(logits if unannotated is None else merged(logits, unannotated), labels)
     total, weights = torch.zeros((), device=labels.device), 0.0
     for level, part in enumerate(logits):
         steps = [slice(None, None, full // n) for full, n in zip(labels.shape[1:], part.shape[2:], strict=True)]
-        total = total + loss_of(part, labels[:, *steps]) / 2**level
+        total = total + supervised(loss_of, part, labels[:, *steps], unannotated) / 2**level
         weights += 1 / 2**level
     return total / weights

@@ -6,7 +6,7 @@ Finished trainings stay: one that is there is not done again, also as a candidat
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -105,11 +105,16 @@ def run(job_values: Mapping[str, Any]) -> None:
 def train_files(
     job: Job, *, device: torch.device, checkpoint_seconds: float, until: int | None = None, shard: Shard = WHOLE
 ) -> Trained:
-    """Train a model from prepared cases, or take over what a candidate of tuning has learned; see `Trainer`."""
+    """Train a model from prepared cases, or take over what a candidate of tuning has learned; see `Trainer`.
+
+    Raises:
+        InputError: an organ was annotated in none of the cases to train on, as in a share of them; or as `Trainer`.
+    """
     training, validation = (cases.load_all(role, skip_bad=job.skip_bad) for role in (job.training, job.validation))
     name = job.identity.get("sha256", "")
     if job.trained and (found := trained(job.trained, name, device)):
         return found
+    annotated_in_some(training, job.organs)
     return Trainer(
         job,
         training,
@@ -122,6 +127,14 @@ def train_files(
         until=until,
         shard=shard,
     ).train()
+
+
+def annotated_in_some(training: Sequence[cases.Case], organs: Sequence[str]) -> None:
+    """Check that each organ was annotated in a case that is trained on, and tell where some were not."""
+    cases.check_annotated([case.info for case in training], organs)
+    for index, organ in enumerate(organs, start=1):
+        if without := sum(index in case.unannotated for case in training):
+            LOGGER.info("%s: not annotated in %d of %d training cases, so no loss there", organ, without, len(training))
 
 
 def write(job: Job, found: Trained) -> None:

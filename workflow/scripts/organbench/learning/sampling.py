@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -36,7 +37,19 @@ class Shard:
 
 WHOLE = Shard()
 
-Batch = tuple[Array, Array]
+
+class Batch(NamedTuple):
+    """The crops of a step, or a process's shard of them, before augmentation.
+
+    Attributes:
+        images: int16 HU (batch, channel, [z,] y, x), patch plus margins in size.
+        labels: uint8 organ indices (batch, [z,] y, x), the same size.
+        unannotated: which classes were not annotated in each crop's case (batch, class), bool; None where all were.
+    """
+
+    images: Array
+    labels: Array
+    unannotated: Array | None
 
 
 def centres(cases: Sequence[Case], task: Task, step: int) -> list[tuple[int, tuple[int, int, int]]]:
@@ -91,22 +104,28 @@ def crop(array: Array, centre: Sequence[int], size: Sequence[int], fill: float) 
 
 
 def batch(cases: Sequence[Case], task: Task, step: int, shard: Shard = WHOLE) -> Batch:
-    """The crops of a step, or a process's shard of them, before augmentation.
-
-    Returns:
-        Images, int16 HU (batch, channel, [z,] y, x), and labels, uint8 organ indices (batch, [z,] y, x); patch plus
-        margins in size.
-    """
+    """The crops of a step, or a process's shard of them, before augmentation."""
     size = tuple(n + 2 * m for n, m in zip(task.settings.patch, task.settings.margin, strict=True))
     box = (1,) * (3 - len(size)) + size
-    images, labels = [], []
+    images, labels, shown = [], [], []
     for index, (z, *centre) in centres(cases, task, step)[shard.part]:
         case = cases[index]
+        shown.append(case)
         slices = neighbours(z, task.settings.context, len(case.image))
         crops = [crop(case.image, (near, *centre), box, AIR_HU) for near in slices]
         images.append(np.concatenate(crops).reshape(-1, *size))
         labels.append(crop(case.label, (z, *centre), box, 0).reshape(size))
-    return np.stack(images), np.stack(labels)
+    return Batch(np.stack(images), np.stack(labels), unannotated_in(shown, len(task.organs)))
+
+
+def unannotated_in(cases: Sequence[Case], organs: int) -> Array | None:
+    """Which classes were not annotated in each case (case, class), bool; None where all were."""
+    if not any(case.unannotated for case in cases):
+        return None
+    found = np.zeros((len(cases), organs + 1), bool)
+    for row, case in zip(found, cases, strict=True):
+        row[list(case.unannotated)] = True
+    return found
 
 
 def batches(

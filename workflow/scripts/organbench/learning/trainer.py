@@ -128,8 +128,8 @@ class Trainer:
             if self.first and self.progress.validation_due:
                 LOGGER.info(f"step {self.progress.step}/{self.steps}{self._validate()}")
             steps = range(self.progress.step, self.steps)
-            for images, labels in sampling.batches(self.training_cases, self.task, steps, self.shard, self.workers):
-                self._take_step(images, labels)
+            for batch in sampling.batches(self.training_cases, self.task, steps, self.shard, self.workers):
+                self._take_step(batch)
                 if self.first and self._is_time_to_tell():
                     self._tell()
                 if self.progress.step < self.steps:
@@ -145,14 +145,14 @@ class Trainer:
         if self.shard.world > 1 and self.first:
             distributed.barrier()
 
-    def _take_step(self, images: Array, labels: Array) -> None:
+    def _take_step(self, batch: sampling.Batch) -> None:
         """Learn from a batch as it was read."""
-        step = self.progress.step
-        inputs, targets = augmentation.augment(
-            to_device(images, self.device), to_device(labels, self.device), self.task, step, self.shard
-        )
+        step, device = self.progress.step, self.device
+        images, labels = to_device(batch.images, device), to_device(batch.labels, device)
+        inputs, targets, unknown = augmentation.augment(images, labels, self.task, step, self.shard, batch.unannotated)
+        unannotated = None if unknown is None else to_device(unknown, device)
         with rehearsal.explained(self.design, self.settings):
-            loss = self.learner.learn(inputs, targets, step)
+            loss = self.learner.learn(inputs, targets, step, unannotated)
         if self.first:
             self.waiting.append((step, loss))
         self.progress.step = self.pace.done = step + 1
@@ -279,7 +279,8 @@ class Validation(NamedTuple):
 
     Attributes:
         dice: the mean Dice per organ over the cases that score it; NaN where none does.
-        only_background: whether no organ is predicted in any case, although some case has one.
+        only_background: whether no organ is predicted in any case, although some case has one; organs that were not
+            annotated in a case count in neither.
     """
 
     dice: Mapping[str, float]
@@ -307,9 +308,8 @@ def validate(
     for number, case in enumerate(cases, start=1):
         what = f"validation case {number}/{len(cases)}, slice"
         predicted = predict_case(predictor, case, specks, grid=case.working, what=what, between=between)
-        tables.append(
-            overlaps.overlap(np.asarray(case.label), predicted, organs=organs, voxel_ml=case.working.voxel_ml)
-        )
+        table = overlaps.overlap(np.asarray(case.label), predicted, organs=organs, voxel_ml=case.working.voxel_ml)
+        tables.append(table.drop(index=[organ - 1 for organ in case.unannotated]))
     scores = pd.concat(tables)
     return Validation(
         dice={organ: mean_of(scores["dice"][scores["organ"] == organ].tolist()) for organ in organs},

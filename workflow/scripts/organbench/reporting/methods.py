@@ -62,6 +62,8 @@ def text(
     for name, network in study.networks.items():
         if not outside.is_outside(network.options["network"]):  # whose layers may be others
             norms.setdefault(network.training.norm, []).append(name)
+    volumes = cases[[f"{organ}_ml" for organ in study.dataset.organs]]  # NaN: not annotated
+    learned = cases["case"].isin({case for fold in folds for case in fold["train"]})
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)  # noqa: S701 (no HTML)
     environment.filters |= FILTERS
     filled = environment.from_string(template).render(
@@ -71,6 +73,8 @@ def text(
         excluded=excluded,
         costs=costs,
         warnings=warnings,
+        unannotated=bool(volumes.isna().any(axis=None)),
+        masked=bool(volumes[learned].isna().any(axis=None)),
         division=splits.METHODS[study.split.method].sentence.format(folds=len(folds), seed=study.split.seed),
         roles={role: [len(fold[role]) for fold in folds] for role in splits.ROLES},
         norms=norms,

@@ -161,7 +161,9 @@ def faults_of_structures(dataset: Config) -> Iterator[str]:
     if structures and dataset["source"] != "nifti":
         yield f"dataset.organs: source {dataset['source']} makes label maps; give label values"
     if not structures and dataset["missing_structures"] != "unannotated":
-        yield "dataset.missing_structures: a label map shows all of its organs; remove it"
+        yield "dataset.missing_structures: a label map shows all of its organs, but see dataset.annotated; remove it"
+    if structures and dataset["annotated"] is not None:
+        yield "dataset.annotated: which structures were drawn is in their files; remove it"
 
 
 def faults_of_dose(config: Config) -> Iterator[str]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from organbench.core import outside, provenance
 from organbench.core.runs import read_cost
+from organbench.data import annotations
 from organbench.learning import augmentations
 
 # Of the library: what is computed in a training step, with how batches are read and scaled,
@@ -23,6 +24,7 @@ BRINGING_ABOUT = tuple(
 CHOOSING = ("inference/", "evaluation/", "data/")  # where validation cases choose the weights
 ONLY_SHOWN = ("validate_every",)  # of the settings: what the last weights do not depend on
 SHOWN = 5  # that many names are told
+WITHOUT = "-without"  # in a case's hash: before the indices of organs that were not annotated
 UNKNOWN = "it does not say what shaped it"
 TORCH = "the version of PyTorch"
 MAY_STAY = (UNKNOWN, TORCH)  # reasons to train anew that someone may decide against
@@ -106,8 +108,14 @@ def digest(parts: Mapping[str, Any]) -> str:
 
 
 def arrays_of(info: Mapping[str, Any]) -> str:
-    """A hash of a prepared case's arrays, from what its `case.json` holds."""
-    return "-".join(f"{info['checksums'][name]:08x}" for name in sorted(info["checksums"]))
+    """A hash of a prepared case's arrays, and which organs they do not show although they may be there.
+
+    Args:
+        info: what its `case.json` holds.
+    """
+    arrays = "-".join(f"{info['checksums'][name]:08x}" for name in sorted(info["checksums"]))
+    unknown = annotations.indices(info)
+    return "-".join([f"{arrays}{WITHOUT}", *map(str, unknown)]) if unknown else arrays
 
 
 def sources_of(info: Mapping[str, Any]) -> str:
@@ -170,7 +178,10 @@ def differences(then: Identity | None, now: Identity) -> list[str]:
         other = [case for case in after if case in before and after[case] != before[case]]
         found += [f"case {listed(new)} is {verb} on now"] if new else []
         found += [f"case {listed(gone)} is not {verb} on any more"] if gone else []
-        found += [f"the arrays of {role} case {listed(other)} are others"] if other else []
+        same = [case for case in other if len({part[case].partition(WITHOUT)[0] for part in (before, after)}) == 1]
+        changed = [case for case in other if case not in same]
+        found += [f"the arrays of {role} case {listed(changed)} are others"] if changed else []
+        found += [f"of {role} case {listed(same)} other organs were annotated"] if same else []
         if not (new or gone or other) and list(before) != list(after):
             found.append(f"the {role} cases have another order")
     return found or ["it is another training"]

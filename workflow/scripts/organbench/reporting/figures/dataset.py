@@ -28,11 +28,12 @@ def dataset(cases: pd.DataFrame, split: pd.DataFrame, organs: Sequence[str]) -> 
     """Draw the spacing of every scan, the volume and the HU of every organ, and the role of every case in each fold.
 
     A point is a case, in the colour of its role, or in grey where that changes from fold to fold. HU are the median of
-    the organ's voxels in each case, with a line from the 0.5 to the 99.5 percentile (medians over cases).
+    the organ's voxels in each case, with a line from the 0.5 to the 99.5 percentile (medians over cases). Beside the
+    volumes stands in how many cases the organ is, and where it was not annotated in all, of how many.
 
     Args:
         cases: rows of cases.csv: case, orientation, spacing_x, spacing_y, spacing_z (mm), and for each organ <organ>_ml
-            (0: absent), <organ>_hu, <organ>_hu_low and <organ>_hu_high (NaN: absent).
+            (0: absent, NaN: not annotated), <organ>_hu, <organ>_hu_low and <organ>_hu_high (NaN: absent).
         split: rows of split.csv: case, fold, role; cases that are not in the other table were excluded.
         organs: the organs' names, in their order.
 
@@ -78,7 +79,9 @@ def _spacing(axes: Axes, spacing: pd.DataFrame, colours: pd.Series) -> None:
 def _volumes(axes: Axes, cases: pd.DataFrame, colours: pd.Series, organs: Sequence[str]) -> None:
     style.organ_rows(axes, organs)
     volumes = cases[[f"{organ}_ml" for organ in organs]]
-    present = volumes.where(volumes > 0)
+    present, annotated = volumes.where(volumes > 0), volumes.count()
+    partly = (annotated < len(cases)).any()
+    head, place = ("n / annotated", 36) if partly else ("n", 14)
     if present.notna().any(axis=None):
         style.log_x(axes, *style.padded(present.to_numpy()))
     for i, column in enumerate(present):
@@ -86,8 +89,8 @@ def _volumes(axes: Axes, cases: pd.DataFrame, colours: pd.Series, organs: Sequen
         values = present.loc[chosen, column].to_numpy()
         places = i + 0.3 * style.spread(np.log(values))
         axes.scatter(values, places, s=4, c=list(colours[chosen]), alpha=0.7, linewidth=0, zorder=3)
-        style.beside(axes, i, (f"{len(values)}", 14, "right"))
-    style.beside(axes, -0.7, ("n", 14, "right"))
+        style.beside(axes, i, (f"{len(values)} / {annotated[column]}" if partly else f"{len(values)}", place, "right"))
+    style.beside(axes, -0.7, (head, place, "right"))
     axes.set(xlabel="Volume (ml)", title="Organs: volume")
 
 
