@@ -24,7 +24,7 @@ with jobs.job_log(snakemake.log[0]) as logger, files.unchanged(*originals.values
         )
         if reference:
             prepared[-1]["structures"]["asked"] = asked
-            for note in prepared[-1]["structures"]["notes"]:
+            for note in (*reference.notes, *filter(None, [reference.overlaps])):
                 logger.info("%s", note)
     except errors.InputError as error:  # no failure yet, so that check_cases names all excluded cases together
         logger.info("error: %s", error)

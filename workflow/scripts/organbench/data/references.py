@@ -16,6 +16,7 @@ from organbench.core.errors import InputError, plain
 from organbench.core.files import atomic
 from organbench.data import grids, structures
 from organbench.data.grids import Array, Grid, box
+from organbench.data.overlaps import label_map
 from organbench.data.structures import Frame
 
 MISSING = "missing"  # in the file of masks as drawn: the indices of organs that were not annotated
@@ -37,6 +38,7 @@ class Reference:
         lost: of each pair of organs that overlap, first who has the voxels, how many they are.
         unannotated: the organs that were not drawn, where that does not mean that they are absent.
         notes: what a person should know, a line each.
+        overlaps: which organs lost how many voxels to which others, in one line; empty where none did.
         file: the name of the file.
     """
 
@@ -48,6 +50,7 @@ class Reference:
     lost: Mapping[tuple[str, str], int] = field(default_factory=dict)
     unannotated: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    overlaps: str = ""
     file: str = ""
 
     def told(self) -> dict[str, Any]:
@@ -57,6 +60,7 @@ class Reference:
             "names": list(self.names),
             "matched": {organ: list(names) for organ, names in self.matched.items()},
             "unannotated": list(self.unannotated),
+            "voxel_ml": self.grid.voxel_ml,
             "overlaps": [{"kept": kept, "lost": lost, "voxels": n} for (kept, lost), n in self.lost.items()],
             "notes": list(self.notes),
         }
@@ -75,33 +79,21 @@ def read(path: str | Path, frame: Frame, organs: Mapping[str, Sequence[str]], *,
         InputError: the structures are unfit; see `structures`.
     """
     drawing = structures.read(path, frame)
-    found = structures.matched(drawing, organs)
-    labels, drawn = np.zeros(frame.grid.shape, np.uint8), {}
-    lost: dict[tuple[str, str], int] = {}
-    notes, names, there = list(drawing.notes), list(organs), []
-    for index, (organ, places) in enumerate(found.items(), start=1):
-        mask = np.zeros(frame.grid.shape, bool)
-        for place in places:
-            own, said = drawing.mask(place)
-            mask |= own
-            notes += said
-        if not mask.any():  # whatever was named: nothing was drawn, or nothing that encloses a voxel
-            continue
-        there.append(organ)
-        counts = np.bincount(labels[mask], minlength=index)
-        if counts[1:].any():
-            drawn[index] = mask
-            lost |= {(names[k - 1], organ): int(counts[k]) for k in range(1, index) if counts[k]}
-        labels[mask & (labels == 0)] = index
+    found, notes = structures.matched(drawing, organs), list(drawing.notes)
+    masks = ((organ, structures.merged(drawing, places, frame, notes)) for organ, places in found.items())
+    flat = label_map(masks, frame.grid.shape)
+    # Whatever was named: what encloses no voxel was not drawn.
+    there = [organ for organ in organs if flat.sizes[organ]]
     return Reference(
-        labels=labels,
+        labels=flat.labels,
         grid=frame.grid,
-        drawn=drawn,
+        drawn=flat.drawn,
         names=drawing.names,
         matched={organ: [drawing.names[place] for place in found[organ]] for organ in there},
-        lost=lost,
+        lost=flat.lost,
         unannotated=() if absent else tuple(organ for organ in organs if organ not in there),
         notes=tuple(notes),
+        overlaps=flat.told(frame.grid.voxel_ml),
         file=drawing.path.name,
     )
 
@@ -187,7 +179,8 @@ def survey(infos: Sequence[Mapping[str, Any]]) -> list[str]:
     overlaps: dict[tuple[str, str], list[str]] = {}
     for case, found in drawn.items():
         for row in found["overlaps"]:
-            overlaps.setdefault((row["kept"], row["lost"]), []).append(f"{case} ({row['voxels']} voxels)")
+            size = f"{row['voxels']} voxels, {row['voxels'] * found['voxel_ml']:.2f} ml"
+            overlaps.setdefault((row["kept"], row["lost"]), []).append(f"{case} ({size})")
     for (kept, lost), where in overlaps.items():
         lines.append(f"note: {lost} overlaps {kept}, which has these voxels in training, in case {', '.join(where)}")
     return [*lines, *(f"note: case {case}: {note}" for case, found in drawn.items() for note in found["notes"])]

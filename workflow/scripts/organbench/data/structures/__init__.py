@@ -10,6 +10,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from organbench.core.errors import InputError, plain
 from organbench.core.folders import modules
 from organbench.data import images
@@ -128,12 +130,15 @@ def kind_of(path: Path) -> Kind | None:
     return next((kind for kind in KINDS if kind.is_one(path)), None)
 
 
-def matched(drawing: Drawing, organs: Mapping[str, Sequence[str]]) -> dict[str, list[int]]:
+def matched(
+    drawing: Drawing, organs: Mapping[str, Sequence[str]], where: str = "dataset.organs"
+) -> dict[str, list[int]]:
     """Find organs among the structures of a file, by names.
 
     Args:
         drawing: the file's structures.
         organs: names or patterns of each organ.
+        where: these are given, for messages.
 
     Returns:
         Of each organ the places in `drawing.names` of the structures that it is made of; none where it was not drawn.
@@ -145,14 +150,24 @@ def matched(drawing: Drawing, organs: Mapping[str, Sequence[str]]) -> dict[str, 
     for place, name in enumerate(drawing.names):
         if len(claims := [organ for organ, places in found.items() if place in places]) > 1:
             raise InputError(
-                f"{drawing.path}: structure {plain(name)} is of {' and of '.join(claims)} by dataset.organs; "
+                f"{drawing.path}: structure {plain(name)} is of {' and of '.join(claims)} by {where}; "
                 "give narrower names there"
             )
     if not any(found.values()):
         names = ", ".join(plain(name) for name in drawing.names[:SHOWN]) or "no structure"
         more = ", ..." if len(drawing.names) > SHOWN else ""
-        raise InputError(f"{drawing.path}: has none of dataset.organs but {names}{more}; add their names there")
+        raise InputError(f"{drawing.path}: has none of {where} but {names}{more}; add their names there")
     return found
+
+
+def merged(drawing: Drawing, places: Sequence[int], frame: Frame, notes: list[str]) -> Array:
+    """The mask (bool, z y x) of several structures of a file together; what a person should know is added to notes."""
+    result = np.zeros(frame.grid.shape, bool)
+    for place in places:
+        mask, said = drawing.mask(place)
+        result |= mask
+        notes += said
+    return result
 
 
 def fits(name: str, patterns: Sequence[str]) -> bool:
