@@ -1,7 +1,7 @@
 """Measure one prediction against the original labels, and in Gy where the study has planned doses."""
 
 from organbench.core import files, jobs, tables
-from organbench.data import doses, grids, images, references
+from organbench.data import doses, grids, images, shared_voxels
 from organbench.evaluation import metrics
 
 both, params = (snakemake.input.labels, snakemake.input.prediction), snakemake.params
@@ -11,7 +11,8 @@ with jobs.job_log(snakemake.log[0]) as logger, files.unchanged(*both, *planned):
     prediction = images.read_labels(snakemake.input.prediction, params.organs)
     grids.check_pair(grids.Grid.of(reference), grids.Grid.of(prediction), *both)
     (true, grid), (predicted, _) = (grids.oriented(image) for image in (reference, prediction))  # so that z is axial
-    drawn, unannotated = references.read_drawn(snakemake.input.get("drawn"), grids.Grid.of(reference))
+    drawn, unannotated = shared_voxels.read_drawn(snakemake.input.get("drawn"), grids.Grid.of(reference))
+    also_drawn, _ = shared_voxels.read_drawn(snakemake.input.get("made") or None, grids.Grid.of(prediction))
     gray = None
     if params.dose is not None:
         scan = grids.Grid.of(reference)
@@ -28,6 +29,7 @@ with jobs.job_log(snakemake.log[0]) as logger, files.unchanged(*both, *planned):
         workers=snakemake.threads,
         dose=gray,
         drawn=drawn,
+        predicted_drawn=also_drawn,
     )
     known = {organ for index, organ in enumerate(params.organs, start=1) if index not in unannotated}
     table = table[table["organ"].isin(known.intersection(params.scored))]

@@ -146,7 +146,7 @@ def write_label_map(given: argparse.Namespace, grid: "Grid", masks: "Mapping[str
     import numpy as np
 
     from organbench.data import grids, images
-    from organbench.data.overlaps import label_map
+    from organbench.data.shared_voxels import label_map
 
     if len(masks) > MOST_LABELS:
         raise InputError(f"{given.structures}: has {len(masks)} structures; a label map holds up to {MOST_LABELS}")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tiny import examples
 
 from organbench.data import references, slicer
-from organbench.data.overlaps import label_map
+from organbench.data.shared_voxels import label_map
 from organbench.data.structures import Frame
 
 SHAPE = (3, 4, 5)  # z y x
