@@ -15,8 +15,10 @@ import SimpleITK as sitk
 import yaml
 from conftest import ROOT
 from dicoms import as_series, write_structures
+from rtdoses import write_rtdose
 
 from organbench.data import slicer, structures
+from organbench.data.dicom import series
 from organbench.data.grids import Grid
 from organbench.data.sources.phantoms.scan import phantom
 
@@ -238,6 +240,27 @@ def test_check_data_lists_the_structures(clinic):
     assert code != 0
     assert "note: heart was not drawn in case 0, 1, 2, 3, 4, so it is not scored there" in output
     assert "dataset.organs: of heart, 'Heart*' matches no structure in any case" in output
+
+
+def test_a_dose_has_to_lie_in_the_frame_of_reference_of_the_series(clinic):
+    for case in CASES:
+        ct = series.find(clinic / "dicom" / case / "CT")
+        frame = ct.frame_of_reference if case != "1" else "1.2.3"
+        (clinic / "dicom" / case / "RD").mkdir()
+        place = {"spacing": ct.grid.spacing, "origin": ct.grid.origin}
+        write_rtdose(clinic / "dicom" / case / "RD" / "RD.1", np.full(ct.grid.shape, 20.0), frame=frame, **place)
+    given = study("planned", root="dicom", image="{case}/CT", label="{case}/RTSTRUCT", dose="{case}/RD", organs=NAMES)
+    given["split"] = {"method": "file", "file": "split.csv"}
+    roles = "".join(f"{case},0,{'test' if case in '12' else 'train'}\n" for case in CASES)
+    (clinic / "split.csv").write_text(f"case,fold,role\n{roles}")
+    code, output = run(clinic, given, "results/planned/tables/doses.csv")
+    assert code != 0
+    fault = "dicom/1/RD/RD.1: lies in another frame of reference than the scan; export the dose on this scan"
+    assert f"error: {fault}" in output
+    assert "error: 1 of 2 planned doses cannot be used" in output
+    code, output = run(clinic, given, "check_data")
+    assert code != 0
+    assert f"error: {fault}" in output
 
 
 def test_an_organ_that_was_not_drawn_is_not_scored_and_one_that_overlaps_is_scored_as_drawn(both):

@@ -8,6 +8,7 @@ rule evaluate:
         labels=source(REFERENCE),
         made=made_as_drawn,
         dose=dose_files,
+        case=dose_frame,
     output:
         f"{RUN}/metrics/{{case}}.csv",
     log:

@@ -32,9 +32,9 @@ with jobs.job_log(snakemake.log[0]) as logger, files.unchanged(*originals.values
     if hasattr(output, "labels"):
         indices, grid = (reference.labels, reference.grid) if reference else references.NOTHING
         conversion.write_labels(indices, grid, params.organs, output.labels)
+    if hasattr(output, "drawn"):
+        references.write_drawn(reference, list(params.organs), output.drawn)
     if hasattr(output, "image"):
-        if hasattr(output, "drawn"):
-            references.write_drawn(reference, list(params.organs), output.drawn)
         folder = Path(output.case).parent
         cases.write(*prepared, folder)
         origins.note(folder, originals)

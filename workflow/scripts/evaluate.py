@@ -1,7 +1,7 @@
 """Measure one prediction against the original labels, and in Gy where the study has planned doses."""
 
 from organbench.core import files, jobs, tables
-from organbench.data import doses, grids, images, shared_voxels
+from organbench.data import cases, doses, grids, images, shared_voxels
 from organbench.evaluation import metrics
 
 both, params = (snakemake.input.labels, snakemake.input.prediction), snakemake.params
@@ -16,9 +16,10 @@ with jobs.job_log(snakemake.log[0]) as logger, files.unchanged(*both, *planned):
     gray = None
     if params.dose is not None:
         scan = grids.Grid.of(reference)
-        dose = doses.on(scan, doses.read(planned)) if planned else doses.unknown(scan)
+        frame = doses.frame_of(cases.read_info(snakemake.input.case))
+        dose = doses.on(scan, doses.read(planned, frame)) if planned else doses.unknown(scan)
         gray, _ = grids.oriented(dose)
-        for organ in doses.uncovered(true, gray, list(params.organs)):
+        for organ in doses.uncovered(true, gray, list(params.organs), drawn):
             logger.info("%s: not scored in Gy, as the planned dose does not cover it", organ)
     table = metrics.measure(
         true,
