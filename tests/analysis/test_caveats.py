@@ -73,6 +73,21 @@ def test_an_organ_without_a_label_is_told():
     assert found["words"].tolist() == ["product: has no label for liver, bone, which counts as missed"]
 
 
+def test_an_organ_of_which_a_model_finds_nothing_anywhere_is_told():
+    table = per_case(
+        ("product", 0, 0, "1", "liver", 100.0, 0.0),
+        ("product", 0, 0, "2", "liver", 100.0, 0.0),
+        ("product", 0, 0, "1", "bone", 100.0, 0.0),
+        ("product", 0, 0, "2", "bone", 100.0, 3.0),
+        ("product", 0, 0, "1", "lens", 0.0, 0.0),  # there is nothing to find
+        ("other", 0, 0, "1", "liver", 100.0, 0.0),
+    )
+    found = caveats.never_found(table, {"product": ["liver", "bone", "lens"], "other": []})
+    assert list(found) == caveats.WARNINGS
+    assert found["words"].tolist() == ["product: has no voxel of liver in any case; are its labels right?"]
+    assert caveats.never_found(GOOD, {}).empty
+
+
 def test_an_organ_that_no_dose_covers_is_told_with_its_cases():
     columns = ["case", "organ", "reference_ml", "reference_dmean_gy"]
     rows = [("1", "cord", 9.0, 20.0), ("2", "cord", 9.0, None), ("2", "lens", 0.0, None), ("3", "cord", 9.0, None)]

@@ -46,6 +46,9 @@ def summary(**dice):
     return pd.DataFrame(rows, columns=["metric", "model", "organ", "mean", "ci_low", "ci_high"])
 
 
+PLANNED = {"planning_seconds": 12.5}
+
+
 def cost_table(trainings, predictions, means, ensembles=None):
     found = costs.table(pd.DataFrame(trainings), pd.DataFrame(predictions), means, ensembles or {})
     assert list(found["model"]) == list(means["model"])
@@ -98,6 +101,26 @@ def test_what_planning_takes_is_told_apart_where_a_model_plans():
     found = cost_table(planned, predictions, means, {"both": ["unet", "nnunet"]})
     assert found["planning_seconds"].fillna(-1).to_dict() == {"unet": -1, "nnunet": 12.5, "both": 12.5}
     assert found["training_seconds"]["nnunet"] == 100.0
+
+
+def test_an_ensemble_of_members_that_plan_nothing_has_no_time_of_planning():
+    rows = [training("a", 0, 1.0), training("b", 0, 1.0), training("nnunet", 0, 9.0) | {"planning": PLANNED}]
+    predictions = [prediction(name, 2.0) for name in ("a", "b", "nnunet", "both")]
+    means = summary(a=0.9, b=0.9, nnunet=0.9, both=0.9)
+    found = cost_table(rows, predictions, means, {"both": ["a", "b"]})
+    assert found["planning_seconds"].fillna(-1).to_dict() == {"a": -1, "b": -1, "nnunet": 12.5, "both": -1}
+    assert found["training_seconds_total"]["both"] == 2
+
+
+def test_planning_and_tuning_are_told_beside_one_another():
+    rows = [training("a", 0, 1.0), training("nnunet", 0, 9.0) | {"planning": PLANNED}]
+    tunings = pd.DataFrame({"model": ["a", "a"], "training_seconds": [10.0, 3.0]})
+    predictions = [prediction("a", 2.0), prediction("nnunet", 2.0)]
+    means = summary(a=0.9, nnunet=0.9)
+    found = costs.table(pd.DataFrame(rows), pd.DataFrame(predictions), means, {}, tunings).set_index("model")
+    assert found.loc["a", ["tuning_runs", "tuning_seconds_total", "training_seconds_total"]].tolist() == [2, 13, 1]
+    assert found.loc["nnunet", ["planning_seconds", "training_seconds_total"]].tolist() == [12.5, 9]
+    assert found.loc["nnunet", ["tuning_runs", "tuning_seconds_total"]].isna().all()
 
 
 def test_where_a_model_is_pretrained_it_is_marked():

@@ -73,22 +73,60 @@ def test_there_and_back(tmp_path, capsys, write_image, ct, values, names, option
     assert status == 0
 
 
-def test_overlaps_are_told_and_kept_for_slicer(tmp_path, capsys, ct, values):
-    scan = series.find(ct)
+@pytest.fixture
+def overlapping(tmp_path, ct, values):
+    """The masks of an RTSTRUCT with a body, which is named first, a liver in it, and what was never drawn."""
     masks = {"body": np.ones(PLAIN.shape, bool), "liver": values == 1, "never": np.zeros(PLAIN.shape, bool)}
-    rtstruct.write(masks, scan, tmp_path / "rtss.dcm", colors={"liver": "#E69F00"}, algorithm="a", version="1")
+    path, colors = tmp_path / "rtss.dcm", {"liver": "#E69F00"}
+    rtstruct.write(masks, series.find(ct), path, colors=colors, algorithm="a", version="1")
+    return masks
+
+
+def test_of_structures_that_overlap_the_first_in_the_file_has_the_voxels(tmp_path, capsys, ct, overlapping):
     status, out, err = run("read", tmp_path / "rtss.dcm", ct, "--output", tmp_path / "labels.mha", capsys=capsys)
     assert status == 0
-    lost, whole = volume_ml(values == 1), volume_ml(masks["body"])
-    assert f"body: {lost:.2f} of {whole:.2f} ml belong to smaller structures" in err
+    liver, whole = (volume_ml(overlapping[name]) for name in ("liver", "body"))
+    lost = f"liver ({liver:.2f} ml) lost {overlapping['liver'].sum()} voxels ({liver:.2f} ml) to body\n"
+    assert f"rtss.dcm: structures overlap, of which the first named has the voxels in the label map: {lost}" in err
     assert "never: is named, but was never drawn" in err
-    assert f"1,body,{whole:.2f}\n" in out
-    np.testing.assert_array_equal(images_of(tmp_path / "labels.mha"), np.where(values == 1, 2, 1))
+    assert f"1,body,{whole:.2f}\n2,liver,{liver:.2f}\n" in out  # as drawn
+    np.testing.assert_array_equal(images_of(tmp_path / "labels.mha"), 1)
     status, _, err = run("read", tmp_path / "rtss.dcm", ct, "--output", tmp_path / "a.seg.nrrd", capsys=capsys)
-    assert "belong to smaller" not in err
+    assert "overlap" not in err
     found = slicer.read(tmp_path / "a.seg.nrrd")
     assert [(one.name, one.color) for one in found.segments] == [("body", None), ("liver", "#E69F00")]
     assert slicer.drawn(found.segments[0], found, PLAIN)[0].all()
+
+
+def test_of_structures_that_are_named_the_first_has_the_voxels(tmp_path, capsys, ct, overlapping):
+    (tmp_path / "names.csv").write_text("value,name\n300,LIV*\n7,body\n9,spleen\n")
+    given = ("read", tmp_path / "rtss.dcm", ct, "--names", tmp_path / "names.csv", "--output", tmp_path / "labels.mha")
+    status, out, err = run(*given, capsys=capsys)
+    assert status == 0
+    liver, whole = (volume_ml(overlapping[name]) for name in ("liver", "body"))
+    assert f"body ({whole:.2f} ml) lost {overlapping['liver'].sum()} voxels ({liver:.2f} ml) to LIV*\n" in err
+    assert "rtss.dcm: nothing was drawn that is called spleen\n" in err
+    assert out == f"value,name,ml\n300,LIV*,{liver:.2f}\n7,body,{whole:.2f}\n"
+    np.testing.assert_array_equal(images_of(tmp_path / "labels.mha"), np.where(overlapping["liver"], 300, 7))
+
+
+def test_structures_that_are_not_named_are_left_out(tmp_path, capsys, ct, overlapping):
+    (tmp_path / "names.csv").write_text("value,name\n1,liver\n")
+    given = ("read", tmp_path / "rtss.dcm", ct, "--names", tmp_path / "names.csv", "--output", tmp_path / "labels.mha")
+    status, _, err = run(*given, capsys=capsys)
+    assert status == 0
+    assert "names.csv does not have it: body\n" in err
+    assert "overlap" not in err
+    np.testing.assert_array_equal(images_of(tmp_path / "labels.mha"), overlapping["liver"])
+    for text, words in (
+        ("1,spleen\n", "rtss.dcm: has none of "),
+        ("1,liver\n2,liver\n", "liver has 2 values; leave one"),
+        ("1,liver\n2,liv*\n", "structure liver is of liver and of liv* by "),
+    ):
+        (tmp_path / "names.csv").write_text(f"value,name\n{text}")
+        status, _, err = run(*given, capsys=capsys)
+        assert (status, err.count("\n")) == (2, 1)
+        assert words in err
 
 
 def images_of(path):

@@ -48,6 +48,9 @@ def test_a_file_per_organ_holds_a_mask_and_the_first_organ_keeps_what_two_claim(
     found = collect({right: {"kidneys": []}, left: {"kidneys": []}, liver: {"liver": []}})
     np.testing.assert_array_equal(found.indices, np.array([0, 1, 2, 2])[values])
     assert found.claimed_twice == np.count_nonzero(values == 1)
+    np.testing.assert_array_equal(found.drawn[2], values >= 1)  # as drawn
+    (line,) = found.lines()
+    assert f"lost {found.claimed_twice} voxels ({found.claimed_twice * 0.012:.2f} ml) to liver" in line
 
 
 def test_a_missing_file_is_empty(write_image, values, tmp_path):

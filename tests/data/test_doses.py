@@ -106,6 +106,15 @@ def test_a_survey_says_of_every_case_what_its_dose_is_like(write_image):
     ]
 
 
+def test_an_organ_that_overlaps_others_is_covered_as_it_was_drawn():
+    dose = np.full(SCAN.shape, 5, np.float32)
+    dose[:2] = np.nan
+    labels, whole = np.zeros(SCAN.shape, np.uint8), np.zeros(SCAN.shape, bool)
+    labels[1], labels[2:4], whole[1:4] = 1, 2, True
+    assert doses.uncovered(labels, dose, ["liver", "lungs"]) == ["liver"]
+    assert doses.uncovered(labels, dose, ["liver", "lungs"], {2: whole}) == ["liver", "lungs"]
+
+
 def dataset(root, dose="dose-{case}.nii.gz", **changes):
     return {"root": str(root), "dose": dose, "source": "nifti", **changes}
 

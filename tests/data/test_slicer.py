@@ -36,6 +36,15 @@ def test_masks_come_back_exactly(tmp_path, overlapping):
         assert notes == []
 
 
+def test_an_empty_mask_shares_its_value_with_no_other(tmp_path):
+    given = dict(reversed(masks(False).items()))  # the empty one first
+    slicer.write(given, GRID, tmp_path / "a.seg.nrrd", colors={})
+    found = slicer.read(tmp_path / "a.seg.nrrd")
+    assert len({segment.value for segment in found.segments}) == 3
+    for segment in found.segments:
+        np.testing.assert_array_equal(slicer.drawn(segment, found, GRID)[0], given[segment.name])
+
+
 def test_any_program_that_reads_nrrd_reads_it(tmp_path):
     slicer.write(masks(False), GRID, tmp_path / "a.seg.nrrd", colors=COLORS)
     image = sitk.ReadImage(str(tmp_path / "a.seg.nrrd"))

@@ -7,7 +7,7 @@ from dicoms import write_series, write_structures
 from geometry import grid
 
 from organbench.core.errors import InputError
-from organbench.data import conversion, grids, references, slicer, structures
+from organbench.data import conversion, grids, references, shared_voxels, slicer, structures
 from organbench.data.grids import Grid
 from organbench.data.structures import Drawing, Frame
 
@@ -86,16 +86,16 @@ def test_each_organ_is_a_mask_of_its_own_and_the_first_has_the_voxels(ct, rtstru
 def test_what_was_drawn_is_read_as_it_was_written(ct, rtstruct, tmp_path):
     found = references.read(rtstruct, Frame.of(ct), NAMES)
     references.write_drawn(found, list(NAMES), tmp_path / "drawn.npz")
-    drawn, unannotated = references.read_drawn(tmp_path / "drawn.npz", found.grid)
+    drawn, unannotated = shared_voxels.read_drawn(tmp_path / "drawn.npz", found.grid)
     np.testing.assert_array_equal(drawn[2], found.drawn[2])
     assert unannotated == {3}
-    assert references.read_drawn(None, found.grid) == ({}, set())
+    assert shared_voxels.read_drawn(None, found.grid) == ({}, set())
     turned = Grid(found.grid.size, found.grid.spacing, found.grid.origin, tuple(np.diag([-1.0, -1.0, 1.0]).ravel()))
-    mirrored, _ = references.read_drawn(tmp_path / "drawn.npz", turned)
+    mirrored, _ = shared_voxels.read_drawn(tmp_path / "drawn.npz", turned)
     np.testing.assert_array_equal(mirrored[2], found.drawn[2][:, ::-1, ::-1])
     (tmp_path / "drawn.npz").write_bytes(b"PK")
     with pytest.raises(InputError, match=r"drawn.npz: damaged"):
-        references.read_drawn(tmp_path / "drawn.npz", found.grid)
+        shared_voxels.read_drawn(tmp_path / "drawn.npz", found.grid)
 
 
 def test_of_several_files_the_one_that_refers_to_the_series_is_read(ct, rtstruct, tmp_path):

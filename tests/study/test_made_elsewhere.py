@@ -56,6 +56,31 @@ def test_a_file_per_organ_is_named_by_the_organ_or_by_labels(resolve):
     }
 
 
+def held(config, pattern):
+    (found,) = elsewhere.files("product", config, pattern, case="7").values()
+    return found
+
+
+@pytest.mark.parametrize("pattern", ["/p/{case}.dcm", "/p/{case}.seg.nrrd", "/p/{case}/RTSTRUCT"])
+def test_structures_are_told_by_names(resolve, pattern):
+    names = {"liver": "Liver", "kidneys": ["Kidney_?", "Niere*"]}
+    config = resolve({"predictions": pattern, "labels": names})
+    assert held(config, pattern) == {"liver": ["Liver"], "kidneys": ["Kidney_?", "Niere*"]}
+    assert elsewhere.unlabelled("product", config) == []
+
+
+def test_without_labels_names_are_those_of_the_organs_and_of_their_structures(defaults, schema):
+    given = {
+        "dataset": {"source": "nifti", "root": "/d", "organs": {"liver": ["Liver", "hepar*"], "kidneys": "Kidney?"}},
+        "models": {"product": {"predictions": "/p/{case}"}},
+    }
+    config = configuration.resolve(copy.deepcopy(given), defaults, schema)
+    named = {"liver": ["liver", "Liver", "hepar*"], "kidneys": ["kidneys", "Kidney?"]}
+    for pattern in ("/p/{case}.dcm", "/p/{case}.SEG.nrrd", "/p/{case}"):
+        assert held(config, pattern) == named
+    assert held(config, "/p/{case}.hdr") == held(config, "/p/{case}.nii.gz") == {"liver": [1], "kidneys": [2]}
+
+
 def test_an_organ_without_a_label_is_missed_and_one_that_is_not_offered_is_not_scored(resolve):
     config = resolve({"predictions": "/p/{case}.nii.gz", "labels": {"liver": 5}})
     assert elsewhere.unlabelled("product", config) == ["kidneys"]
@@ -81,7 +106,25 @@ def test_another_human_is_named(resolve):
         ({"predictions": "/p/{case}", "labels": {"livr": 5}}, "labels: livr is not in dataset.organs; did you mean"),
         ({"predictions": "/p/{case}", "offers": ["spleen"]}, "offers: spleen is not in dataset.organs"),
         ({"predictions": "/p/{case}", "labels": {"liver": 5, "kidneys": 5}}, "5 stands for both liver and kidneys"),
-        ({"predictions": "/p/{case}", "labels": {"liver": "liver"}}, "give label values, or put {organ} into the path"),
+        (
+            {"predictions": "/p/{case}.mha", "labels": {"liver": "liver"}},
+            "give label values, or put {organ} into the path",
+        ),
+        (
+            {"predictions": "/p/{case}.dcm", "labels": {"liver": 5}},
+            "5; structures in /p/{case}.dcm have names",
+        ),
+        ({"predictions": "/p/{case}.seg.nrrd", "labels": {"liver": 5}}, "{case}.seg.nrrd have names, so give these"),
+        ({"predictions": "/p/{case}", "labels": {"liver": ["a", 5]}}, "liver is 5; structures in /p/{case} have names"),
+        (
+            {"predictions": "/p/{case}.dcm", "labels": {"liver": "a", "kidneys": "a"}},
+            "a stands for both liver and kid",
+        ),
+        ({"command": "x {image} {output}", "labels": {"liver": "liver"}}, "liver is liver; give label values"),
+        (
+            {"command": "x {image} {output}", "output": "{output}/a.dcm", "labels": {"liver": "liver"}},
+            "liver is liver; give label values",
+        ),
         ({"predictions": "/p/{case}/{organ}", "labels": {"liver": 5}}, "labels: liver is 5; give names of files"),
         ({"predictions": "/p/{case}", "steps": 3}, "steps does not go with predictions"),
         ({"predictions": "/p/{case}", "labels": {"liver": 0}}, "models.product.labels"),

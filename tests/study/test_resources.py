@@ -109,6 +109,28 @@ def test_classes_take_memory():
     assert few["mem_mb"] < many["mem_mb"]
 
 
+@pytest.mark.parametrize(
+    ("network", "trained", "times"),
+    [
+        *[(UNET, [], 1), (UNET, ["y"], 2), (UNET, ["z"], 1), (UNET, ["x", "y", "z"], 4)],
+        *[(UNET_3D, ["z"], 2), (UNET_3D, ["x", "y", "z"], 8)],
+    ],
+)
+def test_a_mirrored_prediction_takes_as_long_as_the_flips_that_it_averages(network, trained, times):
+    settings = network.training
+    flipped = dataclasses.replace(settings, augmentation=dict(settings.augmentation) | {"flip": trained})
+    network, scan = Network(network.options, flipped), Scan((512, 512, 900), (0.7, 0.7, 1.0))
+    plain, mirrored = (
+        resources.predict(
+            scan, (None,) * 3, [network], dataclasses.replace(PREDICTION, mirror=mirror), classes=1, gpu=False
+        )["runtime"]
+        for mirror in (False, True)
+    )
+    without = 10 + scan.voxels / 5e6 / 60  # minutes
+    assert mirrored - without == pytest.approx(times * (plain - without), abs=times + 1)
+    assert mirrored >= plain
+
+
 def test_a_gpu_takes_the_activations_and_the_time():
     scan = Scan((512, 512, 300), (0.8, 0.8, 1.5))
     large = Network(UNET.options | {"features": [64, 1024]}, dataclasses.replace(UNET.training, batch_size=32))

@@ -159,6 +159,36 @@ def test_check_data_tells_of_every_dose(study, tmp_path):
     assert "error: data/b/dose/RD.1: " in output
 
 
+def test_what_the_doses_are_like_is_told_in_the_ordinary_run(study):
+    found = pd.read_csv(study / "results/dosed/tables/doses.csv", keep_default_na=False).set_index("case")
+    assert found["uncovered"].to_dict() == {"a": "", "b": "cord", "c": ""}  # of the cases that are tested
+    assert [float(highest) for highest in found["highest_gy"][["a", "b"]]] == [29, pytest.approx(29, abs=1e-4)]
+    assert found["highest_gy"]["c"] == ""
+    log = (study / "results/dosed/logs/check_doses.log").read_text()
+    assert "note: the dose of case b does not cover cord, which is not scored in Gy" in log
+    assert "note: case c has no dose, and is not scored in Gy" in log
+
+
+def test_a_bad_dose_is_refused_before_anything_is_trained(study, tmp_path):
+    folder = copy_of(study, tmp_path / "study")
+    own = yaml.safe_load((folder / "config/dosed.yaml").read_text())
+    own["study"], own["models"] = "trained", {"unet": {"network": "unet", "features": [4, 8]}}
+    own["training"] = {"steps": 2, "batch_size": 1, "patch": [16, 16], "warmup": 1}
+    (folder / "config/dosed.yaml").write_text(yaml.safe_dump(own, sort_keys=False))
+    write(folder / "data/a/dose/dose.nii.gz", 100 * planned())
+    (folder / "data/b/dose/RD.1").write_bytes((folder / "data/b/dose/RD.1").read_bytes()[:1500])
+    write(folder / "data/d/dose/dose.nii.gz", 100 * planned())  # of a case that is not tested, and so not scored in Gy
+    code, output = snakemake(folder, *STUDY)
+    assert code == 1
+    assert "error: data/a/dose/dose.nii.gz: holds doses from 550 to 2900; give Gy (100 cGy are 1 Gy)" in output
+    assert "error: data/b/dose/RD.1: " in output
+    assert "error: 2 of 3 planned doses cannot be used; mend their files, or move them away: without" in output
+    assert "data/d" not in output
+    assert not list(folder.glob("results/trained/runs/unet/*/weights.pt"))
+    assert not (folder / "results/trained/logs/train").exists()
+    assert jobs_to_run(folder, *STUDY)["train"] == 1
+
+
 def test_a_pattern_that_no_dose_matches_is_told_at_once(study, tmp_path):
     folder = copy_of(study, tmp_path / "study")
     own = yaml.safe_load((folder / "config/dosed.yaml").read_text())

@@ -11,8 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import SimpleITK as sitk
+from rtdoses import write_rtdose
 from snakemake.iocontainers import InputFiles, Log, OutputFiles, Params, Wildcards
 
+from organbench.data import conversion
 from organbench.reporting.figures import overlays, style
 
 ROOT = Path(__file__).parents[2]
@@ -98,6 +100,54 @@ def test_an_organ_that_was_not_annotated_is_not_scored_and_spoils_no_score_of_th
     assert tables[1].loc["lungs", "legacy"] == pytest.approx(1)
     columns = tables[0].columns.drop("legacy")
     pd.testing.assert_series_equal(tables[1].loc["lungs", columns], tables[0].loc["lungs", columns])
+
+
+@pytest.fixture
+def dosed(case, write_image, tmp_path):
+    """A case whose CT was DICOM, with an RTDOSE in a frame of reference."""
+    volume = write_image("ct.nii.gz", np.random.default_rng(0).integers(-1000, 1000, SHAPE).astype(np.int16))
+    *_, info = conversion.prepare("a", volume, case[1]["reference"], organs=ORGANS, spacing=[None] * 3)
+    info["series"] = {"study": "1", "uid": "2", "frame_of_reference": "1.2"}
+    (tmp_path / "case.json").write_text(json.dumps(info))
+
+    def given(frame):
+        dose = str(write_rtdose(tmp_path / f"{frame}.dcm", np.full(SHAPE, 20.0), spacing=(1.0, 1.0, 1.0), frame=frame))
+        return {"labels": case[1]["reference"], "dose": [dose], "case": str(tmp_path / "case.json")}
+
+    return given
+
+
+def test_a_dose_in_another_frame_of_reference_than_the_scans_is_told_by_what_looks_at_it(run, dosed, tmp_path):
+    made, params = {"found": str(tmp_path / "found.json")}, {"organs": ORGANS, "ignored": []}
+    run("examine_dose.py", given=dosed("1.2"), made=made, params=params)
+    assert json.loads((tmp_path / "found.json").read_text()) == {"highest": pytest.approx(20), "uncovered": []}
+    run("examine_dose.py", given=dosed("9.9"), made=made, params=params)
+    bad = json.loads((tmp_path / "found.json").read_text())["bad"]
+    assert bad == f"{tmp_path}/9.9.dcm: lies in another frame of reference than the scan; export the dose on this scan"
+    excluded = {"case": "a", "organs": dict.fromkeys(ORGANS), "bad": "no CT"}
+    (tmp_path / "case.json").write_text(json.dumps(excluded))
+    run("examine_dose.py", given=dosed("9.9") | {"case": str(tmp_path / "case.json")}, made=made, params=params)
+    assert json.loads((tmp_path / "found.json").read_text()) == {"excluded": "no CT"}
+
+
+def test_what_measures_a_prediction_refuses_a_dose_in_another_frame_of_reference(run, case, dosed, tmp_path):
+    job = {
+        "made": {"table": str(tmp_path / "a.csv")},
+        "params": {
+            "organs": ORGANS,
+            "ignored": [],
+            "tolerance_mm": 1.0,
+            "scored": list(ORGANS),
+            "dose": "a",
+            "unannotated": [],
+        },
+        "wildcards": {"model": "less", "fold": "0", "seed": "1", "case": "a"},
+    }
+    run("evaluate.py", given=dosed("1.2") | {"prediction": case[1]["less"]}, **job)
+    assert pd.read_csv(tmp_path / "a.csv").set_index("organ").loc["liver", "reference_dmean_gy"] == pytest.approx(20)
+    with pytest.raises(SystemExit):
+        run("evaluate.py", given=dosed("9.9") | {"prediction": case[1]["less"]}, **job)
+    assert "9.9.dcm: lies in another frame of reference than the scan" in (tmp_path / "job.log").read_text()
 
 
 def test_the_viewers_case_gives_every_model_its_own_prediction(run, case, tmp_path):

@@ -73,6 +73,11 @@ def dose_files(wildcards):
     return [original(path) for path in DOSES.get(wildcards.case, [])]
 
 
+def dose_frame(wildcards):
+    """An input function: what is known of the case's scan, where its dose has to lie in the same frame of reference."""
+    return ancient(CASE["case"].format(case=wildcards.case)) if DOSED else []
+
+
 def dose_name(wildcards):
     """A param: below the root a case's planned dose, empty where it has none; None where the study has no doses."""
     if not DOSED:
@@ -194,6 +199,8 @@ REFERENCE = DRAWN.get("labels", LABELS)
 DOSED = STUDY["dataset"]["dose"] is not None
 DOSE = f"{ROOT}/{STUDY['dataset']['dose']}" if DOSED else None
 DOSES = planned_doses()
+# What is said of the doses before anything is trained.
+CHECKED_DOSES = [f"{RESULTS}/tables/doses.csv"] if DOSED else []
 # OpenKBP's patients that are not there yet; only these does the rule that fetches know.
 ABSENT = []
 # Those whose doses are not there yet, likewise.

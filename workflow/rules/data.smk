@@ -148,8 +148,12 @@ if STUDY["dataset"]["on_bad_case"] == "skip":
         localrule: True
 
 
-# What was drawn, as a label map, for what looks at the doses.
-EXAMINED = {"labels": temp(f"{RESULTS}/examined/{{case}}.nii.gz")} if STRUCTURES else {}
+# What was drawn, as a label map and as masks, for what looks at the doses.
+EXAMINED = {
+    name: temp(f"{RESULTS}/examined/{{case}}.{suffix}")
+    for name, suffix in (("labels", "nii.gz"), ("drawn", "npz"))
+    if STRUCTURES
+}
 
 
 # Run by `snakemake check_data`: all of the checks, and nothing else.
@@ -182,7 +186,8 @@ if DOSED:
 
     rule examine_dose:
         input:
-            labels=EXAMINED.get("labels", source(LABELS)),
+            **{"labels": source(LABELS), **EXAMINED},
+            case=f"{RESULTS}/examined/{{case}}.json",
             dose=dose_files,
         output:
             f"{RESULTS}/examined/doses/{{case}}.json",
@@ -199,6 +204,36 @@ if DOSED:
             dose=dose_name,
         script:
             "../scripts/examine_dose.py"
+
+    # The same of a prepared case, so that no training is spent where a dose is bad.
+    use rule examine_dose as survey_dose with:
+        input:
+            **{key: DRAWN[key] for key in DRAWN if key == "drawn"},
+            labels=source(REFERENCE),
+            case=ancient(CASE["case"]),
+            dose=dose_files,
+        output:
+            f"{RESULTS}/cases/{{case}}/dose.json",
+        log:
+            f"{RESULTS}/logs/survey_dose/{{case}}.log",
+
+    rule check_doses:
+        input:
+            doses=expand(f"{RESULTS}/cases/{{case}}/dose.json", case=SHOWN_FOLDS),
+        output:
+            f"{RESULTS}/tables/doses.csv",
+        log:
+            f"{RESULTS}/logs/check_doses.log",
+        priority: 1
+        conda:
+            "../../envs/imaging.yaml"
+        resources:
+            **growing(mem_mb=1000, runtime=10),
+        params:
+            code=code("check_doses.py"),
+            cases=list(SHOWN_FOLDS),
+        script:
+            "../scripts/check_doses.py"
 
 
 rule check_data:

@@ -7,6 +7,7 @@ rule collect:
         case=CASE["case"],
     output:
         labels=f"{RUN}/predictions/{{case}}.nii.gz",
+        drawn=f"{RUN}/predictions/{{case}}.drawn.npz",
         cost=f"{RUN}/predictions/{{case}}.json",
     log:
         f"{RESULTS}/logs/predict/{{model}}-fold{{fold}}-seed{{seed}}/{{case}}.log",
@@ -23,11 +24,13 @@ rule collect:
             made_files(wildcards.model, wildcards.case).values()
         ),
         there=lambda wildcards: [
-            os.path.exists(file)
+            bool(finding.files_at(Path(file)))
             for file in made_files(wildcards.model, wildcards.case)
         ],
         values=list(ORGANS.values()),
         files=lambda wildcards, input: made_files(wildcards.model, wildcards.case),
+        # what the scan is called in messages
+        volume=lambda wildcards, input: VOLUME.format(case=wildcards.case),
         organs=unrecorded(ORGANS),
         results=unrecorded(RESULTS),
         evaluation=unrecorded(STUDY["evaluation"]),
@@ -42,6 +45,7 @@ rule segment:
         case=CASE["case"],
     output:
         labels=f"{RUN}/predictions/{{case}}.nii.gz",
+        drawn=f"{RUN}/predictions/{{case}}.drawn.npz",
         cost=f"{RUN}/predictions/{{case}}.json",
     log:
         f"{RESULTS}/logs/predict/{{model}}-fold{{fold}}-seed{{seed}}/{{case}}.log",

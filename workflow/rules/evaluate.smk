@@ -6,7 +6,9 @@ rule evaluate:
         **{key: DRAWN[key] for key in DRAWN if key == "drawn"},
         prediction=f"{RUN}/predictions/{{case}}.nii.gz",
         labels=source(REFERENCE),
+        made=made_as_drawn,
         dose=dose_files,
+        case=dose_frame,
     output:
         f"{RUN}/metrics/{{case}}.csv",
     log:

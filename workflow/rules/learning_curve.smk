@@ -36,6 +36,7 @@ use rule evaluate as evaluate_share with:
         prediction=f"{SHARE_RUN}/predictions/{{case}}.nii.gz",
         labels=source(REFERENCE),
         dose=dose_files,
+        case=dose_frame,
     output:
         f"{SHARE_RUN}/metrics/{{case}}.csv",
     log:

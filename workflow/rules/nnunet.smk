@@ -6,8 +6,8 @@ rule nnunet_prepare:
         volumes=nnunet_files(VOLUME),
         labels=nnunet_files(REFERENCE),
         cases=nnunet_files(CASE["case"]),
-        # all cases are checked before
-        checked=ancient(f"{RESULTS}/tables/cases.csv"),
+        # all cases and doses are checked before
+        checked=[ancient(f"{RESULTS}/tables/cases.csv"), *map(ancient, CHECKED_DOSES)],
     output:
         temp(directory(NNUNET_FOLD)),
     log:

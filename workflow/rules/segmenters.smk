@@ -8,14 +8,21 @@ COMMANDS = kinds.predicted_by("segment", STUDY)
 
 
 def made_files(model, case):
-    """The files of a case that was segmented elsewhere, whether they are there or not, with what is in them."""
+    """The files or folders of a case that was segmented elsewhere, there or not, with what is in them."""
     pattern = STUDY["models"][model]["predictions"]
     return elsewhere.files(model, STUDY, pattern, case=case)
 
 
 def made_files_there(wildcards):
-    """Those that are there: a case without any is a failure, and scored as one."""
-    return list(filter(os.path.exists, made_files(wildcards.model, wildcards.case)))
+    """Those files that are there, of a folder all in it: a case without any is a failure, and scored as one."""
+    made = made_files(wildcards.model, wildcards.case)
+    return [file for path in made for file in finding.files_at(Path(path))]
+
+
+def made_as_drawn(wildcards):
+    """Of a model made elsewhere, the masks of a prediction that its label map does not show whole; none of others."""
+    made = wildcards.model in MADE + COMMANDS
+    return f"{RUN}/predictions/{{case}}.drawn.npz".format(**wildcards) if made else []
 
 
 def check_made():
@@ -27,7 +34,7 @@ def check_made():
     cases = sorted({case for roles in FOLDS for case in roles["test"]})
     for model in MADE:
         wanted = [file for case in cases for file in made_files(model, case)]
-        if wanted and not any(map(os.path.exists, wanted)):
+        if wanted and not any(finding.files_at(Path(file)) for file in wanted):
             raise WorkflowError(
                 f"config, models.{model}.predictions: of {len(cases)} test cases none is there, the first would be "
                 f"{wanted[0]}; correct the path"

@@ -23,12 +23,13 @@ rule check_networks:
         "../scripts/check_networks.py"
 
 
-# Before a training begins all cases and all networks are checked. Of one that has ended this rule knows nothing: a new
+# Before a training begins all cases, doses and networks are checked. Of one that has ended this rule knows nothing: a new
 # test case or model must not train the others again.
 rule check:
     input:
         f"{RESULTS}/tables/cases.csv",
         f"{RESULTS}/tables/networks.csv",
+        CHECKED_DOSES,
     output:
         touch(f"{{folder}}/checked"),
     log:

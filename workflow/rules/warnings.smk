@@ -19,5 +19,6 @@ rule warn:
         design=design,
         folds=FOLDS,
         unlabelled={name: elsewhere.unlabelled(name, STUDY) for name in MADE + COMMANDS},
+        labelled={name: elsewhere.labelled(name, STUDY) for name in MADE + COMMANDS},
     script:
         "../scripts/warn.py"

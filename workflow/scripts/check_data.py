@@ -26,6 +26,7 @@ with jobs.job_log(snakemake.log[0]) as logger:
     for line in [*cases.survey(usable), *references.survey(usable)]:
         logger.warning(line)  # warnings reach the screen
     if planned := {path[: -len(".json")].rpartition("/")[2]: files.read_json(path) for path in snakemake.input.doses}:
+        planned = {case: dose for case, dose in planned.items() if "excluded" not in dose}
         for case, dose in planned.items():
             logger.info("case %s: dose %s", case, dose)
         for line in doses.told(planned):

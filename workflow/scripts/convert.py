@@ -25,7 +25,7 @@ with jobs.job_log(snakemake.log[0]) as logger, files.unchanged(*originals.values
         )
         if reference:
             prepared[-1]["structures"]["asked"] = asked
-            for note in prepared[-1]["structures"]["notes"]:
+            for note in (*reference.notes, *filter(None, [reference.overlaps])):
                 logger.info("%s", note)
     except errors.InputError as error:  # no failure yet, so that check_cases names all excluded cases together
         logger.info("error: %s", error)
@@ -33,9 +33,9 @@ with jobs.job_log(snakemake.log[0]) as logger, files.unchanged(*originals.values
     if hasattr(output, "labels"):
         indices, grid = (reference.labels, reference.grid) if reference else references.NOTHING
         conversion.write_labels(indices, grid, params.organs, output.labels)
+    if hasattr(output, "drawn"):
+        references.write_drawn(reference, list(params.organs), output.drawn)
     if hasattr(output, "image"):
-        if hasattr(output, "drawn"):
-            references.write_drawn(reference, list(params.organs), output.drawn)
         folder = Path(output.case).parent
         cases.write(*prepared, folder)
         origins.note(folder, originals)

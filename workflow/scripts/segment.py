@@ -7,7 +7,7 @@ from organbench.core import commands
 from organbench.core.errors import InputError
 from organbench.core.files import unchanged, write_json
 from organbench.core.jobs import job_log
-from organbench.data import cases, conversion, elsewhere
+from organbench.data import cases, conversion, elsewhere, shared_voxels
 from organbench.data.grids import Grid
 from organbench.hardware import children, devices
 from organbench.study import elsewhere as entries
@@ -37,6 +37,7 @@ with job_log(snakemake.log[0]) as logger, unchanged(volume):
     for line in found.lines():
         logger.info("%s: %s", info["case"], line)
     conversion.write_labels(found.indices, scan, params.organs, snakemake.output.labels)
+    shared_voxels.write_drawn(found.drawn, snakemake.output.drawn)
     cost = {
         "case": info["case"],
         "voxels": scan.voxels,

@@ -15,6 +15,7 @@ with jobs.job_log(snakemake.log[0]) as logger:
     found = [
         caveats.duplicates(folds, scans),
         caveats.unlabelled(params.unlabelled),
+        caveats.never_found(per_case, params.labelled),
         caveats.only_background(trainings, per_case),
         caveats.undosed(per_case),
     ]

@@ -1,4 +1,4 @@
-"""What to look at before the tables are believed: runs that learned nothing, doubled scans, missing labels, doses."""
+"""What to look at before the tables are believed: runs that learned nothing, doubled scans, labels, doses."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -75,6 +75,30 @@ def unlabelled(lacking: Mapping[str, Sequence[str]]) -> pd.DataFrame:
         }
         for model, organs in lacking.items()
         if organs
+    ]
+    return pd.DataFrame(rows, columns=WARNINGS)
+
+
+def never_found(per_case: pd.DataFrame, labelled: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    """Find the organs of which a segmenter that is made elsewhere has no voxel in any case: is its label right?
+
+    Args:
+        per_case: `tables/per_case.csv`.
+        labelled: of each such model the organs that it has labels for.
+
+    Returns:
+        A row per model that has some, with the columns of `only_background`.
+    """
+    volumes = per_case.groupby(["model", "organ"], sort=False)[["reference_ml", "predicted_ml"]].max()
+    missed = {place for place, row in volumes.iterrows() if row["reference_ml"] > 0 and row["predicted_ml"] == 0}
+    rows = [
+        {
+            "model": model,
+            "cases": "test",
+            "words": f"{model}: has no voxel of {', '.join(found)} in any case; are its labels right?",
+        }
+        for model, organs in labelled.items()
+        if (found := [organ for organ in organs if (model, organ) in missed])
     ]
     return pd.DataFrame(rows, columns=WARNINGS)
 

@@ -92,13 +92,14 @@ def table(
         trained["planning_seconds"] = planned.astype(float).groupby(trainings["model"]).mean()
         totals = ["planning_seconds", *totals]
     if tunings is not None:
-        totals += ["tuning_runs", "tuning_seconds_total"]
-        trained[totals[1:]] = tunings.groupby("model")["training_seconds"].agg(["size", "sum"])
+        tuned = ["tuning_runs", "tuning_seconds_total"]
+        totals += tuned
+        trained[tuned] = tunings.groupby("model")["training_seconds"].agg(["size", "sum"])
     members = {name: of_it for name, of_it in members.items() if of_it}
     for name, of_it in members.items():
         own = trained.loc[list(of_it)]
         trained.loc[name] = own.sum(min_count=len(own)) * trainings["seed"].nunique()
-        trained.loc[name, totals] = own[totals].sum()
+        trained.loc[name, totals] = own[totals].sum(min_count=1)  # empty where no member has any
         trained.loc[name, memory] = own[memory].max()
     predicted = predictions.groupby("model").agg(
         parameters=("parameters", "max"),

@@ -2,7 +2,8 @@
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from organbench.core.errors import InputError, plain
 
 if TYPE_CHECKING:
     from organbench.data.grids import Array, Grid
+    from organbench.data.structures import Drawing
 
 MOST_LABELS = 255  # structures of a label map
 
@@ -28,13 +30,20 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         description=(
             "Write the structures of an RTSTRUCT or SEG as a label map on the CT's grid, and print a table of their "
             "names, values and volumes, which `contours write` can be given as names.csv. The volume is that of the "
-            "structure as it was drawn; where structures overlap, the smaller one has the voxel in the label map. "
-            "An output named .seg.nrrd keeps all of each, with names and colours, for 3D Slicer."
+            "structure as it was drawn; where structures overlap, the first named has the voxel in the label map: the "
+            "first in the file, or in names.csv. An output named .seg.nrrd keeps all of each, with names and colours, "
+            "for 3D Slicer."
         ),
     )
     reading.add_argument("structures", type=Path, metavar="RTSTRUCT", help="the file with the structures")
     reading.add_argument("ct", type=Path, metavar="CT_FOLDER", help="the folder of the CT on which they were drawn")
     reading.add_argument("--output", type=Path, required=True, metavar="LABELS", help="a .nii.gz, .mha or .nrrd")
+    reading.add_argument(
+        "--names",
+        type=Path,
+        metavar="names.csv",
+        help="with columns value and name (or a pattern, such as liver_*): which structures, their values and order",
+    )
     reading.set_defaults(run=read)
     writing = ways.add_parser(
         "write",
@@ -60,35 +69,70 @@ def read(given: argparse.Namespace) -> None:
     """Write structures as a label map, and print what they are.
 
     Raises:
-        InputError: the CT or the structures cannot be read, or do not belong together.
+        InputError: the CT, the structures or their names cannot be read, or do not belong together.
     """
     from organbench.data import images, slicer, structures
 
     ct = images.series_in(given.ct)
-    drawing = structures.read(given.structures, structures.Frame(given.ct, ct.grid, ct))
-    masks: dict[str, Array] = {}
-    colors: dict[str, str] = {}
+    frame = structures.Frame(given.ct, ct.grid, ct)
+    drawing = structures.read(given.structures, frame)
     notes = list(drawing.notes)
     notes += [f"{given.structures}: {plain(name)}: is named, but was never drawn" for name in drawing.undrawn]
-    for place, name in enumerate(drawing.names):
-        free = free_name(plain(name), masks)
-        masks[free], said = drawing.mask(place)
-        notes += said
-        colors |= {free: drawing.colors[place]} if place in drawing.colors else {}
+    wanted = chosen(given.names, drawing, notes) if given.names else in_order(drawing)
+    masks = {one.name: structures.merged(drawing, one.places, frame, notes) for one in wanted}
     for note in notes:
         print(note, file=sys.stderr)
     if not masks:
         raise InputError(f"{given.structures}: no structure was drawn; there is nothing to write")
     if slicer.is_one(given.output):
+        colors = {one.name: drawing.colors[one.places[0]] for one in wanted if one.places[0] in drawing.colors}
         slicer.write(masks, ct.grid, given.output, colors=colors)
     else:
-        write_label_map(given, ct.grid, masks)
+        write_label_map(given, ct.grid, masks, [one.value for one in wanted])
     print("value,name,ml")
-    for value, (name, voxels) in enumerate(masks.items(), start=1):
-        print(f"{value},{quoted(name)},{voxels.sum() * ct.grid.voxel_ml:.2f}")
+    for one in wanted:
+        print(f"{one.value},{quoted(one.name)},{masks[one.name].sum() * ct.grid.voxel_ml:.2f}")
 
 
-def free_name(name: str, taken: "Mapping[str, Array]") -> str:
+@dataclass(frozen=True)
+class Wanted:
+    """What becomes a structure of the label map: its value there, its name, and its places among the file's."""
+
+    value: int
+    name: str
+    places: Sequence[int]
+
+
+def in_order(drawing: "Drawing") -> list[Wanted]:
+    """All structures of a file, in its order."""
+    found: dict[str, int] = {}
+    for place, name in enumerate(drawing.names):
+        found[free_name(plain(name), found)] = place
+    return [Wanted(value, name, [place]) for value, (name, place) in enumerate(found.items(), start=1)]
+
+
+def chosen(names: Path, drawing: "Drawing", notes: list[str]) -> list[Wanted]:
+    """The structures of a file that names.csv has, in its order; what is in one of the two only is noted.
+
+    Raises:
+        InputError: names.csv cannot be used, or has none of the structures.
+    """
+    from organbench.data import structures
+    from organbench.evaluation.folders import read_organs
+
+    values = read_organs(names)
+    if several := [name for name, own in values.items() if len(own) > 1]:
+        raise InputError(f"{names}: {plain(several[0])} has {len(values[several[0]])} values; leave one")
+    found = structures.matched(drawing, {name: [name] for name in values}, str(names))
+    used = {place for places in found.values() for place in places}
+    if lacking := [plain(name) for name, places in found.items() if not places]:
+        notes.append(f"{drawing.path}: nothing was drawn that is called {' or '.join(lacking)}")
+    if others := [plain(name) for place, name in enumerate(drawing.names) if place not in used]:
+        notes.append(f"{drawing.path}: left out, as {names} does not have it: {', '.join(others)}")
+    return [Wanted(values[name][0], name, places) for name, places in found.items() if places]
+
+
+def free_name(name: str, taken: "Mapping[str, int]") -> str:
     """The name, with a number where it is taken."""
     number, free = 1, name
     while free in taken:
@@ -97,20 +141,20 @@ def free_name(name: str, taken: "Mapping[str, Array]") -> str:
     return free
 
 
-def write_label_map(given: argparse.Namespace, grid: "Grid", masks: "Mapping[str, Array]") -> None:
+def write_label_map(given: argparse.Namespace, grid: "Grid", masks: "Mapping[str, Array]", values: list[int]) -> None:
     """Write masks as one label map, and tell what of which is lost."""
-    from organbench.data import grids, images, labels
+    import numpy as np
+
+    from organbench.data import grids, images
+    from organbench.data.shared_voxels import label_map
 
     if len(masks) > MOST_LABELS:
         raise InputError(f"{given.structures}: has {len(masks)} structures; a label map holds up to {MOST_LABELS}")
-    values, lost = labels.label_map(masks)
-    for name, count in lost.items():
-        print(
-            f"{given.structures}: {name}: {count * grid.voxel_ml:.2f} of "
-            f"{masks[name].sum() * grid.voxel_ml:.2f} ml belong to smaller structures in the label map",
-            file=sys.stderr,
-        )
-    images.write(grids.to_image(values, grid), given.output)
+    found = label_map(masks.items(), grid.shape)
+    if told := found.told(grid.voxel_ml):
+        print(f"{given.structures}: {told}", file=sys.stderr)
+    stored = np.array([0, *values], np.uint8 if max(values) <= MOST_LABELS else np.uint16)
+    images.write(grids.to_image(stored[found.labels], grid), given.output)
 
 
 def quoted(name: str) -> str:

@@ -87,7 +87,7 @@ def prepare(
         "voxels": voxels_of(label, organs),
         "hu": hu_statistics(scan.image, label, organs),
         **({"structures": reference.told()} if reference else {}),
-        **({"series": frame.series.told()} if frame.series else {}),
+        **({"series": images.series_in(volume_path).told()} if frame.series else {}),
     }
     return scan.image, label, info
 

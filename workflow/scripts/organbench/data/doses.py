@@ -12,7 +12,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from organbench.core.errors import InputError
-from organbench.data import grids, images
+from organbench.data import grids, images, shared_voxels
 from organbench.data.grids import Array, Grid
 
 HIGHEST_GY = 1000.0  # what is higher is in cGy
@@ -94,17 +94,25 @@ def unknown(scan: Grid) -> sitk.Image:
     return grids.to_image(np.full(scan.shape, np.nan, np.float32), scan)
 
 
-def uncovered(labels: Array, dose: Array, organs: Sequence[str]) -> list[str]:
+def frame_of(info: Mapping[str, Any]) -> str:
+    """FrameOfReferenceUID of a case's CT, from what its `case.json` holds; empty where that was no DICOM."""
+    return str(info.get("series", {}).get("frame_of_reference", ""))
+
+
+def uncovered(labels: Array, dose: Array, organs: Sequence[str], drawn: Mapping[int, Array] | None = None) -> list[str]:
     """The organs that a dose does not cover whole.
 
     Args:
         labels: organ indices, axes z y x.
         dose: Gy, the same shape; NaN where there is none.
         organs: the organs' names, in the order of their indices.
+        drawn: bool masks, the same shape, by organ index, of organs that the labels do not show whole.
     """
     bare = np.zeros(len(organs) + 1, bool)
     for here, gray in zip(grids.slabs(labels), grids.slabs(dose), strict=True):
         bare[np.unique(here[np.isnan(gray)])] = True
+    for index, mask in (drawn or {}).items():
+        bare[index] = np.isnan(dose[mask]).any()
     return [organ for organ, is_bare in zip(organs, bare[1:], strict=True) if is_bare]
 
 
@@ -113,6 +121,9 @@ def survey(
     label_path: str | Path,
     organs: Mapping[str, Sequence[int]],
     ignored: Sequence[int] = (),
+    *,
+    frame_of_reference: str = "",
+    drawn_path: str | Path | None = None,
 ) -> dict[str, Any]:
     """What a case's dose is like.
 
@@ -121,6 +132,8 @@ def survey(
         label_path: the case's labels.
         organs: name of each organ and its label values.
         ignored: label values that count as background.
+        frame_of_reference: as for `read`.
+        drawn_path: the masks that the labels do not show whole, see `shared_voxels`; None where there are none.
 
     Returns:
         `highest`, Gy, and `uncovered`, the organs that it does not cover.
@@ -128,12 +141,12 @@ def survey(
     Raises:
         InputError: the dose or the labels cannot be used.
     """
-    dose = read(paths)
+    dose = read(paths, frame_of_reference)
     highest = float(sitk.GetArrayViewFromImage(dose).max())
     labels = images.read_labels(label_path, organs, ignored)
-    there = on(Grid.of(labels), dose)
-    indices, gray = (sitk.GetArrayViewFromImage(image) for image in (labels, there))
-    return {"highest": highest, "uncovered": uncovered(indices, gray, list(organs))}
+    gray, _ = grids.oriented(on(Grid.of(labels), dose))
+    drawn, _ = shared_voxels.read_drawn(drawn_path, Grid.of(labels))
+    return {"highest": highest, "uncovered": uncovered(grids.oriented(labels)[0], gray, list(organs), drawn)}
 
 
 def told(found: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """Label maps that were made elsewhere, brought to a scan's grid."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from organbench.data import grids, images
 from organbench.data.formats.kind import rounded
 from organbench.data.grids import Array, Grid
 from organbench.data.labels import lookup, whole_numbers
+from organbench.data.shared_voxels import label_map
 
 
 @dataclass
@@ -21,41 +22,53 @@ class Collected:
 
     Attributes:
         indices: organ indices on the scan's grid (uint8, z y x).
-        offset_mm: the largest distance between a voxel's centre and the one that its label was taken from.
-        covered: share of the scan's voxels that lie in the frame of every file.
-        missing: organs whose file is not there.
+        drawn: masks (bool, z y x) of the organs that lost voxels to others, by their indices.
+        offset_mm: the largest distance between a voxel's centre and the one that its label was taken from; None of
+            structures with names, of which `notes` tell.
+        covered: share of the scan's voxels that lie in the frame of every file; None of structures.
+        missing: organs whose file is not there, or that are not in it by name.
         others: label values that stand for no organ.
-        claimed_twice: voxels that two organs' files claim; the study's first organ has them.
+        claimed_twice: voxels that an organ lost to another.
+        notes: what else a person should know, a line each.
     """
 
     indices: Array
-    offset_mm: float = 0.0
-    covered: float = 1.0
+    drawn: Mapping[int, Array] = field(default_factory=dict)
+    offset_mm: float | None = 0.0
+    covered: float | None = 1.0
     missing: list[str] = field(default_factory=list)
     others: set[int] = field(default_factory=set)
     claimed_twice: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    def flatten(self, masks: Iterable[tuple[str, Array]], scan: Grid) -> None:
+        """Take the organs from their masks (bool, z y x), in the study's order; see `shared_voxels.label_map`."""
+        flat = label_map(masks, scan.shape)
+        self.indices, self.drawn, self.claimed_twice = flat.labels, flat.drawn, sum(flat.lost.values())
+        if told := flat.told(scan.voxel_ml):
+            self.notes.append(told)
 
     def told(self) -> dict[str, Any]:
         """What the cost of the prediction says of it."""
-        return {"offset_mm": round(self.offset_mm, 3), "covered": round(self.covered, 4), "missing": self.missing}
+        offset_mm = None if self.offset_mm is None else round(self.offset_mm, 3)
+        covered = None if self.covered is None else round(self.covered, 4)
+        return {"offset_mm": offset_mm, "covered": covered, "missing": self.missing}
 
     def lines(self) -> list[str]:
         """What its log says of it."""
         told = []
         if self.missing:
-            told.append(f"no file with {', '.join(self.missing)}: counted as missed")
+            told.append(f"no file or structure with {', '.join(self.missing)}: counted as missed")
         if self.offset_mm:
             told.append(
                 "its grid is another: brought to the scan's by nearest neighbour, "
                 f"with offsets of up to {self.offset_mm:.2f} mm"
             )
-        if self.covered < 1:
+        if self.covered is not None and self.covered < 1:
             told.append(f"its frame covers {self.covered:.0%} of the scan's voxels; outside is background")
         if self.others:
             told.append(f"label values that stand for no organ: {', '.join(map(str, sorted(self.others)))}")
-        if self.claimed_twice:
-            told.append(f"{self.claimed_twice} voxels belong to two organs; the study's first organ has them")
-        return told
+        return [*told, *self.notes]
 
 
 def collect(
@@ -70,37 +83,59 @@ def collect(
         volume: what the scan is called in messages.
 
     Returns:
-        See `Collected`; an organ whose file is not there is in none of its voxels.
+        See `Collected`; an organ whose file is not there is in none of its voxels. Where files of organs overlap, the
+        study's first organ has the voxels.
 
     Raises:
         InputError: a file cannot be read, holds no labels, or lies beside the scan.
     """
     found = Collected(np.zeros(scan.shape, np.uint8))
     position = {organ: index for index, organ in enumerate(organs, start=1)}
-    for path, held in sorted(files.items(), key=lambda file: min((position[organ] for organ in file[1]), default=0)):
+    alone: dict[str, list[str]] = {organ: [] for organ in organs}
+    lacking = {organ for path, held in files.items() if not Path(path).is_file() for organ in held}
+    found.missing = [organ for organ in organs if organ in lacking]
+    for path, held in files.items():
         if not Path(path).is_file():
-            found.missing += [organ for organ in held if organ not in found.missing]
             continue
-        image = images.read(path)
-        values = whole_numbers(sitk.GetArrayViewFromImage(image), path)
-        if all(held.values()):
-            indices = {0: 0} | {value: position[organ] for organ, own in held.items() for value in own}
-            labels = lookup(values, indices, path, others=0)
-            found.others |= set(np.unique(values[labels == 0]).tolist()) - {0}
-        else:
+        if not all(held.values()):
             (organ,) = held
-            labels = np.where(values != 0, position[organ], 0).astype(np.uint8)
-        labels, offset, covered = on_grid(labels, Grid.of(image), scan)
-        if not covered:
-            raise InputError(
-                f"{path}: its frame, from {rounded(image.GetOrigin())} mm, does not overlap that of {volume}, from "
-                f"{rounded(scan.origin)} mm; export it in the scan's frame of reference"
-            )
-        free = found.indices == 0
-        found.claimed_twice += int(np.count_nonzero((labels > 0) & ~free & (labels != found.indices)))
-        np.copyto(found.indices, labels, where=free)
-        found.offset_mm, found.covered = max(found.offset_mm, offset), min(found.covered, covered)
+            alone[organ].append(path)
+            continue
+        values, source = read_values(path)
+        indices = {0: 0} | {value: position[organ] for organ, own in held.items() for value in own}
+        labels = lookup(values, indices, path, others=0)
+        found.others |= set(np.unique(values[labels == 0]).tolist()) - {0}
+        found.indices = brought(labels, source, scan, path, volume, found)
+
+    def mask_in(paths: Sequence[str]) -> Array:
+        mask = np.zeros(scan.shape, bool)
+        for path in paths:
+            values, source = read_values(path)
+            mask |= brought(values != 0, source, scan, path, volume, found)
+        return mask
+
+    if any(alone.values()):
+        found.flatten(((organ, mask_in(paths)) for organ, paths in alone.items()), scan)
     return found
+
+
+def read_values(path: str) -> tuple[Array, Grid]:
+    """The label values (integers, z y x) of a file, and where they lie."""
+    image = images.read(path)
+    return whole_numbers(sitk.GetArrayFromImage(image), path), Grid.of(image)
+
+
+def brought(labels: Array, source: Grid, scan: Grid, path: str, volume: str | Path, found: Collected) -> Array:
+    """A file's labels on the scan's grid; how far off they were and what they cover is added to `found`."""
+    labels, offset, covered = on_grid(labels, source, scan)
+    if not covered:
+        raise InputError(
+            f"{path}: its frame, from {rounded(source.origin)} mm, does not overlap that of {volume}, from "
+            f"{rounded(scan.origin)} mm; export it in the scan's frame of reference"
+        )
+    found.offset_mm = offset if found.offset_mm is None else max(found.offset_mm, offset)
+    found.covered = covered if found.covered is None else min(found.covered, covered)
+    return labels
 
 
 def on_grid(labels: Array, source: Grid, target: Grid) -> tuple[Array, float, float]:

@@ -66,22 +66,3 @@ def remove_parts(labels: Array, organ: int, *, smallest: int = 1, only_largest: 
     parts = sitk.RelabelComponent(sitk.ConnectedComponent(mask), minimumObjectSize=smallest, sortByObjectSize=True)
     kept = sitk.GetArrayViewFromImage(parts)  # a view is valid only while its image lives
     labels[place][found[place] & ((kept != 1) if only_largest else (kept == 0))] = 0
-
-
-def label_map(masks: Mapping[str, Array]) -> tuple[Array, dict[str, int]]:
-    """Masks as a label map: of voxels of several, the smallest mask has them.
-
-    Args:
-        masks: boolean (z y x), up to 255.
-
-    Returns:
-        Values 1, 2, ... in the masks' order (uint8, z y x); and how many voxels each has lost to smaller ones.
-    """
-    labels = np.zeros(next(iter(masks.values())).shape, np.uint8)
-    sizes = {name: int(np.count_nonzero(voxels)) for name, voxels in masks.items()}
-    values = {name: value for value, name in enumerate(masks, start=1)}
-    for name in sorted(masks, key=lambda name: -sizes[name]):
-        labels[masks[name]] = values[name]
-    left = np.bincount(labels.ravel(), minlength=len(masks) + 1)
-    lost = {name: sizes[name] - int(left[values[name]]) for name in masks}
-    return labels, {name: count for name, count in lost.items() if count}

@@ -12,14 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from organbench.core.errors import InputError, plain
-from organbench.core.files import atomic
-from organbench.data import grids, structures
+from organbench.core.errors import plain
+from organbench.data import grids, shared_voxels, structures
 from organbench.data.annotations import unannotated
-from organbench.data.grids import Array, Grid, box
+from organbench.data.grids import Array, Grid
 from organbench.data.structures import Frame
 
-MISSING = "missing"  # in the file of masks as drawn: the indices of organs that were not annotated
+REMEDY = "in dataset.organs give label values, or in dataset.label another file"
 
 # Labels and grid of a case that cannot be used.
 NOTHING = np.zeros((1, 1, 1), np.uint8), Grid((1, 1, 1), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), grids.STRAIGHT)
@@ -38,6 +37,7 @@ class Reference:
         lost: of each pair of organs that overlap, first who has the voxels, how many they are.
         unannotated: the organs that were not drawn, where that does not mean that they are absent.
         notes: what a person should know, a line each.
+        overlaps: which organs lost how many voxels to which others, in one line; empty where none did.
         file: the name of the file.
     """
 
@@ -49,6 +49,7 @@ class Reference:
     lost: Mapping[tuple[str, str], int] = field(default_factory=dict)
     unannotated: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    overlaps: str = ""
     file: str = ""
 
     def told(self) -> dict[str, Any]:
@@ -57,6 +58,7 @@ class Reference:
             "file": self.file,
             "names": list(self.names),
             "matched": {organ: list(names) for organ, names in self.matched.items()},
+            "voxel_ml": self.grid.voxel_ml,
             "overlaps": [{"kept": kept, "lost": lost, "voxels": n} for (kept, lost), n in self.lost.items()],
             "notes": list(self.notes),
         }
@@ -74,34 +76,22 @@ def read(path: str | Path, frame: Frame, organs: Mapping[str, Sequence[str]], *,
     Raises:
         InputError: the structures are unfit; see `structures`.
     """
-    drawing = structures.read(path, frame)
-    found = structures.matched(drawing, organs)
-    labels, drawn = np.zeros(frame.grid.shape, np.uint8), {}
-    lost: dict[tuple[str, str], int] = {}
-    notes, names, there = list(drawing.notes), list(organs), []
-    for index, (organ, places) in enumerate(found.items(), start=1):
-        mask = np.zeros(frame.grid.shape, bool)
-        for place in places:
-            own, said = drawing.mask(place)
-            mask |= own
-            notes += said
-        if not mask.any():  # whatever was named: nothing was drawn, or nothing that encloses a voxel
-            continue
-        there.append(organ)
-        counts = np.bincount(labels[mask], minlength=index)
-        if counts[1:].any():
-            drawn[index] = mask
-            lost |= {(names[k - 1], organ): int(counts[k]) for k in range(1, index) if counts[k]}
-        labels[mask & (labels == 0)] = index
+    drawing = structures.read(path, frame, REMEDY)
+    found, notes = structures.matched(drawing, organs), list(drawing.notes)
+    masks = ((organ, structures.merged(drawing, places, frame, notes)) for organ, places in found.items())
+    flat = shared_voxels.label_map(masks, frame.grid.shape)
+    # Whatever was named: what encloses no voxel was not drawn.
+    there = [organ for organ in organs if flat.sizes[organ]]
     return Reference(
-        labels=labels,
+        labels=flat.labels,
         grid=frame.grid,
-        drawn=drawn,
+        drawn=flat.drawn,
         names=drawing.names,
         matched={organ: [drawing.names[place] for place in found[organ]] for organ in there},
-        lost=lost,
+        lost=flat.lost,
         unannotated=() if absent else tuple(organ for organ in organs if organ not in there),
         notes=tuple(notes),
+        overlaps=flat.told(frame.grid.voxel_ml),
         file=drawing.path.name,
     )
 
@@ -113,46 +103,7 @@ def write_drawn(reference: Reference | None, organs: Sequence[str], path: str | 
         InputError: the file cannot be written.
     """
     unknown, drawn = (reference.unannotated, reference.drawn) if reference else ((), {})
-    held = {MISSING: np.array([organs.index(organ) + 1 for organ in unknown], np.uint8)}
-    for index, mask in drawn.items():
-        place = box(mask)
-        held[f"box{index}"] = np.array([(part.start, part.stop) for part in place])
-        held[f"mask{index}"] = np.packbits(mask[place])
-    with atomic(path) as temporary, temporary.open("wb") as stream:
-        np.savez_compressed(stream, allow_pickle=False, **held)
-
-
-def read_drawn(path: str | Path | None, grid: Grid) -> tuple[dict[int, Array], set[int]]:
-    """Read what `write_drawn` has written.
-
-    Args:
-        path: the file; None where the study has label maps, which say all.
-        grid: the scan's.
-
-    Returns:
-        Masks as drawn of the organs that the label map does not show whole, by their indices (bool, z y x, along the
-        patient as `grids.oriented` gives them); and the indices of those that were not annotated.
-
-    Raises:
-        InputError: the file is damaged.
-    """
-    masks: dict[int, Array] = {}
-    if path is None:
-        return masks, set()
-    try:
-        with np.load(path) as held:
-            for name in held.files:
-                if name.startswith("box"):
-                    place = tuple(slice(int(start), int(stop)) for start, stop in held[name])
-                    size = [part.stop - part.start for part in place]
-                    mask = np.zeros(grid.shape, bool)
-                    bits = np.unpackbits(held[f"mask{name[3:]}"], count=int(np.prod(size)))
-                    mask[place] = bits.reshape(size)
-                    image = grids.to_image(mask.view(np.uint8), grid)  # a view of it is valid only while it lives
-                    masks[int(name[3:])] = grids.oriented(image)[0].copy().view(bool)
-            return masks, set(held[MISSING].tolist())
-    except (EOFError, KeyError, OSError, ValueError) as error:
-        raise InputError(f"{path}: damaged ({error}); delete the folder {Path(path).parent} and run again") from None
+    shared_voxels.write_drawn(drawn, path, [organs.index(organ) + 1 for organ in unknown])
 
 
 def survey(infos: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -185,10 +136,11 @@ def survey(infos: Sequence[Mapping[str, Any]]) -> list[str]:
             lines.append(f"note: {organ} was not drawn in case {', '.join(without)}, {meaning}")
         if several := [case for case, found in drawn.items() if len(found["matched"].get(organ, [])) > 1]:
             lines.append(f"note: {organ} is several structures, which are merged, in case {', '.join(several)}")
-    overlaps: dict[tuple[str, str], list[str]] = {}
+    shared: dict[tuple[str, str], list[str]] = {}
     for case, found in drawn.items():
         for row in found["overlaps"]:
-            overlaps.setdefault((row["kept"], row["lost"]), []).append(f"{case} ({row['voxels']} voxels)")
-    for (kept, lost), where in overlaps.items():
+            size = f"{row['voxels']} voxels, {row['voxels'] * found['voxel_ml']:.2f} ml"
+            shared.setdefault((row["kept"], row["lost"]), []).append(f"{case} ({size})")
+    for (kept, lost), where in shared.items():
         lines.append(f"note: {lost} overlaps {kept}, which has these voxels in training, in case {', '.join(where)}")
     return [*lines, *(f"note: case {case}: {note}" for case, found in drawn.items() for note in found["notes"])]

@@ -16,9 +16,9 @@ import SimpleITK as sitk
 from organbench.core.errors import InputError, plain
 from organbench.core.files import atomic
 from organbench.data import elsewhere, formats, images
+from organbench.data.formats.nrrd import SEGMENTATION
 from organbench.data.grids import GRID_TOLERANCE_MM, Array, Grid, check_grid
 
-SUFFIX = ".seg.nrrd"
 MOST_LAYERS = 255
 COLOR = 255.0  # stored from 0 to 1
 
@@ -59,7 +59,7 @@ class Segmentation:
 
 def is_one(path: Path) -> bool:
     """Whether a file is a segmentation, by its name."""
-    return path.name.lower().endswith(SUFFIX)
+    return path.name.lower().endswith(SEGMENTATION)
 
 
 def read(path: Path) -> Segmentation:
@@ -162,8 +162,9 @@ def write(masks: Mapping[str, Array], grid: Grid, path: Path, *, colors: Mapping
         InputError: the file is named otherwise, a name cannot be stored, or it cannot be written.
     """
     if not is_one(path):
-        raise InputError(f"{path}: a segmentation for 3D Slicer has a name that ends in {SUFFIX}")
+        raise InputError(f"{path}: a segmentation for 3D Slicer has a name that ends in {SEGMENTATION}")
     layers: list[Array] = []
+    used: list[int] = []  # the highest value in each layer
     lines: list[str] = []
     for number, (name, voxels) in enumerate(masks.items()):
         if not name.strip() or not name.isprintable():
@@ -171,7 +172,8 @@ def write(masks: Mapping[str, Array], grid: Grid, path: Path, *, colors: Mapping
         layer = next((i for i, taken in enumerate(layers) if not taken[voxels].any()), len(layers))
         if layer == len(layers):
             layers.append(np.zeros(grid.shape, np.uint8 if len(masks) < 256 else np.uint16))
-        value = int(layers[layer].max()) + 1
+            used.append(0)
+        value = used[layer] = used[layer] + 1  # also of a mask that is empty
         layers[layer][voxels] = value
         lines += described(number, name, layer, value, colors.get(name), voxels.shape[::-1])
     stored = np.stack(layers, axis=-1) if len(layers) > 1 else layers[0]

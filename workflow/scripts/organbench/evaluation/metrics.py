@@ -68,6 +68,7 @@ def measure(
     workers: int = 1,
     dose: NDArray[Any] | None = None,
     drawn: Mapping[int, NDArray[Any]] | None = None,
+    predicted_drawn: Mapping[int, NDArray[Any]] | None = None,
 ) -> pd.DataFrame:
     """Measure how well a prediction agrees with the reference, organ by organ.
 
@@ -83,6 +84,7 @@ def measure(
             table no columns of doses.
         drawn: bool masks of the reference, the same shape, by organ index, of organs that overlap others, so that the
             label map does not show them whole; these are measured in place of what it shows.
+        predicted_drawn: those of the prediction, likewise, where it is made of structures that overlap.
 
     Returns:
         A row per organ, in the order of `organs`, with the columns organ; those of `registry.measured`, see there for
@@ -96,23 +98,48 @@ def measure(
         raise ValueError(f"reference and dose differ in shape: {reference.shape} and {dose.shape} (z y x)")
     wanted = measured(dosed=dose is not None)
     counts = joint_histogram(reference, prediction, len(organs))
-    voxel_ml, drawn = float(np.prod(spacing)) / 1000, drawn or {}
+    voxel_ml = float(np.prod(spacing)) / 1000
     counted = scores(counts, organs, voxel_ml).to_dict("records")
-    boxes = [ndimage.find_objects(labels, len(organs)) for labels in (reference, prediction)]
-    for index, mask in drawn.items():
-        pairs = joint_histogram(mask.view(np.uint8), (prediction == index).view(np.uint8), 1)
+    sides = Side(reference, drawn or {}), Side(prediction, predicted_drawn or {})
+    boxes = [side.boxes(len(organs)) for side in sides]
+    for index in {index for side in sides for index in side.drawn}:
+        ours, theirs = (side.mask(index).view(np.uint8) for side in sides)
+        pairs = joint_histogram(ours, theirs, 1)
         (counted[index - 1],) = scores(pairs, [organs[index - 1]], voxel_ml).to_dict("records")
-        boxes[0][index - 1] = ndimage.find_objects(mask.view(np.uint8), 1)[0]
     legacy, rows = legacy_score(counts), []
     for index, (organ, of_organ) in enumerate(zip(organs, counted, strict=True), start=1):
-        box = enclosing([found[index - 1] for found in boxes if found[index - 1]])
+        box = enclosing([found for side in boxes if (found := side[index - 1])])
         tolerance = tolerance_mm[organ] if isinstance(tolerance_mm, Mapping) else tolerance_mm
-        ours = drawn[index][box] if index in drawn else reference[box] == index
-        masks = ours, prediction[box] == index
-        pair = Pair(of_organ, *masks, spacing, tolerance, workers, None if dose is None else dose[box])
+        ours, theirs = (side.mask(index, box) for side in sides)
+        pair = Pair(of_organ, ours, theirs, spacing, tolerance, workers, None if dose is None else dose[box])
         values = {name: metric.of(pair) for name, metric in wanted.items()}
         rows.append({"organ": organ, **values, "false_positive": of_organ["false_positive"], "legacy": legacy})
     return pd.DataFrame(rows, columns=["organ", *wanted, "false_positive", "legacy"])
+
+
+@dataclass(frozen=True)
+class Side:
+    """A reference, or a prediction.
+
+    Attributes:
+        labels: organ indices (z y x).
+        drawn: bool masks, the same shape, by organ index, of organs that these do not show whole.
+    """
+
+    labels: NDArray[Any]
+    drawn: Mapping[int, NDArray[Any]]
+
+    def mask(self, index: int, box: tuple[slice, ...] = ()) -> NDArray[Any]:
+        """Where an organ is (bool), within a box."""
+        found: NDArray[Any] = self.drawn[index][box] if index in self.drawn else self.labels[box] == index
+        return found
+
+    def boxes(self, organs: int) -> list[tuple[slice, ...] | None]:
+        """The box around each organ; None where there is none of it."""
+        found = list(ndimage.find_objects(self.labels, organs))
+        for index, mask in self.drawn.items():
+            found[index - 1] = ndimage.find_objects(mask.view(np.uint8), 1)[0]
+        return found
 
 
 def enclosing(boxes: Sequence[tuple[slice, ...]]) -> tuple[slice, ...]:

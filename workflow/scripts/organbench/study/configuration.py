@@ -15,6 +15,7 @@ import yaml
 
 from organbench.core.errors import InputError, plain, suggestion
 from organbench.data import finding
+from organbench.data.formats.nrrd import SEGMENTATION
 from organbench.data.names import EMPTY
 from organbench.evaluation.registry import METRICS
 from organbench.study import augmenting, kinds, merging, tuning
@@ -23,7 +24,6 @@ from organbench.study.kinds import network
 
 LARGEST_CONFIG, DEEPEST_CONFIG = 10000, 20  # values, and how deep they may be in one another
 
-SUFFIX = ".seg.nrrd"  # of 3D Slicer's segmentations
 # Gy that do not matter, where a study says nothing: of a parotid they change the risk of losing its function by 2.5
 # percentage points at most (Dijkema et al. 2010: TD50 39.9 Gy, m 0.40), and doses are computed to about 2 % of 70 Gy.
 DOSE_MARGIN = {"dmean_error": 1.0}
@@ -156,7 +156,7 @@ def faults_of_structures(dataset: Config) -> Iterator[str]:
             yield f"dataset.organs: {organ} has a name of a structure that is empty or cannot be shown; correct it"
     if structures and dataset["ignore_labels"]:
         yield "dataset.ignore_labels: organs are structures with names, and others are left out anyway; remove it"
-    if not structures and dataset["label"].lower().endswith(SUFFIX):
+    if not structures and dataset["label"].lower().endswith(SEGMENTATION):
         yield "dataset.organs: segments have names, and values that differ from case to case; give names, not values"
     if structures and dataset["source"] != "nifti":
         yield f"dataset.organs: source {dataset['source']} makes label maps; give label values"

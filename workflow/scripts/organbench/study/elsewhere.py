@@ -5,14 +5,19 @@ Plain Python, because the workflow needs it while it is parsed.
 
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from organbench.core.errors import InputError, plain, suggestion
+from organbench.data.formats import suffix_of
+from organbench.data.formats.nrrd import SEGMENTATION
 
 Config = Mapping[str, Any]
 Labels = dict[str, list[Any]]
-Files = dict[str, dict[str, list[int]]]
-"""Of each file its organs with their label values; no values: every voxel but 0 is the organ's."""
+Files = dict[str, Labels]
+"""Of each file its organs, with label values or names of structures; neither: every voxel but 0 is the organ's."""
+
+HEADER = ".hdr"  # of NIfTI in two files, which `formats` tells by its content
 
 
 def organs_of(name: str, config: Config) -> list[str]:
@@ -31,22 +36,42 @@ def is_folder(pattern: str) -> bool:
     return pattern != "{output}"
 
 
-def labels_of(name: str, config: Config, pattern: str) -> Labels:
-    """What stands for each organ that a model offers: values in its label map, or names of its files.
+def has_names(entry: Config, pattern: str) -> bool:
+    """Whether a model's files hold structures with names, and not label values: DICOM, `.seg.nrrd`, or a folder.
 
-    Where the entry has no `labels` these are the study's values, or the organs' names. An organ they lack has none.
+    What programs write, and a file per organ, are label maps; so is what has the suffix of a volume.
     """
-    organs, given = organs_of(name, config), config["models"][name].get("labels")
-    if given is None:
-        return {organ: [organ] if is_per_organ(pattern) else config["dataset"]["organs"][organ] for organ in organs}
-    found = {organ: given.get(organ, []) for organ in organs}
-    return {organ: value if isinstance(value, list) else [value] for organ, value in found.items()}
+    if "command" in entry or is_per_organ(pattern):
+        return False
+    is_volume = suffix_of(Path(pattern)) or pattern.lower().endswith(HEADER)
+    return pattern.lower().endswith(SEGMENTATION) or not is_volume
+
+
+def labels_of(name: str, config: Config, pattern: str) -> Labels:
+    """What stands for each organ that a model offers: values in its label map, names of structures, or of its files.
+
+    Where the entry has no `labels` these are the study's values; or the organs' names, and of structures also those
+    that the study has for them. An organ that `labels` lack has none.
+    """
+    organs, entry, dataset = organs_of(name, config), config["models"][name], config["dataset"]
+    if (given := entry.get("labels")) is not None:
+        found = {organ: given.get(organ, []) for organ in organs}
+        return {organ: value if isinstance(value, list) else [value] for organ, value in found.items()}
+    if has_names(entry, pattern):
+        return {organ: [organ, *dataset["structures"].get(organ, ())] for organ in organs}
+    return {organ: [organ] if is_per_organ(pattern) else dataset["organs"][organ] for organ in organs}
 
 
 def unlabelled(name: str, config: Config) -> list[str]:
     """The organs that a model says to offer, but for which its `labels` name nothing: it misses them in every case."""
     given = config["models"][name].get("labels")
     return [] if given is None else [organ for organ in organs_of(name, config) if organ not in given]
+
+
+def labelled(name: str, config: Config) -> list[str]:
+    """The organs that a model says to offer and has labels for."""
+    lacking = unlabelled(name, config)
+    return [organ for organ in organs_of(name, config) if organ not in lacking]
 
 
 def files(name: str, config: Config, pattern: str, **places: str) -> Files:
@@ -107,14 +132,30 @@ def check(name: str, config: Config, keys: Sequence[str], pattern: str, places: 
             if organ not in organs:
                 hint = suggestion(str(organ), organs, f"known: {', '.join(organs)}")
                 raise InputError(f"{where}.{key}: {plain(organ)} is not in dataset.organs; {hint}")
+    if entry.get("labels") is not None:
+        check_labels(f"{where}.labels", labels_of(name, config, pattern), pattern, named=has_names(entry, pattern))
+
+
+def check_labels(where: str, labels: Labels, pattern: str, *, named: bool) -> None:
+    """Check that labels are what files of the pattern hold, values or names, and stand for one organ each.
+
+    Raises:
+        InputError: they are not.
+    """
     owner: dict[Any, str] = {}
-    for organ, own in labels_of(name, config, pattern).items():
-        for value in own:
-            if isinstance(value, str) != is_per_organ(pattern):
-                wanted = "names of files" if is_per_organ(pattern) else "label values, or put {organ} into the path"
-                raise InputError(f"{where}.labels: {organ} is {plain(value)}; give {wanted}")
-            if owner.setdefault(value, organ) != organ:
-                raise InputError(f"{where}.labels: {plain(value)} stands for both {owner[value]} and {organ}; keep one")
+    for organ, own in labels.items():
+        for one in own:
+            if owner.setdefault(one, organ) != organ:
+                raise InputError(f"{where}: {plain(one)} stands for both {owner[one]} and {organ}; keep one")
+    if is_per_organ(pattern):
+        wanted = "give names of files"
+    elif named:
+        wanted = f"structures in {plain(pattern)} have names, so give these, or files of label maps such as .nii.gz"
+    else:
+        wanted = "give label values, or put {organ} into the path"
+    for one, organ in owner.items():
+        if isinstance(one, str) != (named or is_per_organ(pattern)):
+            raise InputError(f"{where}: {organ} is {plain(one)}; {wanted}")
 
 
 def listed(places: Sequence[str]) -> str:

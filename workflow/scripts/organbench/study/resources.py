@@ -178,7 +178,7 @@ def predict(
     for network in members:
         memory += slab(working, network, classes=classes, gpu=gpu) + 4 * parameters(network)
         dims = len(network.training.patch)
-        windows = (1 - prediction.overlap) ** -dims * (2**dims if prediction.mirror else 1)  # that see a voxel
+        windows = (1 - prediction.overlap) ** -dims * (flips(network) if prediction.mirror else 1)  # that see a voxel
         seconds += windows * working.voxels * multiply_adds(network) / speed(gpu)
     return request(TORCH + CUDA * gpu, memory, 10, seconds + scan.voxels * classes / 5e6)
 
@@ -209,6 +209,12 @@ def slab(working: Scan, network: Network, *, classes: int, gpu: bool) -> int:
 def width(network: Network) -> int:
     """Feature maps at full size: the first of a network's `features`; 32 where it has no such option."""
     return int(network.options.get("features", [32])[0])
+
+
+def flips(network: Network) -> int:
+    """How many flips of a window a mirrored prediction averages over: those of training, and none along z in 2D."""
+    axes = "xyz"[: len(network.training.patch)]
+    return int(2 ** len(set(axes).intersection(network.training.augmentation["flip"])))
 
 
 def multiply_adds(network: Network) -> float:

@@ -1,12 +1,16 @@
 """Which series a file of structures refers to, and whether it is the one at hand."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from organbench.core.errors import InputError
-from organbench.data.dicom.series import Series
+
+if TYPE_CHECKING:
+    from organbench.data.dicom.series import Series
+    from organbench.data.structures import Known
 
 
-def check(path: Path, uid: str, frame: str, series: Series) -> list[str]:
+def check(path: Path, uid: str, frame: str, series: "Series | Known") -> list[str]:
     """Check that structures belong to a CT series.
 
     Args:

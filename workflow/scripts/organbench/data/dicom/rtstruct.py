@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pydicom
@@ -20,6 +21,9 @@ from organbench.data.dicom.files import is_dicom, read_header, sound
 from organbench.data.dicom.series import Series
 from organbench.data.dicom.structures import Structure, StructureSet, drawn, mask
 from organbench.data.grids import FARTHEST_MM, Array, Grid
+
+if TYPE_CHECKING:
+    from organbench.data.structures import Known
 
 __all__ = ["Structure", "StructureSet", "check_series", "drawn", "mask", "read", "write"]
 
@@ -181,7 +185,7 @@ def points_of(said: str, item: pydicom.Dataset) -> Array:
     return numbers.reshape(-1, 3)
 
 
-def check_series(found: StructureSet, series: Series) -> list[str]:
+def check_series(found: StructureSet, series: "Series | Known") -> list[str]:
     """Check that structures belong to a CT series; see `references.check`."""
     return references.check(found.path, found.series, found.frame_of_reference, series)
 

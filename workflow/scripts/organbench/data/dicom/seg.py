@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydicom.sr.codedict import codes
@@ -25,6 +25,9 @@ from organbench.data.dicom.rtstruct import NEEDED, check_masks
 from organbench.data.dicom.series import Series
 from organbench.data.formats.kind import LARGEST_BYTES
 from organbench.data.grids import GRID_TOLERANCE_MM, Array, Grid, check_grid
+
+if TYPE_CHECKING:
+    from organbench.data.structures import Known
 
 KINDS = (SegmentationStorage, "1.2.840.10008.5.1.4.1.1.66.7")  # BINARY and, which pydicom does not name yet, LABELMAP
 MOST_FRAMES = 200_000
@@ -123,7 +126,7 @@ def color_of(path: Path, segment: Any) -> str | None:
     return "#" + bytes(color.to_rgb(clip=True)).hex().upper()
 
 
-def check_series(found: Segments, series: Series) -> list[str]:
+def check_series(found: Segments, series: "Series | Known") -> list[str]:
     """Check that segments belong to a CT series; see `references.check`."""
     return references.check(found.path, found.series, found.frame_of_reference, series)
 

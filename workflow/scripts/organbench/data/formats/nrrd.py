@@ -11,4 +11,5 @@ SYNTAX = Syntax(
     packing=rb"(?i)\s*encoding:\s*gz(ip)?\s*",
     naming=rb"(?i)\s*data ?file\s*:(.*)",
 )
+SEGMENTATION = ".seg.nrrd"  # of 3D Slicer: its values are told by names
 FORMAT = Format("NRRD", (".nrrd", ".nhdr"), partial(read_header, syntax=SYNTAX))

@@ -8,7 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from organbench.core.errors import InputError, plain
 from organbench.core.folders import modules
@@ -19,6 +21,21 @@ if TYPE_CHECKING:
     from organbench.data.dicom.series import Series
 
 SHOWN = 20  # that many names are told
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a prepared case still knows of its CT series.
+
+    Attributes:
+        folder: where the series lies.
+        uid: SeriesInstanceUID; empty where it is not known.
+        frame_of_reference: its UID; empty where it is not known.
+    """
+
+    folder: Path
+    uid: str
+    frame_of_reference: str
 
 
 @dataclass(frozen=True)
@@ -33,7 +50,7 @@ class Frame:
 
     path: Path
     grid: Grid
-    series: "Series | None" = None
+    series: "Series | Known | None" = None
 
     @classmethod
     def of(cls, path: str | Path) -> "Frame":
@@ -42,6 +59,13 @@ class Frame:
             series = images.series_in(path)
             return cls(Path(path), series.grid, series)
         return cls(Path(path), images.read_grid(path))
+
+    @classmethod
+    def of_case(cls, path: str | Path, info: Mapping[str, Any]) -> "Frame":
+        """The scan of a prepared case, without reading it: its file or folder, and what its `case.json` holds."""
+        uids = info.get("series")
+        series = Known(Path(path), uids["uid"], uids["frame_of_reference"]) if uids else None
+        return cls(Path(path), Grid.from_json(info["original"]), series)
 
 
 @dataclass(frozen=True)
@@ -55,6 +79,7 @@ class Drawing:
         notes: on the file.
         colors: of the structures that have one, such as #E69F00, by their places in `names`.
         undrawn: names of structures that the file names, but that were never drawn.
+        series: SeriesInstanceUID of the series on which they were drawn; empty where the file does not say.
     """
 
     path: Path
@@ -63,6 +88,7 @@ class Drawing:
     notes: tuple[str, ...] = ()
     colors: Mapping[int, str] = field(default_factory=dict)
     undrawn: tuple[str, ...] = ()
+    series: str = ""
 
 
 @dataclass(frozen=True)
@@ -85,12 +111,13 @@ class Kind:
 KINDS: list[Kind] = [module.KIND for module in modules(__name__) if hasattr(module, "KIND")]
 
 
-def read(path: str | Path, frame: Frame) -> Drawing:
+def read(path: str | Path, frame: Frame, remedy: str = "give another file") -> Drawing:
     """Read the structures that were drawn on a scan.
 
     Args:
         path: their file, or a folder in which one file refers to the scan's series; other files may lie there too.
         frame: on which they are wanted.
+        remedy: what to do about a file that holds none, for messages.
 
     Raises:
         InputError: no file, or more than one, is of this scan; or it is damaged.
@@ -101,8 +128,7 @@ def read(path: str | Path, frame: Frame) -> Drawing:
             raise InputError(f"{path}: {images.missing(path)}")
         if not (kind := kind_of(path)):
             raise InputError(
-                f"{path}: is no {' or '.join(known.name for known in KINDS)}, in which structures have names; "
-                "in dataset.organs give label values, or in dataset.label another file"
+                f"{path}: is no {' or '.join(known.name for known in KINDS)}, in which structures have names; {remedy}"
             )
         return kind.read(path, frame)
     found = [(file, kind) for file in sorted(path.iterdir()) if file.is_file() and (kind := kind_of(file))]
@@ -128,12 +154,15 @@ def kind_of(path: Path) -> Kind | None:
     return next((kind for kind in KINDS if kind.is_one(path)), None)
 
 
-def matched(drawing: Drawing, organs: Mapping[str, Sequence[str]]) -> dict[str, list[int]]:
+def matched(
+    drawing: Drawing, organs: Mapping[str, Sequence[str]], where: str = "dataset.organs"
+) -> dict[str, list[int]]:
     """Find organs among the structures of a file, by names.
 
     Args:
         drawing: the file's structures.
         organs: names or patterns of each organ.
+        where: these are given, for messages.
 
     Returns:
         Of each organ the places in `drawing.names` of the structures that it is made of; none where it was not drawn.
@@ -141,18 +170,38 @@ def matched(drawing: Drawing, organs: Mapping[str, Sequence[str]]) -> dict[str, 
     Raises:
         InputError: a structure is of two organs; or none of the organs was drawn.
     """
+    found = places_of(drawing, organs, where)
+    if not any(found.values()):
+        raise InputError(f"{drawing.path}: has none of {where} but {listed(drawing)}; add their names there")
+    return found
+
+
+def places_of(drawing: Drawing, organs: Mapping[str, Sequence[str]], where: str) -> dict[str, list[int]]:
+    """As `matched`, also where none of the organs was drawn."""
     found = {organ: [i for i, name in enumerate(drawing.names) if fits(name, own)] for organ, own in organs.items()}
     for place, name in enumerate(drawing.names):
         if len(claims := [organ for organ, places in found.items() if place in places]) > 1:
             raise InputError(
-                f"{drawing.path}: structure {plain(name)} is of {' and of '.join(claims)} by dataset.organs; "
+                f"{drawing.path}: structure {plain(name)} is of {' and of '.join(claims)} by {where}; "
                 "give narrower names there"
             )
-    if not any(found.values()):
-        names = ", ".join(plain(name) for name in drawing.names[:SHOWN]) or "no structure"
-        more = ", ..." if len(drawing.names) > SHOWN else ""
-        raise InputError(f"{drawing.path}: has none of dataset.organs but {names}{more}; add their names there")
     return found
+
+
+def listed(drawing: Drawing) -> str:
+    """The names of a file's structures, as far as a line holds them."""
+    names = ", ".join(plain(name) for name in drawing.names[:SHOWN]) or "no structure"
+    return names + (", ..." if len(drawing.names) > SHOWN else "")
+
+
+def merged(drawing: Drawing, places: Sequence[int], frame: Frame, notes: list[str]) -> Array:
+    """The mask (bool, z y x) of several structures of a file together; what a person should know is added to notes."""
+    result = np.zeros(frame.grid.shape, bool)
+    for place in places:
+        mask, said = drawing.mask(place)
+        result |= mask
+        notes += said
+    return result
 
 
 def fits(name: str, patterns: Sequence[str]) -> bool:

@@ -38,6 +38,7 @@ def read(path: Path, frame: Frame) -> Drawing:
         tuple(notes),
         {place: one.color for place, one in enumerate(drawn) if one.color},
         tuple(structure.name for structure in found.structures if not structure.contours),
+        found.series,
     )
 
 

@@ -32,6 +32,7 @@ def read(path: Path, frame: Frame) -> Drawing:
         lambda place: seg.drawn(found.segments[place], found, frame.grid),
         tuple(notes),
         {place: one.color for place, one in enumerate(found.segments) if one.color},
+        series=found.series,
     )
 
 
