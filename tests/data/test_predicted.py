@@ -108,6 +108,12 @@ def test_an_organ_that_is_not_offered_is_not_missed(ct, frame, tmp_path):
     assert (found.missing, set(np.unique(found.indices))) == ([], {0, 2})
 
 
+def test_a_file_of_which_nothing_is_wanted_is_not_read(ct, frame, tmp_path):
+    write("rtstruct", ct, tmp_path / "a.dcm", masks())
+    found = collect(tmp_path / "a.dcm", frame, {})
+    assert (found.indices.any(), found.missing, found.lines()) == (False, [], [])
+
+
 @pytest.mark.parametrize("name", ["none.dcm", "none.seg.nrrd", "none", "empty"])
 def test_a_file_that_is_not_there_is_a_failure(frame, tmp_path, name):
     (tmp_path / "empty").mkdir()

@@ -169,3 +169,18 @@ def test_masks_that_the_label_map_shows_whole_change_nothing():
     reference, prediction = case(0), case(1)
     drawn = {index: reference == index for index in (1, 2, 3)}
     assert scores(reference, prediction, drawn=drawn).equals(scores(reference, prediction))
+
+
+def test_a_prediction_of_structures_that_overlap_is_measured_as_drawn_too():
+    reference, prediction = case(0), case(1)
+    before = scores(reference, prediction)
+    theirs = (prediction == 2) | (prediction == 1)
+    table = scores(reference, prediction, predicted_drawn={2: theirs})
+    alone = np.where(theirs, 2, 0).astype(np.uint8)
+    expected = scores(np.where(reference == 2, 2, 0).astype(np.uint8), alone).loc["bladder"]
+    assert table.loc["bladder"].drop("legacy").equals(expected.drop("legacy"))
+    assert table.drop("bladder").equals(before.drop("bladder"))
+    same = scores(reference, prediction, drawn={2: theirs}, predicted_drawn={2: theirs}).loc["bladder"]
+    assert (same["dice"], same["hd"], same["volume_error"]) == (1, 0, 0)
+    whole = {index: prediction == index for index in (1, 2, 3)}
+    assert scores(reference, prediction, predicted_drawn=whole).equals(before)

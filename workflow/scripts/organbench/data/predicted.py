@@ -33,6 +33,8 @@ def collect(files: Files, organs: Sequence[str], frame: Frame, where: str) -> Co
     """
     values: dict[str, dict[str, list[int]]] = {}
     for path, held in files.items():
+        if not held:  # no organ that it offers has a label
+            continue
         names = {organ: [one for one in own if isinstance(one, str)] for organ, own in held.items()}
         if any(names.values()) and finding.files_at(Path(path)):  # which then is the only one
             return named(path, names, organs, frame, where)
