@@ -31,6 +31,7 @@ import yaml
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
+ORGANS = ["brainstem", "spinal_cord", "right_parotid", "left_parotid", "mandible"]
 NO_FLIPS = {"training": {"augmentation": {"flip": []}}, "prediction": {"mirror": False}}
 THREE_D = {"dims": 3, "patch": [32, 64, 64], "batch_size": 2, "features": [16, 32, 64, 128]}
 
@@ -43,6 +44,11 @@ def some(name: str, probability: float) -> dict[str, Any]:
 def training(**settings: Any) -> dict[str, Any]:
     """A choice that changes settings of the training."""
     return {"training": settings}
+
+
+def window(low: int, high: int) -> dict[str, Any]:
+    """A choice of the HU that a network sees."""
+    return {"preprocessing": {"window": [low, high]}}
 
 
 def three_d(**augmentation: Any) -> dict[str, Any]:
@@ -78,6 +84,11 @@ CHOICES: dict[str, dict[str, Any]] = {
     "deep supervision": training(deep_supervision=True),
     "patch 48": training(patch=[48, 48]),
     "patch 96": training(patch=[96, 96]),
+    "five slices": training(context=2),
+    "window -500 to 500": window(-500, 500),
+    "window -150 to 250": window(-150, 250),
+    "largest parts kept": {"prediction": {"keep_largest": ORGANS}},
+    "no weight decay": training(weight_decay=0.0),
     "3D": three_d(),
     "3D, tilted": three_d(tilt={"probability": 0.2}),
 }
