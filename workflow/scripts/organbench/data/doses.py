@@ -144,9 +144,10 @@ def survey(
     dose = read(paths, frame_of_reference)
     highest = float(sitk.GetArrayViewFromImage(dose).max())
     labels = images.read_labels(label_path, organs, ignored)
-    gray, _ = grids.oriented(on(Grid.of(labels), dose))
+    there = on(Grid.of(labels), dose)
+    (indices, _), (gray, _) = (grids.oriented(image) for image in (labels, there))  # views, while the images live
     drawn, _ = shared_voxels.read_drawn(drawn_path, Grid.of(labels))
-    return {"highest": highest, "uncovered": uncovered(grids.oriented(labels)[0], gray, list(organs), drawn)}
+    return {"highest": highest, "uncovered": uncovered(indices, gray, list(organs), drawn)}
 
 
 def told(found: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
