@@ -44,6 +44,7 @@ def resolve(given: Mapping[str, Any], defaults: Mapping[str, Any], schema: Mappi
         InputError: an unknown key, a wrong type or an impossible value; the message names the key.
     """
     check_size(given)
+    given = as_given(given)
     config: Config = merging.merge(copy.deepcopy(dict(defaults)), schemas.coerce(given, schema))
     config = schemas.fill(config, schema)
     read_values(config)
@@ -61,6 +62,18 @@ def resolve(given: Mapping[str, Any], defaults: Mapping[str, Any], schema: Mappi
     if fault := next(faults(config), None):
         raise InputError(f"config, {fault}")
     return config
+
+
+def as_given(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A configuration that may have been resolved before (`study.yaml`) as its user gave it, its organs by names."""
+    dataset = config.get("dataset")
+    if not isinstance(dataset, Mapping) or not isinstance(names := dataset.get("structures"), Mapping):
+        return config
+    organs = dataset.get("organs")
+    if names and not (isinstance(organs, Mapping) and organs.keys() == names.keys()):
+        return config
+    known = {key: value for key, value in dataset.items() if key != "structures"}
+    return {**config, "dataset": known | ({"organs": names} if names else {})}
 
 
 def check_folder(folder: Path) -> None:
