@@ -87,9 +87,9 @@ def exchanged(labels: Tensor, unannotated: Array | None, task: Task, matrices: A
     order, flips = exchanging(task.mirrored, len(task.organs) + 1), matrices[:, 0, 0] < 0
     if unannotated is not None:
         unannotated = np.where(flips[:, None], unannotated[:, order], unannotated)
-    there = torch.tensor(order, device=labels.device)
+    others = torch.tensor(order, device=labels.device)
     flipped = torch.from_numpy(flips).to(labels.device)
-    return torch.where(flipped.reshape(-1, *(1,) * (labels.dim() - 1)), there[labels], labels), unannotated
+    return torch.where(flipped.reshape(-1, *(1,) * (labels.dim() - 1)), others[labels], labels), unannotated
 
 
 def affine(matrices: Array, patch: Sequence[int], crop: Sequence[int]) -> Tensor:

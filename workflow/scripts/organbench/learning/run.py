@@ -134,7 +134,7 @@ def annotated_in_some(training: Sequence[cases.Case], organs: Sequence[str]) -> 
     cases.check_annotated([case.info for case in training], organs)
     for index, organ in enumerate(organs, start=1):
         if without := sum(index in case.unannotated for case in training):
-            LOGGER.info("%s: not annotated in %d of %d training cases, so no loss there", organ, without, len(training))
+            LOGGER.info("%s: not annotated in %d of %d training cases, background there", organ, without, len(training))
 
 
 def write(job: Job, found: Trained) -> None:
