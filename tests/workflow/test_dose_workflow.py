@@ -183,7 +183,7 @@ def test_a_bad_dose_is_refused_before_anything_is_trained(study, tmp_path):
     assert "error: data/a/dose/dose.nii.gz: holds doses from 550 to 2900; give Gy (100 cGy are 1 Gy)" in output
     assert "error: data/b/dose/RD.1: " in output
     assert "error: 2 of 3 planned doses cannot be used; mend their files, or move them away: without" in output
-    assert "data/d" not in output
+    assert "data/d/dose" not in output
     assert not list(folder.glob("results/trained/runs/unet/*/weights.pt"))
     assert not (folder / "results/trained/logs/train").exists()
     assert jobs_to_run(folder, *STUDY)["train"] == 1
