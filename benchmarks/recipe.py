@@ -13,6 +13,7 @@ Usage: python benchmarks/recipe.py FOLDER [--work FOLDER] [--minutes 60] [--step
 """
 
 import argparse
+import copy
 import json
 import multiprocessing
 import os
@@ -31,7 +32,8 @@ import yaml
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
-ORGANS = ["brainstem", "spinal_cord", "right_parotid", "left_parotid", "mandible"]
+PATIENTS = yaml.safe_load((ROOT / "config/openkbp.yaml").read_text())
+
 NO_FLIPS = {"training": {"augmentation": {"flip": []}}, "prediction": {"mirror": False}}
 THREE_D = {"dims": 3, "patch": [32, 64, 64], "batch_size": 2, "features": [16, 32, 64, 128]}
 
@@ -87,7 +89,7 @@ CHOICES: dict[str, dict[str, Any]] = {
     "five slices": training(context=2),
     "window -500 to 500": window(-500, 500),
     "window -150 to 250": window(-150, 250),
-    "largest parts kept": {"prediction": {"keep_largest": ORGANS}},
+    "largest parts kept": {"prediction": {"keep_largest": list(PATIENTS["dataset"]["organs"])}},
     "no weight decay": training(weight_decay=0.0),
     "3D": three_d(),
     "3D, tilted": three_d(tilt={"probability": 0.2}),
@@ -104,7 +106,8 @@ def study(choice: str) -> dict[str, Any]:
     """The whole configuration of a choice, checked."""
     from organbench.study import configuration, merging, schema
 
-    given, defaults = (yaml.safe_load((ROOT / name).read_text()) for name in ("config/openkbp.yaml", "config.yaml"))
+    defaults = yaml.safe_load((ROOT / "config.yaml").read_text())
+    given = copy.deepcopy(PATIENTS)  # which merging changes
     given["models"] = {"unet": given["models"]["unet"]}
     known = schema.load(ROOT / "workflow" / "schemas" / "config.schema.yaml")
     return configuration.resolve(merging.merge(given, CHOICES[choice]), defaults, known)
