@@ -283,7 +283,8 @@ def test_whatever_the_options_images_lie_between_minus_one_and_one(options, wind
     assert (ours.dtype, tuple(ours.shape)) == (torch.float32, (2, 1, *patch))
     assert (classes.dtype, tuple(classes.shape)) == (torch.int64, (2, *patch))
     assert torch.isfinite(ours).all()
-    assert ours.abs().max() <= 1 + 2e-4  # rounding of HU to float32, in windows of a HU
+    rounding = float(np.spacing(np.float32(max(map(abs, window)))))  # of HU in float32
+    assert ours.abs().max() <= 1 + 1e-5 + 2 * rounding / (window[1] - window[0])
     assert classes.min() >= 0
     assert classes.max() <= 6
 

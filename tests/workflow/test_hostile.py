@@ -611,10 +611,13 @@ def test_links_to_files_are_followed_and_others_are_refused(tmp_path, refused):
     link = tmp_path / "volume.nii.gz"
     link.symlink_to("elsewhere/a")
     assert limited(convert, tmp_path, link, "labels.nii.gz")[0] == "read"
-    for target in ("absent", "volume.nii.gz", "elsewhere", "/dev/zero"):
+    for target in ("absent", "volume.nii.gz", "/dev/zero"):
         link.unlink()
         link.symlink_to(target)
         refused(convert, link, [f"is a link to {target}, which is no file; mend the link"], "labels.nii.gz")
+    link.unlink()
+    link.symlink_to("elsewhere")  # as a folder with a series may be
+    refused(convert, link, ["holds no CT series (no DICOM: 1 file); put the slices"], "labels.nii.gz")
     link.unlink()
     os.mkfifo(link)
     refused(convert, link, ["is no file; put one there"], "labels.nii.gz")

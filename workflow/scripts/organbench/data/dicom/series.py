@@ -130,7 +130,7 @@ def read(series: Series) -> sitk.Image:
 
 def told(others: Counter[str]) -> str:
     """What else is in a folder, in words."""
-    return ", ".join(f"{kind}: {n} files" for kind, n in sorted(others.items())) or "it is empty"
+    return ", ".join(f"{kind}: {n} file{'s' * (n > 1)}" for kind, n in sorted(others.items())) or "it is empty"
 
 
 def ordered(folder: Path, found: Sequence[Slice]) -> list[Slice]:
