@@ -203,7 +203,7 @@ def test_networks_of_other_packages_run_only_for_who_trusts_the_file(tmp_path, n
     path = pack(
         tmp_path / "model.zip", model_of(member_of(recipe, code={"torch": "torch==2"})), [{"x": torch.zeros(1)}]
     )
-    refused(path, f"its network {name} .torch torch==2. is not of OrganBench")
+    refused(path, f"its network {name} .torch==2. is not of OrganBench")
 
 
 def test_a_package_that_is_not_there_is_named(tmp_path):

@@ -264,7 +264,8 @@ def predictors(packed: Packed, device: torch.device, *, trust: bool = False) -> 
     """
     foreign = [m for m in packed.model.members if outside.is_outside(m.recipe.network["network"])]
     if foreign and not trust:
-        known = ", ".join(f"{name} {value[:40]}" for name, value in sorted(foreign[0].code.items()))
+        code = sorted(foreign[0].code.items())
+        known = ", ".join(value if "==" in value else f"{name} {value[:40]}" for name, value in code)
         raise InputError(
             f"{packed.path}: its network {plain(foreign[0].recipe.network['network'])} ({known}) is not of OrganBench, "
             "and would run with all your rights; if you trust who made the file, say --trust"
