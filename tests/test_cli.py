@@ -1,7 +1,9 @@
 """`organbench compare` on tables of studies and of other programs, run as a person runs it."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -149,3 +151,15 @@ def test_a_table_given_twice_and_tables_without_a_common_case(tmp_path, capsys):
     status, _, err = run(*paths, capsys=capsys)
     assert (status, err.count("\n")) == (2, 1)
     assert "no two models have a value on the same case and organ" in err
+
+
+def test_who_reads_only_the_first_lines_gets_no_traceback(tmp_path):
+    path, output = write(tmp_path, "both.csv", pd.concat([table("a", 0.02), table("b")])), tmp_path / "comparison.csv"
+    nobody, pipe = os.pipe()
+    os.close(nobody)  # as `| head` ends
+    command = [sys.executable, "-m", "organbench.cli", "compare", path, "--output", str(output)]
+    found = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[1])}
+    done = subprocess.run(command, stdout=pipe, stderr=subprocess.PIPE, text=True, check=False, env=found)
+    os.close(pipe)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(pd.read_csv(output)) == 3  # what was asked for is there all the same

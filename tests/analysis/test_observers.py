@@ -40,7 +40,20 @@ def test_within_is_the_verdict_on_model_and_observer(per_case):
     assert of_liver["mean_difference"] == pytest.approx(of_liver["mean"] - of_liver["observer_mean"])
     assert of_liver["ci_low"] < of_liver["mean_difference"] < of_liver["ci_high"] < 0
     assert of_liver["words"].startswith("product does not reach observer on the liver: ")
-    assert of_liver["words"].endswith(" Dice points below observer")
+    assert of_liver["words"].endswith(" Dice points worse than observer")
+
+
+def test_errors_with_a_sign_are_told_by_their_size(per_case):
+    """A model whose doses are too low by 3 Gy is worse than an observer whose are too high by 1, and not lower by 4."""
+    error = per_case["model"].map({"observer": 1.0, "net": -0.5, "product": -3.0})
+    dosed = per_case.assign(dmean_error=error * per_case["dice"])
+    found = observers.within(compare(dosed, {}, ["observer", "product"]), summarise(dosed), ["observer"])
+    table = found[found["metric"] == "dmean_error"].set_index(["model", "organ"])
+    for model, words in (("product", "Gy of mean dose worse than"), ("net", "Gy of mean dose better than")):
+        row = table.loc[(model, "liver")]
+        assert min(row["mean"], row["observer_mean"]) > 0
+        assert row["mean_difference"] == pytest.approx(row["mean"] - row["observer_mean"])
+        assert f"{words} observer" in row["words"]
 
 
 def test_the_order_of_models_does_not_matter(per_case):

@@ -238,6 +238,21 @@ def test_who_misses_less_may_win():
     assert (row["verdict"], row["missed_b"]) == ("better", 2)
 
 
+def test_where_no_dose_covers_an_organ_nobody_misses_it():
+    """But who finds nothing of an organ that has a dose does, and who draws so little that it has no D1cc."""
+    columns = ("model", "seed", "case", "organ", "dice", "dmean_error", "reference_dmean_gy")
+    errors = {"a": 1.0, "b": 2.0}.items()
+    dosed = [(model, 0, f"c{i}", "liver", 0.9, error, 20.0) for i in range(9) for model, error in errors]
+    bare = [(model, 0, f"bare{i}", "liver", 0.9, NAN, NAN) for i in range(4) for model in "ab"]
+    missed = [("a", 0, "missed", "liver", 0.0, NAN, 20.0), ("b", 0, "missed", "liver", 0.9, 2.0, 20.0)]
+    alone = [("a", 0, "alone", "liver", 0.9, NAN, NAN)]  # which b was not given
+    row = on_the_liver(table(dosed + bare + missed + alone, columns), metric="dmean_error")
+    assert (row["n"], row["missing"], row["missed_a"], row["missed_b"]) == (9, 5, 1, 0)
+    row = on_the_liver(table(dosed + bare + alone, columns), metric="dmean_error")
+    assert (row["missed_a"], row["missed_b"]) == (0, 0)
+    assert "misses" not in row["words"]
+
+
 def test_an_organ_that_is_not_there_is_not_missed():
     columns = ("model", "seed", "case", "organ", "dice", "recall", "hd95")
     rows = [(model, seed, f"c{i}", "liver", 0.9, 0.9, 3.0) for model in "ab" for seed in (0, 1) for i in range(9)]

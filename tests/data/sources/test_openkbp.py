@@ -215,7 +215,7 @@ def test_a_patient_is_fetched(server, fetch, tmp_path, faults):
 
 def test_another_patient_is_refused_after_a_second_try(server, fetch, tmp_path):
     server.files[f"/{ADDRESS}/pt_1/ct.csv"] = encode(*patient(2))["ct.csv"]
-    with pytest.raises(InputError, match=r"pt_1: is not the patient that it should be \(the checksum of its voxels"):
+    with pytest.raises(InputError, match=r"pt_1: is not the patient that it should be \(its voxels are others\)"):
         fetch()
     assert server.times(f"/{ADDRESS}/pt_1/ct.csv") == 2
     assert not list(tmp_path.rglob("*.nii.gz"))
@@ -246,7 +246,7 @@ def test_a_dose_is_fetched(server, fetch_dose, tmp_path, faults):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (encode(*patient(1), dose=planned(2))["dose.csv"], "the checksum of its voxels differs"),
+        (encode(*patient(1), dose=planned(2))["dose.csv"], "its voxels are others"),
         (b",data\n7,\n", "dose.csv: lists a voxel without its value"),
         (b",data\n", "dose.csv: has no voxels"),
         (b"<html>busy</html>", "dose.csv: is not a list of voxels|dose.csv: has no voxels"),

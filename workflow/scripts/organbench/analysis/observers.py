@@ -34,11 +34,14 @@ def within(comparison: pd.DataFrame, summary: pd.DataFrame, observers: Collectio
     Returns:
         A row per metric, observer, model that is none, and organ (with `all`): metric, observer, model, organ, n
         (patients that both have a value on); observer_mean and mean (of all patients that each has a value on, see
-        `statistics.summarise`); mean_difference (model minus observer, on the same patients) with ci_low and ci_high,
+        `statistics.summarise`; of an error with a sign the mean of its size, as that is what is compared);
+        mean_difference (model minus observer, on the same patients) with ci_low and ci_high,
         margin, p_equivalence_holm, scope, verdict (on the model) and verdict_weights, see `verdicts`; within (yes:
         equivalent or better, no: worse, or undecided) and within_weights, the same of its weights; words.
     """
-    means = summary.set_index(["metric", "model", "organ"])["mean"]
+    signed = summary["metric"].map(lambda metric: METRICS[metric].is_signed)
+    means = summary.assign(mean=summary["mean"].where(~signed, summary["mean_absolute"]))
+    means = means.set_index(["metric", "model", "organ"])["mean"]
     rows = []
     for row in comparison.to_dict("records"):
         sides = row["model_a"], row["model_b"]
@@ -72,7 +75,7 @@ def sentence(row: Mapping[str, Any], found: str) -> str:
     if not row["n"]:
         return f"no patient gives both {model} and {observer} a value {organ}"
     advantage = sign(row["metric"]) * metric.scale * row["mean_difference"]
-    size = f"{abs(advantage):.1f} {metric.points} {'above' if advantage >= 0 else 'below'} {observer}"
+    size = f"{abs(advantage):.1f} {metric.points} {'better' if advantage >= 0 else 'worse'} than {observer}"
     words = {
         "yes": f"{model} is within {observer} {organ}",
         "no": f"{model} does not reach {observer} {organ}",

@@ -255,7 +255,7 @@ def misses(per_case: pd.DataFrame, metric: str, models: Sequence[str]) -> pd.Dat
     """The share of each model's runs in which it misses an organ that is there, so that a metric has no value.
 
     Such as a distance to nothing. The organ is there where the recall has a value, or, in a table without recall, where
-    Dice has one.
+    Dice has one. Where the reference lacks what the metric needs, such as a planned dose, nobody misses anything.
 
     Args:
         per_case: see `case_values`; needs the column dice.
@@ -267,6 +267,8 @@ def misses(per_case: pd.DataFrame, metric: str, models: Sequence[str]) -> pd.Dat
     """
     rows = per_case[per_case["model"].isin(models)]
     there = rows["recall" if "recall" in rows else "dice"].notna()
+    if (needed := METRICS[metric].needs) in rows:
+        there &= rows[needed].notna()
     missed = (there & rows["dice"].notna() & rows[metric].isna()).astype(float)
     wide = means_of_runs(rows, missed, models).fillna(0.0)
     return with_all(wide, wide.groupby("case").sum())

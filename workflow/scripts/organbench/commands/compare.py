@@ -52,13 +52,13 @@ def compare(given: argparse.Namespace) -> None:
     margins = dict(map(margin, given.margin))
     per_case, notes = comparing.gather(given.tables, given.metric or [])
     found = comparing.judge(per_case, given.metric or [], margins, given.fixed)
+    if given.output:
+        tables.write(found, given.output)
     for note in notes:
         print(note, file=sys.stderr)
     for metric, rows in found.groupby("metric", sort=False):
         print(f"{metric}:")
         print("".join(f"  {words}\n" for words in rows["words"]), end="")
-    if given.output:
-        tables.write(found, given.output)
 
 
 def margin(text: str) -> tuple[str, float]:

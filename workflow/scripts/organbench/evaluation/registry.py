@@ -15,8 +15,9 @@ One rule for empty masks, which decides the means of organs that few scans show:
 
 NaN is left out of every mean, and `n` says how many cases were left in. So a network that misses an organ altogether is
 not punished by its distances, nor by its doses: read them together with Dice or NSD. Of the doses only the reference's
-own stays where the prediction is empty. All are NaN where the planned dose does not cover the whole reference; where a
-prediction goes beyond the dose's grid, it receives 0 Gy there, as that is where the plan's dose ends.
+own stays where the prediction is empty, and of D1cc where it holds less than 1 ml. All are NaN where the planned dose
+does not cover the whole reference; where a prediction goes beyond the dose's grid, it receives 0 Gy there, as that is
+where the plan's dose ends.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ class Metric:
         drawn: its place among the figures of metrics; 0: it has none.
         shown: its place in the viewer's table; 0: it is not there.
         dosed: it is of a planned dose, and only studies that have one have it.
+        needs: what the reference has to have for it; without that no prediction has a value, and none is missed.
     """
 
     of: Callable[[Pair], float]
@@ -64,6 +66,7 @@ class Metric:
     drawn: int = 0
     shown: int = 0
     dosed: bool = False
+    needs: str = ""
 
     @property
     def is_signed(self) -> bool:
@@ -189,6 +192,7 @@ MEASURED: Mapping[str, Metric] = {
         citation="vandijk2020",
         drawn=4,
         shown=11,
+        needs="reference_dmean_gy",
     ),
     "d2_error": dose_difference(
         dose_error("d2"),
@@ -196,12 +200,14 @@ MEASURED: Mapping[str, Metric] = {
         "\N{GREEK CAPITAL LETTER DELTA}D2%",
         points="Gy of D2%",
         citation="icru2010",
+        needs="reference_d2_gy",
     ),
     "d1cc_error": dose_difference(
         dose_error("d1cc"),
         "difference in D1cc",
         "\N{GREEK CAPITAL LETTER DELTA}D1cc",
         points="Gy of D1cc",
+        needs="reference_d1cc_gy",
     ),
     "dmax_error": dose_difference(
         dose_error("dmax"),
@@ -211,6 +217,7 @@ MEASURED: Mapping[str, Metric] = {
         citation="vandijk2020",
         drawn=5,
         shown=12,
+        needs="reference_dmax_gy",
     ),
     "reference_dmean_gy": gray(reference_dose("dmean"), "mean dose of the reference", "reference mean dose"),
     "predicted_dmean_gy": gray(predicted_dose("dmean"), "mean dose of the predicted contour", "mean dose"),

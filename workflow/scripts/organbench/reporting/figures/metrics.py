@@ -36,8 +36,8 @@ def metric_by_organ(
     cases, how many have no value, and the mean's standard deviation over training seeds. Where rows are too narrow for
     numbers there are none, where they are too narrow for points the organs stand in two columns. Distances that vary by
     more than `DECADES` are on a logarithmic axis, on which 0 lies at the left end. Of a difference that has a sign the
-    mean of its size stands at the right, too. What another human reaches is a line
-    through the organ's row, with a band for its interval: what a network has to reach.
+    mean of its size stands at the right, too. What another human reaches is a line through the organ's row, with a band
+    for its interval: what a network has to reach.
 
     Args:
         per_case: see `statistics.case_values`; needs the metric's column.

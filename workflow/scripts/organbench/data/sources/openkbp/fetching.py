@@ -23,12 +23,10 @@ from organbench.data.sources import downloads
 
 CUBE = (128, 128, 128)
 CONTOURS = {"Brainstem": 1, "SpinalCord": 2, "RightParotid": 3, "LeftParotid": 4, "Mandible": 5}  # label values
-MOMENTS = (
-    0.01  # Gy or mm that a dose's may be off: the listed ones are of hundredths of a Gy, the source has thousandths
-)
+# Gy or mm that a dose's moments may be off: the listed ones are of hundredths of a Gy, the source has thousandths.
+MOMENTS = 0.01
 MARGIN = 2  # voxels kept around those that the CT knows
 LIMIT = CUBE[0] * CUBE[1] * CUBE[2] * len("2097151,4095.0\n")  # bytes; no file lists a voxel twice
-
 
 Images = tuple[sitk.Image, ...]
 
@@ -56,7 +54,6 @@ def fetch(
         InputError: as `downloads.download`; or the server sends, twice, something else than this patient.
     """
     files = (*(f"{name}.csv" for name in CONTOURS), "ct.csv")
-
     wanted = [checksums[kind] for kind in ("volume", "labels")]
 
     def are_wanted(found: Images) -> bool:
@@ -125,7 +122,7 @@ def download_and_read(
         else:
             if are_wanted(found):
                 return found
-            reason = "the checksum of its voxels differs"
+            reason = "its voxels are others"
         shutil.rmtree(folder)
     raise InputError(f"{source}: is not the patient that it should be ({reason}); check dataset.openkbp.address")
 
