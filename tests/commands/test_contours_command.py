@@ -168,6 +168,24 @@ def test_what_is_wrong_is_told_in_one_line(
     assert not (tmp_path / "out.nii.gz").exists()
 
 
+@pytest.mark.parametrize("output", ["ct/0003", "labels.nii.gz", "names.csv", "rtss.nii.gz", "out.mhd", "out.png", "ct"])
+def test_what_is_read_is_not_replaced_and_files_are_named_for_what_they_hold(
+    tmp_path, capsys, write_image, ct, values, names, output
+):
+    labels = write_image("labels.nii.gz", values, spacing=PLAIN.spacing, origin=PLAIN.origin)
+    rtss, output = tmp_path / "rtss.nii.gz", tmp_path / output
+    given = ("write", labels, ct, "--names", names, "--output")
+    assert run(*given, rtss, capsys=capsys)[0] == 0
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    if output.exists() and output != rtss:
+        status, _, err = run(*given, output, capsys=capsys)
+        assert (status, err.count("\n")) == (2, 1)
+    status, _, err = run("read", rtss, ct, "--names", names, "--output", output, capsys=capsys)
+    assert (status, err.count("\n")) == (2, 1)
+    assert "disk" not in err
+    assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+
 def test_a_structure_set_of_another_scan(tmp_path, capsys, ct, values):
     write_series(tmp_path / "other", np.zeros(PLAIN.shape, int), PLAIN)
     scan = series.find(tmp_path / "other")
