@@ -133,6 +133,15 @@ def images_of(path):
     return sitk.GetArrayFromImage(images.read(path))
 
 
+def test_labels_beside_the_ct_are_told(tmp_path, capsys, write_image, ct, values, names):
+    origin = np.array(PLAIN.origin) - [0.8 * 3, 0, 0]
+    labels = write_image("labels.nii.gz", values, spacing=PLAIN.spacing, origin=origin)
+    status, _, err = run("write", labels, ct, "--names", names, "--output", tmp_path / "a.dcm", capsys=capsys)
+    assert status == 0
+    lost = np.count_nonzero(values[..., :3])
+    assert f"labels.nii.gz: {lost} of its labelled voxels lie outside the CT and were left out\n" in err
+
+
 def test_what_is_left_out_is_told(tmp_path, capsys, write_image, ct, values):
     (tmp_path / "names.csv").write_text("value,name\n1,liver\n")
     labels = write_image("labels.nii.gz", values, spacing=PLAIN.spacing, origin=np.array(PLAIN.origin) + 0.3)
@@ -141,6 +150,7 @@ def test_what_is_left_out_is_told(tmp_path, capsys, write_image, ct, values):
     )
     assert status == 0
     assert "values without a name are left out: 2, 3" in err
+    assert "of its labelled voxels lie outside the CT" not in err
     assert "on another grid than the CT: brought there by nearest neighbour, up to 0.52 mm" in err
 
 
