@@ -133,6 +133,15 @@ def images_of(path):
     return sitk.GetArrayFromImage(images.read(path))
 
 
+def test_labels_beside_the_ct_are_told(tmp_path, capsys, write_image, ct, values, names):
+    origin = np.array(PLAIN.origin) - [0.8 * 3, 0, 0]
+    labels = write_image("labels.nii.gz", values, spacing=PLAIN.spacing, origin=origin)
+    status, _, err = run("write", labels, ct, "--names", names, "--output", tmp_path / "a.dcm", capsys=capsys)
+    assert status == 0
+    lost = np.count_nonzero(values[..., :3])
+    assert f"labels.nii.gz: {lost} of its labelled voxels lie outside the CT and were left out\n" in err
+
+
 def test_what_is_left_out_is_told(tmp_path, capsys, write_image, ct, values):
     (tmp_path / "names.csv").write_text("value,name\n1,liver\n")
     labels = write_image("labels.nii.gz", values, spacing=PLAIN.spacing, origin=np.array(PLAIN.origin) + 0.3)
@@ -141,6 +150,7 @@ def test_what_is_left_out_is_told(tmp_path, capsys, write_image, ct, values):
     )
     assert status == 0
     assert "values without a name are left out: 2, 3" in err
+    assert "of its labelled voxels lie outside the CT" not in err
     assert "on another grid than the CT: brought there by nearest neighbour, up to 0.52 mm" in err
 
 
@@ -166,6 +176,24 @@ def test_what_is_wrong_is_told_in_one_line(
     assert words in err
     assert err.count("\n") == 1
     assert not (tmp_path / "out.nii.gz").exists()
+
+
+@pytest.mark.parametrize("output", ["ct/0003", "labels.nii.gz", "names.csv", "rtss.nii.gz", "out.mhd", "out.png", "ct"])
+def test_what_is_read_is_not_replaced_and_files_are_named_for_what_they_hold(
+    tmp_path, capsys, write_image, ct, values, names, output
+):
+    labels = write_image("labels.nii.gz", values, spacing=PLAIN.spacing, origin=PLAIN.origin)
+    rtss, output = tmp_path / "rtss.nii.gz", tmp_path / output
+    given = ("write", labels, ct, "--names", names, "--output")
+    assert run(*given, rtss, capsys=capsys)[0] == 0
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    if output.exists() and output != rtss:
+        status, _, err = run(*given, output, capsys=capsys)
+        assert (status, err.count("\n")) == (2, 1)
+    status, _, err = run("read", rtss, ct, "--names", names, "--output", output, capsys=capsys)
+    assert (status, err.count("\n")) == (2, 1)
+    assert "disk" not in err
+    assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
 
 
 def test_a_structure_set_of_another_scan(tmp_path, capsys, ct, values):

@@ -13,6 +13,7 @@ from packs import member_of, model_of, network_of, pack, recipe_of
 from tiny import ORGANS, label_map, write_patient
 
 from organbench import cli
+from organbench.data import slicer
 from organbench.data.dicom import rtstruct, series, structures
 
 PLACE = Path(cli.__file__).parents[1]
@@ -69,10 +70,13 @@ def test_one_scan_into_a_file_of_another_format(tmp_path, model, patients, capsy
         (["--organs", "livr"], "did you mean liver?"),
         (["--format", "rtstruct"], "is no DICOM series, so rtstruct has nothing to refer to"),
         (["--threads", "0"], "--threads 0: give a number of 1 or more"),
-        (["--output", "{scans}/a.nii.gz"], "would replace the scan"),
-        (["--output", "{scans}"], "would replace the scan"),
+        (["--output", "{scans}/a.nii.gz"], "would replace what is read"),
+        (["--output", "{scans}"], "would replace what is read"),
         (["{scans}", "--output", "out.nii.gz"], "is a file, and there are 2 scans"),
         (["nowhere"], "nowhere: no scan is there"),
+        (["--output", "out.mhd"], "out.mhd: is no name of a file of --format nifti; name one that ends in .nii.gz,"),
+        (["--output", "out.dcm"], "out.dcm: is no name of a file of --format nifti"),
+        (["--format", "rtstruct", "--output", "out.nii.gz"], "is no name of a file of --format rtstruct"),
     ],
 )
 def test_what_is_wrong_is_told_in_one_line(tmp_path, model, patients, capsys, arguments, words):
@@ -121,12 +125,30 @@ def test_a_series_gets_an_rtstruct(tmp_path, model, capsys):
     found, ct = rtstruct.read(output / "p1-CT.dcm"), series.find(tmp_path / "p1" / "CT")
     assert found.series == ct.uid
     labels = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "nifti" / "p1-CT.nii.gz")))
-    assert {structure.name for structure in found.structures} == {
-        organ for organ, (value,) in ORGANS.items() if (labels == value).any()
-    }
+    assert [structure.name for structure in found.structures] == list(ORGANS)  # as the workflow writes it
     for structure in found.structures:
         mask = structures.mask(structure, ct.grid, found.path)
         assert np.array_equal(mask, labels == ORGANS[structure.name][0])
+
+
+def test_neither_a_slice_nor_the_model_is_replaced(tmp_path, model, capsys):
+    write_patient(tmp_path, "a", label_map())
+    as_series(tmp_path / "volume-a.nii.gz", tmp_path / "CT", name="{z}.dcm")
+    model.rename(tmp_path / "model.dcm")
+    for output in (tmp_path / "CT" / "1.dcm", tmp_path / "model.dcm"):
+        before = output.read_bytes()
+        given = ("segment", tmp_path / "model.dcm", tmp_path / "CT", "--format", "rtstruct", "--output", output)
+        status, out, err = run(*given, capsys=capsys)
+        assert (status, out, err.count("\n")) == (2, "", 1)
+        assert "would replace what is read; name another place" in err
+        assert output.read_bytes() == before
+
+
+def test_a_segmentation_for_slicer_has_names(tmp_path, model, patients, capsys):
+    output = tmp_path / "out.seg.nrrd"
+    status, *_ = run("segment", model, patients / "a.nii.gz", "--output", output, capsys=capsys)
+    assert status == 0
+    assert [segment.name for segment in slicer.read(output).segments] == list(ORGANS)
 
 
 def test_a_series_without_names_is_refused_before_it_is_segmented(tmp_path, model, capsys, monkeypatch):

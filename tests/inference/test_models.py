@@ -137,6 +137,16 @@ def replace(said, key, value):
         (("name",), 7, "says what cannot be .names"),
         (("organs",), {"liver\n": [1], "b": [2]}, "says what cannot be .names"),
         (("members", 0, "code"), {"torch": 2}, "says what cannot be .hashes"),
+        (("organs",), {"a": [1], "b": [1]}, "says what cannot be .label values of one organ each"),
+        (("members", 0, "recipe", "flips"), ["q"], "says what cannot be .flips"),
+        (("members", 0, "recipe", "flips"), 5, "says what cannot be"),
+        (
+            ("members", 0, "recipe", "network"),
+            {"network": "unet", "features": [4] * 3000},
+            "weights than the file",
+        ),
+        (("files",), [], "does not hold the files that its model.json names"),
+        (("files",), None, "says what cannot be"),
         (("files", "card.md"), "0" * 64, "card.md in it was changed after it was packed"),
     ],
 )

@@ -14,7 +14,7 @@ from pydicom.sequence import Sequence
 from pydicom.uid import ImplicitVRLittleEndian, RTStructureSetStorage, generate_uid
 
 from organbench.core.errors import InputError
-from organbench.data.dicom import contours, rtstruct, series
+from organbench.data.dicom import contours, rtstruct, series, structures
 from organbench.data.dicom.structures import Structure
 from organbench.data.grids import Grid
 
@@ -212,10 +212,12 @@ def test_what_lies_outside_is_told_and_all_of_it_refused(tmp_path):
 
 
 def test_a_contour_that_is_there_twice_is_taken_once(tmp_path):
-    items = [(1, square(1), "CLOSED_PLANAR")] * 2
-    mask, (note,) = drawn(structure_set(tmp_path / "a.dcm", items))
-    assert mask.sum() == 16
-    assert "1 of its contours are there twice" in note
+    again = [square(1), np.roll(square(1), 2, axis=0), square(1)[::-1], np.vstack([square(1), square(1)[:1]])]
+    for points in again:
+        items = [(1, square(1), "CLOSED_PLANAR"), (1, points, "CLOSED_PLANAR")]
+        mask, (note,) = drawn(structure_set(tmp_path / "a.dcm", items))
+        assert mask.sum() == 16
+        assert "1 of its contours are there twice" in note
 
 
 def test_contours_smaller_than_a_voxel_are_told(tmp_path):
@@ -362,6 +364,15 @@ def test_a_million_contours(tmp_path):
     refused(tmp_path / "b.dcm", "as no RTSTRUCT does")
 
 
+def test_more_points_or_crossings_than_anyone_draws(tmp_path, monkeypatch):
+    path = structure_set(tmp_path / "a.dcm", [(1, square(1), "CLOSED_PLANAR")])
+    monkeypatch.setattr(structures, "MOST_CROSSINGS", 7)  # the square of 4 x 4 voxels has twice 4 rows
+    with pytest.raises(InputError, match="go to and fro"):
+        drawn(path)
+    monkeypatch.setattr(rtstruct, "MOST_NUMBERS", 10)
+    refused(path, "numbers and more, as no RTSTRUCT does")
+
+
 def test_what_is_no_rtstruct(tmp_path, ct):
     refused(tmp_path / "none.dcm", "there is no such file")
     (tmp_path / "text.dcm").write_text("structures")
@@ -380,6 +391,17 @@ def test_names_that_cannot_be_stored(tmp_path, ct, name):
     with pytest.raises(InputError, match="cannot be a structure's name"):
         rtstruct.write({name: masks()["ring"]}, ct, tmp_path / "a.dcm", **PROGRAM)
     assert not (tmp_path / "a.dcm").exists()
+
+
+@pytest.mark.parametrize("changes", [{"algorithm": "a" * 65}, {"algorithm": ""}, {"version": "1\\2"}])
+def test_an_algorithm_that_cannot_be_stored(tmp_path, ct, changes):
+    with pytest.raises(InputError, match="of an algorithm, which has 1 to 64 letters"):
+        rtstruct.write({"a": masks()["ring"]}, ct, tmp_path / "a.dcm", **{**PROGRAM, **changes})
+
+
+def test_nothing_to_write(tmp_path, ct):
+    with pytest.raises(InputError, match="there is no structure to write"):
+        rtstruct.write({}, ct, tmp_path / "a.dcm", **PROGRAM)
 
 
 def test_masks_of_another_size(tmp_path, ct):

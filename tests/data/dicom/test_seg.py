@@ -100,6 +100,26 @@ def test_a_prediction_that_found_nothing(tmp_path):
     assert (mask.any(), notes) == (False, [])
 
 
+def test_names_of_patients_in_several_character_sets(tmp_path):
+    def change(header, z):
+        header.SpecificCharacterSet = ["", "ISO 2022 IR 87"]
+        header.PatientName = "Yamada^Tarou=山田^太郎"
+
+    write_series(tmp_path / "ct", np.zeros(SIZE[::-1], int), PLAIN, change=change)
+    seg.write({"左肺": masks()["left"]}, series.find(tmp_path / "ct"), tmp_path / "seg.dcm", **PROGRAM)
+    header = pydicom.dcmread(tmp_path / "seg.dcm")
+    assert str(header.PatientName) == "Yamada^Tarou=山田^太郎"
+    assert header.SegmentSequence[0].SegmentLabel == "左肺"
+
+
+def test_frames_that_lie_far_apart_set_aside_no_memory(tmp_path, monkeypatch):
+    seg.write({"left": masks()["left"]}, scan(tmp_path / "ct"), tmp_path / "seg.dcm", **PROGRAM)
+    found = seg.read(tmp_path / "seg.dcm")
+    monkeypatch.setattr(seg, "LARGEST_BYTES", 10)
+    with pytest.raises(InputError, match="lie so far apart as in no SEG"):
+        seg.drawn(found.segments[0], found, PLAIN)
+
+
 def test_what_cannot_be_written(tmp_path):
     ct = scan(tmp_path / "ct")
     with pytest.raises(InputError, match="overlaps another structure"):

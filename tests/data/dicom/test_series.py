@@ -179,6 +179,22 @@ def test_a_folder_that_is_none_or_empty_is_refused(tmp_path):
         series.find(tmp_path)
 
 
+def test_slices_that_are_stored_in_other_ways_than_the_first_are_read(tmp_path, hu):
+    """As the first one's, which has no value below 0, HU of the others would turn over to 65 000."""
+
+    def change(header, z):
+        header.PixelRepresentation, header.BitsStored = z % 2, 12 + z % 2
+        header.HighBit = header.BitsStored - 1
+        header.RescaleIntercept = -1024 * (z > 1)
+        header.PixelData = (stored[z] - header.RescaleIntercept).astype("<i2").tobytes()
+
+    stored = np.clip(hu, -1000, 3000)
+    stored[0] = np.abs(stored[0])
+    wanted = grid(SIZE, (1, 1, 2))
+    write_series(tmp_path, stored, wanted, change=change)
+    found(tmp_path, stored, wanted)
+
+
 def test_hu_between_whole_numbers_are_read_as_such(tmp_path, hu):
     write_series(tmp_path, hu, grid(SIZE, (1, 1, 2)), change=setting(RescaleSlope=0.5, RescaleIntercept=-2048.25))
     voxels = sitk.GetArrayFromImage(series.read(series.find(tmp_path)))

@@ -71,8 +71,11 @@ def read(given: argparse.Namespace) -> None:
     Raises:
         InputError: the CT, the structures or their names cannot be read, or do not belong together.
     """
+    from organbench.core import files
     from organbench.data import images, slicer, structures
 
+    images.check_name(given.output)
+    files.check_new(given.output, [given.structures, given.ct, *([given.names] if given.names else [])])
     ct = images.series_in(given.ct)
     frame = structures.Frame(given.ct, ct.grid, ct)
     drawing = structures.read(given.structures, frame)
@@ -168,12 +171,14 @@ def write(given: argparse.Namespace) -> None:
     Raises:
         InputError: the CT, the label map or the names cannot be used.
     """
+    from organbench.core import files
     from organbench.core.version import VERSION
     from organbench.data import images
     from organbench.data.dicom import drawings
     from organbench.evaluation.folders import read_organs
     from organbench.reporting.colours import ORGAN_COLOURS, palette
 
+    files.check_new(given.output, [given.labels, given.ct, given.names])
     names = read_organs(given.names)
     ct = images.series_in(given.ct)
     masks, notes = drawings.of_labels(given.labels, names, ct)

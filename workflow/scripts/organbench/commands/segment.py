@@ -59,7 +59,7 @@ def segment(given: argparse.Namespace) -> None:
     if given.threads is not None and given.threads < 1:
         raise InputError(f"--threads {given.threads}: give a number of 1 or more")
     scans = inputs.find(given.inputs)
-    outputs = targets(scans, given.output, given.format)
+    outputs = targets(scans, given.output, given.format, given.model)
     segmenter = new_patients.load(given.model, device=given.device, threads=given.threads, trust=given.trust)
     organs = [organ.strip() for organ in given.organs.split(",")] if given.organs else []
     new_patients.check_organs(segmenter.model, organs)
@@ -83,22 +83,27 @@ def tell(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def targets(scans: Sequence["Input"], output: Path, kind: str) -> list[Path]:
+def targets(scans: Sequence["Input"], output: Path, kind: str, model: Path) -> list[Path]:
     """Where the result of each scan goes.
 
     Raises:
-        InputError: several would go into one file, one would replace a scan, or a format cannot be written.
+        InputError: several would go into one file, one would replace the model, a scan or a file of it, or a format
+            cannot be written.
     """
-    from organbench.data import formats
+    from organbench.core import files
+    from organbench.data import formats, images
 
-    is_file = bool(formats.suffix_of(output)) if kind == "nifti" else output.name.lower().endswith(SUFFIXES[kind])
+    ends = (*images.WRITTEN, *(suffix for known in formats.FORMATS for suffix in known.suffixes), ".dcm")
+    is_file = output.name.lower().endswith(ends) and not output.is_dir()
+    if is_file and not output.name.lower().endswith(images.WRITTEN if kind == "nifti" else SUFFIXES[kind]):
+        fitting = ", ".join(images.WRITTEN) if kind == "nifti" else SUFFIXES[kind]
+        raise InputError(f"--output {output}: is no name of a file of --format {kind}; name one that ends in {fitting}")
     if is_file and len(scans) > 1:
         raise InputError(f"--output {output}: is a file, and there are {len(scans)} scans; name a folder")
     found = [output] if is_file else [output / f"{scan.name}{SUFFIXES[kind]}" for scan in scans]
-    there = {scan.path.resolve() for scan in scans}
+    given = [model, *(scan.path for scan in scans)]
     for scan, target in zip(scans, found, strict=True):
-        if target.resolve() in there:
-            raise InputError(f"--output {output}: would replace the scan {target}; name another place")
+        files.check_new(target, given)
         if kind != "nifti" and not scan.is_series:
             raise InputError(f"{scan.path}: is no DICOM series, so {kind} has nothing to refer to; use --format nifti")
     return found
@@ -115,7 +120,7 @@ def segment_one(segmenter: "Segmenter", scan: "Input", output: Path, organs: Seq
     prepared = segmenter.scan(volume, scan.path)
     with bar(scan.name, len(prepared.image)) as drawn:
         segmented = segmenter.segment(prepared, organs, drawn.advance)
-    write(segmenter, segmented, output, kind, found)
+    write(segmenter, segmented, output, kind, found, organs)
     for note in segmented.notes:
         tell(f"{scan.path}: {note}")
     volumes = ", ".join(f"{organ} {ml:.1f} ml" for organ, ml in segmented.volumes_ml.items() if ml or organ in organs)
@@ -132,23 +137,34 @@ def check_structures(segmenter: "Segmenter", series: "Series", output: Path) -> 
     rtstruct.check_masks(dict.fromkeys(segmenter.model.organs, nothing), series, output)
 
 
-def write(segmenter: "Segmenter", segmented: "Segmented", output: Path, kind: str, series: "Series | None") -> None:
-    """Write what was made of a scan."""
+def write(
+    segmenter: "Segmenter",
+    segmented: "Segmented",
+    output: Path,
+    kind: str,
+    series: "Series | None",
+    wanted: Sequence[str],
+) -> None:
+    """Write what was made of a scan: of files that have names of organs, all that are wanted, found or not."""
     import SimpleITK as sitk
 
     from organbench.core.version import VERSION
-    from organbench.data import conversion, images
+    from organbench.data import conversion, images, slicer
+    from organbench.data.grids import Grid
+    from organbench.reporting.colours import ORGAN_COLOURS, palette
 
     organs = segmenter.model.organs
     indices = sitk.GetArrayViewFromImage(segmented.labels)
+    masks = {organ: indices == index for index, organ in enumerate(organs, start=1) if organ in wanted or not wanted}
+    colors = palette(organs, ORGAN_COLOURS)
+    if kind == "nifti" and slicer.is_one(output):
+        slicer.write(masks, Grid.of(segmented.labels), output, colors=colors)
+        return
     if series is None or kind == "nifti":
         labels = sitk.GetImageFromArray(conversion.label_values(organs)[indices])
         labels.CopyInformation(segmented.labels)
         images.write(labels, output)
         return
     from organbench.data.dicom import drawings
-    from organbench.reporting.colours import ORGAN_COLOURS, palette
 
-    masks = {organ: indices == index for index, organ in enumerate(organs, start=1) if segmented.volumes_ml[organ]}
-    colors = palette(organs, ORGAN_COLOURS)
     drawings.write(kind, masks, series, output, colors=colors, algorithm=segmenter.model.name, version=VERSION)

@@ -5,7 +5,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,23 @@ def atomic(path: str | Path) -> Iterator[Path]:
     except OSError as error:
         reason = error.strerror or str(error)  # NumPy gives none when a disk is full
         raise InputError(f"{path}: cannot be written ({reason}); mend the disk or its rights and run again") from error
+
+
+def check_new(output: Path, given: Iterable[Path]) -> None:
+    """Check that what is written replaces nothing of what it is made of.
+
+    Args:
+        output: a file.
+        given: files, and folders whose files are read.
+
+    Raises:
+        InputError: it does, or is a folder.
+    """
+    if output.is_dir():
+        raise InputError(f"--output {output}: is a folder; name a file")
+    for path in given:
+        if output.resolve() == path.resolve() or (output.exists() and output.resolve().parent == path.resolve()):
+            raise InputError(f"--output {output}: would replace what is read; name another place")
 
 
 def parts(path: str | Path) -> list[Path]:

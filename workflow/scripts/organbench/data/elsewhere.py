@@ -172,3 +172,19 @@ def on_grid(labels: Array, source: Grid, target: Grid) -> tuple[Array, float, fl
         farthest = max(farthest, float(np.sqrt((off**2).sum(axis=0)).max()))
         inside += int(np.count_nonzero(there))
     return result, farthest, inside / target.voxels
+
+
+def beyond(labels: Array, source: Grid, target: Grid) -> int:
+    """How many voxels of a label map (z y x, on the source grid), background apart, have no place on another grid."""
+    if not any(grids.differences(target, source)):
+        return 0
+    to_target = np.linalg.inv(np.reshape(target.direction, (3, 3)) * target.spacing)  # mm to voxels, x y z
+    steps = to_target @ (np.reshape(source.direction, (3, 3)) * source.spacing)
+    first = to_target @ (np.asarray(source.origin) - target.origin)
+    count = 0
+    for z, labelled in enumerate(labels):
+        y, x = np.nonzero(labelled)
+        places = np.column_stack([x, y, np.full(len(x), z)]) @ steps.T + first
+        nearest = np.floor(places.round(6) + 0.5)
+        count += int(np.count_nonzero(((nearest < 0) | (nearest >= target.size)).any(axis=1)))
+    return count

@@ -19,6 +19,7 @@ from organbench.data.labels import lookup, whole_numbers
 if TYPE_CHECKING:
     from organbench.data.dicom.series import Series
 
+WRITTEN = (".nii.gz", ".nii", ".mha", ".nrrd")  # in one file: voxels beside a header would keep a temporary name
 IGNORED = "ignored"  # key of the metadata of a label map that was read
 
 
@@ -158,12 +159,23 @@ def readable(path: Path) -> Iterator[None]:
         raise InputError(f"{path}: cannot be read ({reason}); copy the file again, or export it anew") from None
 
 
+def check_name(path: str | Path) -> None:
+    """Check that an image can be written under a name.
+
+    Raises:
+        InputError: its suffix is of no format, or of one whose header and voxels are two files.
+    """
+    if not str(path).lower().endswith(WRITTEN):
+        raise InputError(f"{path}: cannot be written; name a file that ends in {', '.join(WRITTEN)}")
+
+
 def write(image: sitk.Image, path: str | Path) -> None:
     """Write an image, compressed where its suffix says so; whole or not at all.
 
     Raises:
-        InputError: the file cannot be written, for one because the disk is full.
+        InputError: as `check_name`, or the file cannot be written, for one because the disk is full.
     """
+    check_name(path)
     with atomic(path) as temporary:
         try:
             sitk.WriteImage(image, str(temporary), useCompression=True, compressionLevel=1)

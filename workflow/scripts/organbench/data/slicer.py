@@ -79,7 +79,7 @@ def read(path: Path) -> Segmentation:
         if reader.GetDimension() != 3 or not 1 <= components <= MOST_LAYERS:
             raise InputError(f"{path}: is no 3D segmentation; export it again")
         grid = Grid.of(reader)
-        size = sitk.Image(1, 1, 1, reader.GetPixelID()).GetSizeOfPixelComponent() if components == 1 else 1
+        size = sitk.Image([1, 1, 1], reader.GetPixelID(), components).GetSizeOfPixelComponent()
         check_grid(path, grid, components * size)
         image = reader.Execute()
     voxels = sitk.GetArrayFromImage(image)
@@ -144,7 +144,7 @@ def drawn(segment: Segment, found: Segmentation, grid: Grid) -> tuple[Array, lis
         notes.append(
             f"{said}: on another grid than the scan: brought there by nearest neighbour, up to {offset:.2f} mm"
         )
-    elif (outside := int(np.count_nonzero(own)) - int(np.count_nonzero(mask))) > 0:
+    if outside := elsewhere.beyond(own, found.grid, grid):
         notes.append(f"{said}: {outside} of its voxels lie outside the scan and were left out")
     return mask, notes
 

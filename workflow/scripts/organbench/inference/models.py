@@ -10,7 +10,8 @@ import json
 import math
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 import safetensors.torch
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from organbench.core import archives, outside
 from organbench.core.errors import InputError, plain
@@ -35,6 +37,7 @@ from organbench.networks import NotThereError
 FORMAT, FORMAT_VERSION = "organbench model", 1
 MANIFEST, CARD, METHODS, SCORES = "model.json", "card.md", "methods.md", "scores.csv"
 LARGEST_PATCH = 1 << 27  # voxels
+MORE = 1000  # weights that a network may have beyond those of its file until the first that differs is told
 _UNPACKED: list[tempfile.TemporaryDirectory[str]] = []  # sources of networks, there until the process ends
 
 
@@ -174,7 +177,7 @@ def read(path: str | Path) -> Packed:
             f"{FORMAT_VERSION}, so install the one that packed it"
         )
     try:
-        hashes = said.pop("files")
+        hashes = dict(said.pop("files"))
         model = _model(said)
     except (ValueError, KeyError, AttributeError, TypeError, OverflowError) as error:
         reason = " ".join(str(error).split())[:120]
@@ -205,6 +208,7 @@ def _model(said: Mapping[str, Any]) -> Model:
     _need("sources", all(name.startswith("source/") and archives.NAME.fullmatch(name) for name in model.sources))
     _need("organs", bool(model.organs) and all(model.organs.values()) and len(model.organs) < 256)
     _need("label values", all(type(value) is int and 0 < value <= MAX_LABEL for value in values))
+    _need("label values of one organ each", len(set(values)) == len(values))
     _need("spacing", len(model.spacing) == 3 and all(mm is None or low <= mm <= high for mm in model.spacing))
     _need("overlap", 0 <= settings.overlap <= 0.9)
     _need("smallest_part", 0 <= settings.smallest_part <= 1)
@@ -237,6 +241,7 @@ def _check(recipe: Recipe, organs: int) -> None:
     _need("volumes of organs", _numbers(recipe.organ_ml, organs) and min(recipe.organ_ml) >= 0)
     _need("precision", recipe.precision in devices.DTYPES)
     _need("mirrored", all(len(pair) == 2 and all(0 < k <= organs for k in pair) for pair in recipe.mirrored))
+    _need("flips", set(recipe.flips) <= set("xyz"))
     _need("run", isinstance(recipe.run, str) and archives.NAME.fullmatch(recipe.run) is not None)
 
 
@@ -301,7 +306,7 @@ def _network(packed: Packed, member: Member, folder: Path | None) -> nn.Module:
     try:
         state = safetensors.torch.load(packed.files[member.weights])
         if not is_outside:  # of no size yet, so that a file cannot ask for more memory than its weights have
-            with torch.device("meta"):
+            with torch.device("meta"), _at_most(len(state) + MORE):
                 _same_shapes(recipe.build().state_dict(), state)
         network = recipe.build()
         _same_shapes(network.state_dict(), state)
@@ -314,6 +319,24 @@ def _network(packed: Packed, member: Member, folder: Path | None) -> nn.Module:
         reason = " ".join(str(error).split())[:160] or type(error).__name__
         raise InputError(f"{packed.path}: its weights fit no network ({reason}); take the file anew") from None
     return network
+
+
+@contextmanager
+def _at_most(count: int) -> Iterator[None]:
+    """Refuse a network of more weights than so many while it is built: of thousands of levels that takes minutes."""
+    left = count
+
+    def counted(module: nn.Module, name: str, weight: nn.Parameter) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise ValueError("it has more weights than the file")
+
+    handle = register_module_parameter_registration_hook(counted)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def _same_shapes(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:

@@ -30,12 +30,15 @@ def of_labels(path: Path, organs: Mapping[str, Sequence[int]], series: Series) -
     """
     image = images.read(path)
     values = whole_numbers(sitk.GetArrayViewFromImage(image), path)
+    outside = elsewhere.beyond(values, Grid.of(image), series.grid)
     values, offset, covered = elsewhere.on_grid(values, Grid.of(image), series.grid)
     if not covered:
         raise InputError(f"{path}: lies beside the CT in {series.folder}; give the CT to which it belongs")
     notes = []
     if offset > GRID_TOLERANCE_MM:
         notes.append(f"{path}: on another grid than the CT: brought there by nearest neighbour, up to {offset:.2f} mm")
+    if outside:
+        notes.append(f"{path}: {outside} of its labelled voxels lie outside the CT and were left out")
     named = {0, *(value for own in organs.values() for value in own)}
     if others := sorted(set(np.unique(values).tolist()) - named):
         notes.append(f"{path}: values without a name are left out: {', '.join(map(str, others))}")

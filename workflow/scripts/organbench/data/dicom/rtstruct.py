@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Structure", "StructureSet", "check_series", "drawn", "mask", "read", "write"]
 
 LARGEST_FILE = 1 << 30  # bytes
+MOST_NUMBERS = 1 << 25  # of all points: of a hundred structures on a thousand slices there are 11 million
 MOST_ITEMS = 400_000  # of all sequences; a hundred structures on a thousand slices have fewer
 ITEMS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")  # what begins an item, as either order of bytes writes it
 READ = (
@@ -72,6 +73,8 @@ def read(path: Path) -> StructureSet:
         content = path.read_bytes()
         if (items := max(content.count(mark) for mark in ITEMS)) > MOST_ITEMS:
             raise InputError(f"{path}: holds {items} contours and more, as no RTSTRUCT does; export it again")
+        if (numbers := content.count(b"\\")) > MOST_NUMBERS:
+            raise InputError(f"{path}: holds {numbers} numbers and more, as no RTSTRUCT does; export it again")
         header, _ = read_header(path, READ)
         if header.get("SOPClassUID") != RTStructureSetStorage:
             raise InputError(f"{path}: is no RTSTRUCT but {plain(header.get('Modality') or 'unknown')}; give another")
@@ -216,6 +219,7 @@ def write(
         InputError: the series cannot be referred to, a name cannot be stored, or the file cannot be written.
     """
     check_masks(masks, series, path)
+    check_drawer(algorithm, version, path)
     with sound(series.folder):
         result = described(series, algorithm, version)
     result.StructureSetROISequence, result.ROIContourSequence = Sequence(), Sequence()
@@ -235,8 +239,11 @@ def check_masks(masks: Mapping[str, Array], series: Series, path: Path) -> None:
     """Check that masks can be written as structures of a series.
 
     Raises:
-        InputError: the series has no UIDs to refer to, a name cannot be stored, or a mask lies on another grid.
+        InputError: there is none, the series has no UIDs to refer to, a name cannot be stored, or a mask lies on
+            another grid.
     """
+    if not masks:
+        raise InputError(f"{path}: there is no structure to write; name one or more")
     uids = {
         "SOPInstanceUID": all(series.instances),
         "SeriesInstanceUID": series.uid,
@@ -247,13 +254,32 @@ def check_masks(masks: Mapping[str, Array], series: Series, path: Path) -> None:
         if not known:
             raise InputError(f"{series.folder}: its slices have no {what}, to which contours refer; export them again")
     for name, voxels in masks.items():
-        if not name.strip() or len(name) > LONGEST_NAME or "\\" in name or not name.isprintable():
+        if not is_storable(name):
             raise InputError(
                 f"{path}: {plain(name)!r} cannot be a structure's name, which has 1 to {LONGEST_NAME} letters and no "
                 "backslash; name it otherwise"
             )
         if voxels.shape != series.grid.shape:
             raise InputError(f"{path}: {name} is a mask of {voxels.shape} voxels, the CT has {series.grid.shape}")
+
+
+def check_drawer(algorithm: str, version: str, path: Path) -> None:
+    """Check that what drew structures can be named in a file.
+
+    Raises:
+        InputError: its name or version cannot be stored.
+    """
+    for what, text in (("the name", algorithm), ("the version", version)):
+        if not is_storable(text):
+            raise InputError(
+                f"{path}: {plain(text)!r} cannot be {what} of an algorithm, which has 1 to {LONGEST_NAME} letters and "
+                "no backslash; give another"
+            )
+
+
+def is_storable(text: str) -> bool:
+    """Whether a text can be a value of DICOM's VR LO."""
+    return bool(text.strip()) and len(text) <= LONGEST_NAME and "\\" not in text and text.isprintable()
 
 
 def described(series: Series, algorithm: str, version: str) -> pydicom.Dataset:

@@ -1,6 +1,7 @@
 """DICOM SEG, structures as voxels (DICOM PS3.3, A.51), by highdicom: an extra, only for who has such files."""
 
 import importlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from organbench.core.files import atomic
 from organbench.data import elsewhere
 from organbench.data.dicom import references
 from organbench.data.dicom.files import is_dicom, read_header, sound
-from organbench.data.dicom.rtstruct import NEEDED, check_masks
+from organbench.data.dicom.rtstruct import NEEDED, check_drawer, check_masks
 from organbench.data.dicom.series import Series
 from organbench.data.formats.kind import LARGEST_BYTES
 from organbench.data.grids import GRID_TOLERANCE_MM, Array, Grid, check_grid
@@ -147,6 +148,9 @@ def drawn(segment: Segment, segments: Segments, grid: Grid) -> tuple[Array, list
     """
     said = f"{segments.path}: {plain(segment.name)}"
     with sound(segments.path):
+        geometry = segments.data.get_volume_geometry(allow_missing_positions=True)
+        if geometry is not None and math.prod(geometry.spatial_shape) > LARGEST_BYTES:
+            raise InputError(f"{said}: its frames lie so far apart as in no SEG; export it again")
         volume = segments.data.get_volume(segment_numbers=[segment.number], combine_segments=False)
         voxels, affine = volume.array[..., 0] > 0, volume.affine
         steps = affine[:3, [2, 1, 0]]  # highdicom's axes are z y x
@@ -168,7 +172,7 @@ def drawn(segment: Segment, segments: Segments, grid: Grid) -> tuple[Array, list
         notes.append(
             f"{said}: on another grid than the CT: brought there by nearest neighbour, by up to {offset:.2f} mm"
         )
-    elif (outside := int(np.count_nonzero(voxels)) - int(np.count_nonzero(mask))) > 0:
+    if outside := elsewhere.beyond(voxels, own, grid):
         notes.append(f"{said}: {outside} of its voxels lie outside the CT and were left out")
     return mask, notes
 
@@ -199,6 +203,7 @@ def write(
             written.
     """
     check_masks(masks, series, path)
+    check_drawer(algorithm, version, path)
     hd = library(path)
     with sound(series.folder):
         sources = [read_header(file)[0] for file in series.files]
@@ -206,6 +211,8 @@ def write(
         source.SOPClassUID, source.SOPInstanceUID = series.sop_class, instance
         for keyword in NEEDED:
             source.setdefault(keyword, "")
+        source.decode()
+        source.SpecificCharacterSet = "ISO_IR 192"  # highdicom takes no file that changes between several
     result = hd.seg.Segmentation(
         source_images=sources,
         pixel_array=labels_of(masks, path) if label_map else np.stack([*masks.values()], axis=-1).astype(np.uint8),

@@ -41,7 +41,8 @@ class Series:
         frame_of_reference: its UID; empty where the files name none.
         grid: where the voxels lie; z goes along the slices' normal.
         header: of the first slice, without pixels; patient and study are told from it.
-        fractional: whether HU may lie between whole numbers.
+        pixels: SimpleITK's type that holds the HU of all slices; None where they are stored alike, so that the type
+            that GDCM takes for the first one does.
     """
 
     folder: Path
@@ -53,7 +54,7 @@ class Series:
     frame_of_reference: str
     grid: Grid
     header: pydicom.Dataset
-    fractional: bool = False
+    pixels: int | None = None
 
     def told(self) -> dict[str, str]:
         """What `case.json` says of it: the UIDs of study, series and frame of reference."""
@@ -97,7 +98,7 @@ def find(folder: Path, uid: str | None = None) -> Series:
         frame_of_reference=first.frame,
         grid=grid_of(folder, chosen),
         header=header,
-        fractional=any(not float(number).is_integer() for one in chosen for number in one.rescale),
+        pixels=pixels_of(chosen),
     )
 
 
@@ -118,8 +119,8 @@ def read(series: Series) -> sitk.Image:
     reader = sitk.ImageSeriesReader()
     reader.SetFileNames([str(path) for path in series.files])
     reader.SetImageIO("GDCMImageIO")
-    if series.fractional:
-        reader.SetOutputPixelType(sitk.sitkFloat32)
+    if series.pixels is not None:
+        reader.SetOutputPixelType(series.pixels)
     with images.readable(series.folder):
         image: sitk.Image = reader.Execute()
     if image.GetSize() != series.grid.size or image.GetNumberOfComponentsPerPixel() != 1:
@@ -209,6 +210,13 @@ def check_shift(folder: Path, slices: Sequence[Slice], normal: Array) -> None:
         f"{folder}: slices are shifted against one another by up to {shift.max():.1f} mm; "
         "leave the slices of one scan, or export it again"
     )
+
+
+def pixels_of(slices: Sequence[Slice]) -> int | None:
+    """SimpleITK's type for the HU of slices: GDCM would give all the first one's, in which others may not fit."""
+    if any(not number.is_integer() for one in slices for number in one.rescale):
+        return int(sitk.sitkFloat32)
+    return int(sitk.sitkInt32) if len({(one.rescale, one.stored) for one in slices}) > 1 else None
 
 
 def grid_of(folder: Path, slices: Sequence[Slice]) -> Grid:

@@ -22,7 +22,7 @@ TAGS = (
     *("SOPClassUID", "SOPInstanceUID", "Modality", "ImageType", "SeriesInstanceUID", "StudyInstanceUID"),
     *("SeriesDescription", "FrameOfReferenceUID", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"),
     *("Rows", "Columns", "BitsAllocated", "SamplesPerPixel", "PhotometricInterpretation", "RescaleSlope"),
-    *("RescaleIntercept", "NumberOfFrames"),
+    *("RescaleIntercept", "NumberOfFrames", "BitsStored", "PixelRepresentation"),
 )
 MULTIFRAME = (EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
 
@@ -44,6 +44,7 @@ class Slice:
         spacing: mm, x y.
         size: voxels, x y.
         rescale: slope and intercept from stored values to HU.
+        stored: bits of a value, and whether it has a sign.
     """
 
     path: Path
@@ -58,6 +59,7 @@ class Slice:
     spacing: tuple[float, float]
     size: tuple[int, int]
     rescale: tuple[float, float]
+    stored: tuple[int, int]
 
 
 def slices_in(folder: Path) -> tuple[list[Slice], Counter[str]]:
@@ -103,6 +105,7 @@ def slice_of(path: Path, header: pydicom.Dataset, start: int) -> Slice:
     """
     with sound(path):
         size = int(header.get("Columns") or 0), int(header.get("Rows") or 0)
+        stored = int(header.get("BitsStored") or 0), int(header.get("PixelRepresentation") or 0)
         bits, samples = int(header.get("BitsAllocated") or 0), int(header.get("SamplesPerPixel") or 1)
         kind = text(header, "PhotometricInterpretation")
         frames = int(header.get("NumberOfFrames") or 1)
@@ -142,6 +145,7 @@ def slice_of(path: Path, header: pydicom.Dataset, start: int) -> Slice:
         spacing=(float(between[1]), float(between[0])),  # of PixelSpacing the first is between rows, that is along y
         size=size,
         rescale=(rescale[0], rescale[1]),
+        stored=stored,
     )
 
 

@@ -15,6 +15,7 @@ from organbench.core.jobs import LOGGER
 from organbench.data.dicom import contours
 from organbench.data.grids import Array, Grid
 
+MOST_CROSSINGS = 1 << 26  # of a structure's edges and rows of voxels; every second voxel of a chest CT has half as many
 FLAT = 0.25  # slices: a contour is in their plane where it rises by no more
 SAME_PLANE = 0.05  # slices: contours that are nearer are in one plane, however their z was rounded
 DIGITS = 3  # of slices, so that planes halfway between two slices all go to the same side
@@ -80,7 +81,8 @@ def drawn(structure: Structure, grid: Grid, path: Path) -> tuple[Array, list[str
         are empty between others, what lies outside.
 
     Raises:
-        InputError: a contour is not in the plane of the slices, or none is on the series.
+        InputError: a contour is not in the plane of the slices, none is on the series, or they go to and fro as none
+            that was drawn does.
     """
     said = f"{path}: {plain(structure.name)}"
     if not structure.contours:
@@ -106,7 +108,10 @@ def drawn(structure: Structure, grid: Grid, path: Path) -> tuple[Array, list[str
     if len(once) < len(kept):
         notes.append(f"{said}: {len(kept) - len(once)} of its contours are there twice; each was taken once")
     used = [slices[number] for number in once]
-    result = contours.stacked([lines[kept[number]][:, :2] for number in once], used, grid.shape)
+    polygons = [lines[kept[number]][:, :2] for number in once]
+    if sum(rise(polygon, grid.size[1]) for polygon in polygons) > MOST_CROSSINGS:
+        raise InputError(f"{said}: its contours go to and fro as none that was drawn; export it again")
+    result = contours.stacked(polygons, used, grid.shape)
     if not result.any():
         notes.append(f"{said}: encloses no voxel's centre, so no voxel is of it")
     return result, notes
@@ -158,5 +163,20 @@ def without_copies(lines: Sequence[Array], slices: Sequence[int]) -> list[int]:
     """The numbers of polygons, without those that are there a second time: by even-odd the two would be none."""
     there: dict[tuple[int, bytes], int] = {}
     for number, (line, z) in enumerate(zip(lines, slices, strict=True)):
-        there.setdefault((z, np.round(line, contours.DIGITS).tobytes()), number)
+        there.setdefault((z, from_first(np.round(line, contours.DIGITS)).tobytes()), number)
     return sorted(there.values())
+
+
+def from_first(line: Array) -> Array:
+    """A polygon (n, 2) from its first point by x and y on, wherever it begins and whichever way it turns."""
+    if len(line) > 1 and (line[0] == line[-1]).all():
+        line = line[:-1]
+    line = np.roll(line, -int(np.lexsort(line.T[::-1])[0]), axis=0) + 0.0  # no -0
+    back = np.roll(line[::-1], 1, axis=0)
+    return line if tuple(line[1:].ravel()) <= tuple(back[1:].ravel()) else back
+
+
+def rise(line: Array, rows: int) -> float:
+    """How many rows of voxels the edges of a polygon (n, 2) cross in all, about."""
+    y = np.clip(line[:, 1], 0, rows)
+    return float(np.abs(y - np.roll(y, 1)).sum())
