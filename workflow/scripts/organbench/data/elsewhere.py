@@ -188,3 +188,25 @@ def beyond(labels: Array, source: Grid, target: Grid) -> int:
         nearest = np.floor(places.round(6) + 0.5)
         count += int(np.count_nonzero(((nearest < 0) | (nearest >= target.size)).any(axis=1)))
     return count
+
+
+def moved(said: str, labels: Array, source: Grid, target: Grid, offset: float, *, onto: str, what: str) -> list[str]:
+    """What a person should know of labels that came to another grid by `on_grid`, a line each.
+
+    Args:
+        said: what they are called.
+        labels: as they were (z y x), on the source grid.
+        source: the grid they were on.
+        target: the grid they came to.
+        offset: in mm, as `on_grid` returned it.
+        onto: what the target is called, `CT` or `scan`.
+        what: what was labelled is called.
+    """
+    notes = []
+    if offset > grids.GRID_TOLERANCE_MM:
+        notes.append(
+            f"{said}: on another grid than the {onto}: brought there by nearest neighbour, up to {offset:.2f} mm"
+        )
+    if outside := beyond(labels, source, target):
+        notes.append(f"{said}: {outside} of its {what} lie outside the {onto} and were left out")
+    return notes

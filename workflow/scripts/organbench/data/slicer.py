@@ -17,7 +17,7 @@ from organbench.core.errors import InputError, plain
 from organbench.core.files import atomic
 from organbench.data import elsewhere, formats, images
 from organbench.data.formats.nrrd import SEGMENTATION
-from organbench.data.grids import GRID_TOLERANCE_MM, Array, Grid, check_grid
+from organbench.data.grids import Array, Grid, check_grid
 
 MOST_LAYERS = 255
 COLOR = 255.0  # stored from 0 to 1
@@ -139,14 +139,7 @@ def drawn(segment: Segment, found: Segmentation, grid: Grid) -> tuple[Array, lis
     mask, offset, covered = elsewhere.on_grid(own, found.grid, grid)
     if not covered:
         raise InputError(f"{said}: lies beside the scan; give the scan on which it was drawn")
-    notes = []
-    if offset > GRID_TOLERANCE_MM:
-        notes.append(
-            f"{said}: on another grid than the scan: brought there by nearest neighbour, up to {offset:.2f} mm"
-        )
-    if outside := elsewhere.beyond(own, found.grid, grid):
-        notes.append(f"{said}: {outside} of its voxels lie outside the scan and were left out")
-    return mask, notes
+    return mask, elsewhere.moved(said, own, found.grid, grid, offset, onto="scan", what="voxels")
 
 
 def write(masks: Mapping[str, Array], grid: Grid, path: Path, *, colors: Mapping[str, str]) -> None:

@@ -10,7 +10,7 @@ from organbench.core.errors import InputError
 from organbench.data import elsewhere, images
 from organbench.data.dicom import rtstruct, seg
 from organbench.data.dicom.series import Series
-from organbench.data.grids import GRID_TOLERANCE_MM, Array, Grid
+from organbench.data.grids import Array, Grid
 from organbench.data.labels import whole_numbers
 
 
@@ -29,16 +29,11 @@ def of_labels(path: Path, organs: Mapping[str, Sequence[int]], series: Series) -
         InputError: the label map cannot be read, or lies beside the series.
     """
     image = images.read(path)
-    values = whole_numbers(sitk.GetArrayViewFromImage(image), path)
-    outside = elsewhere.beyond(values, Grid.of(image), series.grid)
-    values, offset, covered = elsewhere.on_grid(values, Grid.of(image), series.grid)
+    labels = whole_numbers(sitk.GetArrayViewFromImage(image), path)
+    values, offset, covered = elsewhere.on_grid(labels, Grid.of(image), series.grid)
     if not covered:
         raise InputError(f"{path}: lies beside the CT in {series.folder}; give the CT to which it belongs")
-    notes = []
-    if offset > GRID_TOLERANCE_MM:
-        notes.append(f"{path}: on another grid than the CT: brought there by nearest neighbour, up to {offset:.2f} mm")
-    if outside:
-        notes.append(f"{path}: {outside} of its labelled voxels lie outside the CT and were left out")
+    notes = elsewhere.moved(str(path), labels, Grid.of(image), series.grid, offset, onto="CT", what="labelled voxels")
     named = {0, *(value for own in organs.values() for value in own)}
     if others := sorted(set(np.unique(values).tolist()) - named):
         notes.append(f"{path}: values without a name are left out: {', '.join(map(str, others))}")

@@ -25,7 +25,7 @@ from organbench.data.dicom.files import is_dicom, read_header, sound
 from organbench.data.dicom.rtstruct import NEEDED, check_drawer, check_masks
 from organbench.data.dicom.series import Series
 from organbench.data.formats.kind import LARGEST_BYTES
-from organbench.data.grids import GRID_TOLERANCE_MM, Array, Grid, check_grid
+from organbench.data.grids import Array, Grid, check_grid
 
 if TYPE_CHECKING:
     from organbench.data.structures import Known
@@ -167,14 +167,7 @@ def drawn(segment: Segment, segments: Segments, grid: Grid) -> tuple[Array, list
     mask, offset, covered = elsewhere.on_grid(voxels, own, grid)
     if not covered:
         raise InputError(f"{said}: all of it lies outside the CT; give the series on which it was drawn")
-    notes = []
-    if offset > GRID_TOLERANCE_MM:
-        notes.append(
-            f"{said}: on another grid than the CT: brought there by nearest neighbour, by up to {offset:.2f} mm"
-        )
-    if outside := elsewhere.beyond(voxels, own, grid):
-        notes.append(f"{said}: {outside} of its voxels lie outside the CT and were left out")
-    return mask, notes
+    return mask, elsewhere.moved(said, voxels, own, grid, offset, onto="CT", what="voxels")
 
 
 def write(
