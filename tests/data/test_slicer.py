@@ -9,6 +9,7 @@ from geometry import grid, rotation
 
 from organbench.core.errors import InputError
 from organbench.data import slicer
+from organbench.data.formats import text
 from organbench.data.grids import Grid
 
 SIZE = (7, 5, 6)  # x y z
@@ -94,6 +95,16 @@ def test_names_decide_and_not_values(tmp_path):
 def test_files_of_old_slicer_have_a_layer_a_segment(tmp_path):
     path, _ = stored(tmp_path / "a.seg.nrrd", {"Segment0_ID": "a", "Segment1_Name": "b"}, layers=2)
     assert [(one.name, one.layer, one.value) for one in slicer.read(path).segments] == [("a", 0, 1), ("b", 1, 1)]
+
+
+@pytest.mark.parametrize("claimed", [1, 3])
+def test_voxels_that_are_not_as_many_as_claimed_are_refused_before_memory_is_set_aside(tmp_path, monkeypatch, claimed):
+    path, _ = stored(tmp_path / "a.seg.nrrd", {"Segment0_ID": "a"}, layers=2)
+    path.write_bytes(path.read_bytes().replace(b"sizes: 2", b"sizes: %d" % claimed))
+    monkeypatch.setattr(text, "MUCH", 0)
+    monkeypatch.setattr(sitk.ImageFileReader, "Execute", lambda reader: pytest.fail("memory is set aside"))
+    with pytest.raises(InputError, match="its voxels are not those that were packed"):
+        slicer.read(path)
 
 
 def test_a_segmentation_that_was_cut_to_what_is_drawn_lies_where_it_did(tmp_path):

@@ -15,8 +15,8 @@ import SimpleITK as sitk
 
 from organbench.core.errors import InputError, plain
 from organbench.core.files import atomic
-from organbench.data import elsewhere, formats, images
-from organbench.data.formats.nrrd import SEGMENTATION
+from organbench.data import elsewhere, images
+from organbench.data.formats import nrrd, text
 from organbench.data.grids import Array, Grid, check_grid
 
 MOST_LAYERS = 255
@@ -59,7 +59,7 @@ class Segmentation:
 
 def is_one(path: Path) -> bool:
     """Whether a file is a segmentation, by its name."""
-    return path.name.lower().endswith(SEGMENTATION)
+    return path.name.lower().endswith(nrrd.SEGMENTATION)
 
 
 def read(path: Path) -> Segmentation:
@@ -70,7 +70,7 @@ def read(path: Path) -> Segmentation:
     """
     if not path.is_file():
         raise InputError(f"{path}: {images.missing(path)}")
-    header = formats.read_header(path)
+    header = text.read_header(path, nrrd.SYNTAX)
     with images.readable(path):
         reader = sitk.ImageFileReader()
         reader.SetFileName(str(path))
@@ -81,6 +81,7 @@ def read(path: Path) -> Segmentation:
         grid = Grid.of(reader)
         size = sitk.Image([1, 1, 1], reader.GetPixelID(), components).GetSizeOfPixelComponent()
         check_grid(path, grid, components * size)
+        header.check_length(grid.voxels * components * size)
         image = reader.Execute()
     voxels = sitk.GetArrayFromImage(image)
     header.check_voxels(voxels)
@@ -155,7 +156,7 @@ def write(masks: Mapping[str, Array], grid: Grid, path: Path, *, colors: Mapping
         InputError: the file is named otherwise, a name cannot be stored, or it cannot be written.
     """
     if not is_one(path):
-        raise InputError(f"{path}: a segmentation for 3D Slicer has a name that ends in {SEGMENTATION}")
+        raise InputError(f"{path}: a segmentation for 3D Slicer has a name that ends in {nrrd.SEGMENTATION}")
     layers: list[Array] = []
     used: list[int] = []  # the highest value in each layer
     lines: list[str] = []

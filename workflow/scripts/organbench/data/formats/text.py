@@ -8,7 +8,7 @@ short lines of text that name a plain file.
 import os
 import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 LARGEST_TEXT = 1 << 20  # bytes of a header of text
 LONGEST_LINE = 500  # bytes
+MUCH = 1 << 28  # bytes of voxels, which unpack in a third of a second
 ANY_PACKING = 47  # zlib's wbits for streams of its own (MetaImage) and of gzip (NRRD)
 
 
@@ -71,23 +72,48 @@ class TextHeader:
         """
         if not self.packed:
             return
-        unpacker, checksum, left = zlib.decompressobj(ANY_PACKING), 0, voxels.nbytes
-        with whole(self.path), self.file.open("rb") as file:
-            file.seek(self.start)
-            while not unpacker.eof and left >= 0:
-                block = unpacker.unconsumed_tail or file.read(1 << 20)
-                if not block:
-                    raise EOFError("the file ends before its voxels do")
-                content = unpacker.decompress(block, 1 << 20)  # compares the checksum at the end
-                checksum, left = zlib.crc32(content, checksum), left - len(content)
+        checksum = 0
+        for content in self.unpacked(voxels.nbytes):
+            checksum = zlib.crc32(content, checksum)
         as_read, swapped = 0, 0
         for voxel_slice in voxels:
             as_read = zlib.crc32(voxel_slice.data, as_read)
             swapped = zlib.crc32(voxel_slice.byteswap().data, swapped)
         if checksum not in (as_read, swapped):
-            raise InputError(
-                f"{self.path}: damaged, its voxels are not those that were packed; export the volume again"
-            )
+            raise self.damaged()
+
+    def check_length(self, length: int) -> None:
+        """Check that voxels which take much memory are there, before any is set aside for them.
+
+        Args:
+            length: of all voxels, bytes.
+
+        Raises:
+            InputError: a compressed file holds more of them, or fewer.
+        """
+        if self.packed and length > MUCH and length != sum(map(len, self.unpacked(length))):
+            raise self.damaged()
+
+    def unpacked(self, length: int) -> Iterator[bytes]:
+        """The content of a compressed file, in parts, up to its end or to a bit more than so many bytes.
+
+        Raises:
+            InputError: it is damaged or cut short.
+        """
+        unpacker = zlib.decompressobj(ANY_PACKING)
+        with whole(self.path), self.file.open("rb") as file:
+            file.seek(self.start)
+            while not unpacker.eof and length >= 0:
+                block = unpacker.unconsumed_tail or file.read(1 << 20)
+                if not block:
+                    raise EOFError("the file ends before its voxels do")
+                content = unpacker.decompress(block, 1 << 20)  # compares the checksum at the end
+                length -= len(content)
+                yield content
+
+    def damaged(self) -> InputError:
+        """What is said where other voxels come out than were packed."""
+        return InputError(f"{self.path}: damaged, its voxels are not those that were packed; export the volume again")
 
 
 def read_header(path: Path, syntax: Syntax) -> TextHeader:
