@@ -73,6 +73,21 @@ def test_there_and_back(tmp_path, capsys, write_image, ct, values, names, option
     assert status == 0
 
 
+def test_of_a_segmentation_names_decide_what_is_written_and_not_values(tmp_path, capsys, ct, values, names):
+    masks = {"kidney, left": values > 1, "liver": values == 1, "other": values == 0}  # liver has the value 2
+    slicer.write(masks, PLAIN, tmp_path / "a.seg.nrrd", colors={})
+    rtss = tmp_path / "rtss.dcm"
+    names.write_text('value,name\n1,liver\n2,"kidney, left"\n')
+    status, out, err = run("write", tmp_path / "a.seg.nrrd", ct, "--names", names, "--output", rtss, capsys=capsys)
+    assert status == 0
+    assert f"liver: {volume_ml(values == 1):.2f} ml\n" in out
+    assert "a.seg.nrrd: left out, as" in err
+    assert err.endswith("does not have it: other\n")
+    run("read", rtss, ct, "--output", tmp_path / "back.nii.gz", capsys=capsys)
+    back = sitk.GetArrayFromImage(images.read(tmp_path / "back.nii.gz"))
+    np.testing.assert_array_equal(back, np.minimum(values, 2))
+
+
 @pytest.fixture
 def overlapping(tmp_path, ct, values):
     """The masks of an RTSTRUCT with a body, which is named first, a liver in it, and what was never drawn."""

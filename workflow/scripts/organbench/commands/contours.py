@@ -11,7 +11,7 @@ from organbench.core.errors import InputError, plain
 
 if TYPE_CHECKING:
     from organbench.data.grids import Array, Grid
-    from organbench.data.structures import Drawing
+    from organbench.data.structures import Drawing, Frame
 
 MOST_LABELS = 255  # structures of a label map
 
@@ -50,9 +50,15 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         help="a label map to an RTSTRUCT or SEG",
         description="Write the structures of a label map as an RTSTRUCT, or as a SEG, that refers to the CT's slices.",
     )
-    writing.add_argument("labels", type=Path, metavar="LABELS", help="a label map, on the CT's grid")
+    writing.add_argument("labels", type=Path, metavar="LABELS", help="a label map, on the CT's grid, or a .seg.nrrd")
     writing.add_argument("ct", type=Path, metavar="CT_FOLDER", help="the folder of the CT")
-    writing.add_argument("--names", type=Path, required=True, metavar="names.csv", help="with columns value and name")
+    writing.add_argument(
+        "--names",
+        type=Path,
+        required=True,
+        metavar="names.csv",
+        help="with columns value and name; of a .seg.nrrd the names alone decide",
+    )
     writing.add_argument("--output", type=Path, required=True, metavar="rtss.dcm", help="what is written")
     writing.add_argument("--format", choices=["rtstruct", "seg"], default="rtstruct", help="default: rtstruct")
     writing.add_argument(
@@ -79,10 +85,9 @@ def read(given: argparse.Namespace) -> None:
     ct = images.series_in(given.ct)
     frame = structures.Frame(given.ct, ct.grid, ct)
     drawing = structures.read(given.structures, frame)
-    notes = list(drawing.notes)
-    notes += [f"{given.structures}: {plain(name)}: is named, but was never drawn" for name in drawing.undrawn]
+    notes: list[str] = []
     wanted = chosen(given.names, drawing, notes) if given.names else in_order(drawing)
-    masks = {one.name: structures.merged(drawing, one.places, frame, notes) for one in wanted}
+    masks = masks_of(drawing, wanted, frame, notes)
     for note in notes:
         print(note, file=sys.stderr)
     if not masks:
@@ -135,6 +140,15 @@ def chosen(names: Path, drawing: "Drawing", notes: list[str]) -> list[Wanted]:
     return [Wanted(values[name][0], name, places) for name, places in found.items() if places]
 
 
+def masks_of(drawing: "Drawing", wanted: Sequence[Wanted], frame: "Frame", notes: list[str]) -> dict[str, "Array"]:
+    """The masks of wanted structures by their names, boolean (z y x); notes get what a person should know of them."""
+    from organbench.data import structures
+
+    undrawn = [f"{drawing.path}: {plain(name)}: is named, but was never drawn" for name in drawing.undrawn]
+    notes[:0] = [*drawing.notes, *undrawn]
+    return {one.name: structures.merged(drawing, one.places, frame, notes) for one in wanted}
+
+
 def free_name(name: str, taken: "Mapping[str, int]") -> str:
     """The name, with a number where it is taken."""
     number, free = 1, name
@@ -173,7 +187,7 @@ def write(given: argparse.Namespace) -> None:
     """
     from organbench.core import files
     from organbench.core.version import VERSION
-    from organbench.data import images
+    from organbench.data import images, slicer, structures
     from organbench.data.dicom import drawings
     from organbench.evaluation.folders import read_organs
     from organbench.reporting.colours import ORGAN_COLOURS, palette
@@ -181,7 +195,12 @@ def write(given: argparse.Namespace) -> None:
     files.check_new(given.output, [given.labels, given.ct, given.names])
     names = read_organs(given.names)
     ct = images.series_in(given.ct)
-    masks, notes = drawings.of_labels(given.labels, names, ct)
+    if slicer.is_one(given.labels):  # its names say what is which, and values may differ from case to case
+        frame, notes = structures.Frame(given.ct, ct.grid, ct), list[str]()
+        drawing = structures.read(given.labels, frame)
+        masks = masks_of(drawing, chosen(given.names, drawing, notes), frame, notes)
+    else:
+        masks, notes = drawings.of_labels(given.labels, names, ct)
     for note in notes:
         print(note, file=sys.stderr)
     drawings.write(
