@@ -471,6 +471,10 @@ def test_learning_curves_average_folds_before_seeds():
     assert not dice.collections
 
 
+def test_ten_models_have_ten_colours():
+    assert len(set(palette([f"model {number}" for number in range(10)]).values())) == 10
+
+
 def test_a_model_without_a_history_leaves_the_others_their_colours():
     history = history_table(["unet", "ghostunet"], ["liver"])
     figure = learning_curves.learning_curves(history, ["unet", "both", "ghostunet"])

@@ -3,7 +3,12 @@
 from collections.abc import Iterable, Sequence
 
 # Okabe and Ito (2008), told apart with every common colour blindness; their yellow is too light for points on white.
-MODEL_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+# The last three are Paul Tol's and a brown: with each blindness they are farther from all others than the nearest two of
+# the first seven from one another (in CIELAB, simulated after Machado et al. 2009).
+MODEL_COLOURS = (
+    *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000"),
+    *("#5B3A00", "#332288", "#882255"),
+)
 # The same with Paul Tol's light scheme, in the order in which they stand out on grey CT.
 ORGAN_COLOURS = (
     *("#E69F00", "#56B4E9", "#CC79A7", "#F0E442", "#009E73", "#D55E00"),
