@@ -146,10 +146,10 @@ def task(
 ) -> Any:
     """What a network is to learn, as a study with these settings has it; with the default study's way of predicting."""
     from organbench.core.files import tuples
-    from organbench.inference.settings import Prediction
     from organbench.learning.settings import Task, Training
+    from organbench.study.settings import Study
 
-    prediction, (low, high) = Prediction(**tuples(default_study()["prediction"])), window
+    prediction, (low, high) = Study.of(default_study()).prediction, window
     return Task(network, Training(**tuples(settings)), prediction, (low, high), tuple(organs), seed=0)
 
 

@@ -18,15 +18,14 @@ def predict(work: Path, classes: int) -> dict[str, float]:
     """
     import torch
 
-    from organbench.core.files import tuples
     from organbench.data import cases, conversion
     from organbench.hardware import devices
     from organbench.inference import prediction, weights
-    from organbench.inference.settings import Prediction
+    from organbench.study.settings import Study
 
     folder = work / f"ct-{classes}"
     started = time.perf_counter()
-    settings = Prediction(**tuples(inputs.default_study()["prediction"]))
+    settings = Study.of(inputs.default_study()).prediction
     device = devices.prepare(threads=torch.get_num_threads(), gpus=1)
     network, recipe = weights.load(folder / "weights.pt", device)
     whole = prediction.Predictor(network, recipe, settings, device)

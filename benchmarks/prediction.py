@@ -36,13 +36,12 @@ def predictor(folder: Path) -> tuple[Any, Any]:
     """What workflow/scripts/predict.py sets up: the predictor, and which parts of a prediction go."""
     import torch
 
-    from organbench.core.files import tuples
     from organbench.hardware import devices
     from organbench.inference import weights
     from organbench.inference.prediction import Predictor
-    from organbench.inference.settings import Prediction
+    from organbench.study.settings import Study
 
-    settings = Prediction(**tuples(inputs.default_study()["prediction"]))
+    settings = Study.of(inputs.default_study()).prediction
     device = devices.prepare(threads=torch.get_num_threads(), gpus=1)
     network, recipe = weights.load(folder / "weights.pt", device)
     whole = Predictor(network, recipe, replace(settings, mirror=False), device, batch_size=inputs.BATCH)

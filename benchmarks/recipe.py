@@ -144,11 +144,11 @@ def trainer(job: Job, steps: int, folder: Path, until: int | None = None) -> Any
 
     from organbench.core.files import tuples
     from organbench.data import cases
-    from organbench.inference.settings import Prediction
     from organbench.learning.settings import Task, Training
     from organbench.learning.trainer import Trainer
     from organbench.study import augmenting
     from organbench.study.kinds import network
+    from organbench.study.settings import Study
 
     torch.set_num_threads(1)
     config = study(job["choice"])
@@ -156,7 +156,7 @@ def trainer(job: Job, steps: int, folder: Path, until: int | None = None) -> Any
     task = Task(
         network=options,
         settings=Training(**tuples(settings | {"steps": steps, "validate_every": steps})),
-        prediction=Prediction(**tuples(config["prediction"])),
+        prediction=Study.of(config).prediction,
         window=tuple(config["preprocessing"]["window"]),
         organs=tuple(config["dataset"]["organs"]),
         seed=job["seed"],
