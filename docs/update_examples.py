@@ -1,4 +1,4 @@
-"""Bring the README's figures and tables up to date with the studies in results/ that it shows, where they are there.
+"""Bring the pages' figures and tables up to date with the studies in results/ that they show, where these are there.
 
 Usage: snakemake --cores all --resources gpu=1 && python docs/update_examples.py
 """
@@ -18,6 +18,7 @@ from organbench.core import tables  # noqa: E402
 FIGURES = {
     "phantom": {name: name for name in ("dice_by_organ", "paired_differences", "overlays")},
     "openkbp_folds": {"paired_differences": "openkbp_differences", "dose_against_dice": "dose_against_dice"},
+    "segmenters": {},
 }
 """The studies that are shown: their figures, and the names of these in docs/."""
 WIDTH = 1200  # pixels: enough for a page, and small in the repository
@@ -30,8 +31,39 @@ def interval(row: pd.Series) -> str:
     return "{} [{}, {}]".format(*numbers)
 
 
+def number(value: float, form: str) -> str:
+    """A number in its form; a dash where it is not known."""
+    return "-" if pd.isna(value) else form.format(value)
+
+
+def by_model(study: Path) -> str:
+    """The Markdown table of many: a model a row, with its Dice, the first one's verdict on it, and what it costs."""
+    summary, comparison, cost = (
+        tables.read(study / "tables" / f"{name}.csv") for name in ("summary", "comparison", "cost")
+    )
+    dice = summary[summary["metric"] == "dice"].set_index(["organ", "model"])
+    models = list(dice.index.unique("model"))
+    organs = [organ for organ in dice.index.unique("organ") if organ != "all"]
+    against = comparison[(comparison["metric"] == "dice") & (comparison["organ"] == "all")]
+    verdicts = against[against["model_a"] == models[0]].set_index("model_b")["verdict"]
+    cost = cost.set_index("model")
+    costs = {
+        "parameters": (1e6, "{:.2f} M"),
+        "training_seconds": (1, "{:.0f} s"),
+        "prediction_seconds": (1, "{:.1f} s"),
+    }
+    names = [column.removesuffix("_seconds") for column in costs]
+    rows = [["Dice, mean [95 % interval]", "mean over organs", *organs, f"{models[0]} is", *names]]
+    rows.append(["---"] * len(rows[0]))
+    for model in models:
+        means = [f"{dice.loc[(organ, model), 'mean']:.3f}".replace("0.", ".", 1) for organ in organs]
+        spent = [number(cost[column].get(model) / unit, form) for column, (unit, form) in costs.items()]
+        rows.append([model, interval(dice.loc[("all", model)]), *means, verdicts.get(model, ""), *spent])
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
 def table(study: Path) -> str:
-    """The Markdown table: an organ a row, a network a column and the verdict, then what each network costs."""
+    """The Markdown table of two: an organ a row, a network a column and the verdict, then what each network costs."""
     summary, comparison, cost = (
         tables.read(study / "tables" / f"{name}.csv") for name in ("summary", "comparison", "cost")
     )
@@ -68,4 +100,5 @@ if __name__ == "__main__":
             with Image.open(study / "figures" / f"{figure}.png") as image:
                 image.thumbnail((WIDTH, WIDTH * 2))
                 image.convert("RGB").save(ROOT / "docs" / f"{copy}.png", optimize=True)
-        marked.replace(ROOT / "README.md", BEGIN.format(name), table(study))
+        page, make = ("docs/other-segmenters.md", by_model) if name == "segmenters" else ("README.md", table)
+        marked.replace(ROOT / page, BEGIN.format(name), make(study))
