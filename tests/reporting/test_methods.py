@@ -213,7 +213,7 @@ def test_the_studies_that_come_with_it_are_described(config):
         text = written(resolved)
         assert "[@" in text
         assert text.startswith(f"# Methods of the study {resolved['study']}\n")
-        assert all(re.search(rf"{name} was (a |nnU-Net |SegResNet of MONAI )", text) for name in kinds.trained(resolved))
+        assert all(re.search(rf"{name} was (a |nnU-Net |SegResNet )", text) for name in kinds.trained(resolved))
 
 
 UNETS = {"one": {"network": "unet"}, "two": {"network": "unet"}}

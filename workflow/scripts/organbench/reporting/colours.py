@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 # Okabe and Ito (2008), told apart with every common colour blindness; their yellow is too light for points on white.
-# The last three are Paul Tol's and a brown: with each blindness they are farther from all others than the nearest two of
+# The last three, a brown and two of Paul Tol's, are with each blindness farther from all others than the nearest two of
 # the first seven from one another (in CIELAB, simulated after Machado et al. 2009).
 MODEL_COLOURS = (
     *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000"),
