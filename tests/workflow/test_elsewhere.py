@@ -1,13 +1,16 @@
 """Segmenters that are made elsewhere, in a whole study: the smoke study's own predictions, a program, an observer."""
 
 import json
+import shlex
 import shutil
+import sys
 
 import pandas as pd
 import pytest
 import yaml
 from smoke import copy_of, snakemake
 
+PYTHON = shlex.quote(sys.executable)  # the one that is called python may lack packages
 UNET = "results/smoke/runs/unet/fold0-seed0"
 PROGRAM = """\
 import sys
@@ -40,7 +43,11 @@ def study(smoke_study, tmp_path_factory):
             "predictions": f"{UNET.replace('unet', 'ghostunet3d')}/predictions/{{case}}.nii.gz",
             "observer": True,
         },
-        "program": {"command": "python program.py {image} {output}", "labels": {"lungs": 9, "bone": 7}, "gpu": False},
+        "program": {
+            "command": f"{PYTHON} program.py {{image}} {{output}}",
+            "labels": {"lungs": 9, "bone": 7},
+            "gpu": False,
+        },
     }
     (folder / "config" / "elsewhere.yaml").write_text(yaml.safe_dump(own, sort_keys=False))
     code, output = snakemake(folder, "--configfile", "config/elsewhere.yaml")
